@@ -1,0 +1,167 @@
+"""Resolving: split first, then statistics on its train-role time, then the diet's rule, then its windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from poyodata.curation.diet import Diet
+from poyodata.curation.manifest import IDENTITY, Manifest, plain_meta
+from poyodata.curation.selection import References, Step, select_neurons
+from poyodata.curation.windows import PROMISED, Recordings, select_windows
+from poyodata.errors import DietError, nearest
+from poyodata.splits import Split, SplitSpec, default_split, resolve_split
+from poyodata.statistics import STATISTICS, compute_statistics
+
+if TYPE_CHECKING:
+    from poyodata.store import Store
+
+SESSION_COLUMNS: tuple[str, ...] = ("indicator", "genotype", "sex", "age_days", "rate_hz", "duration_s", "n_neurons")
+"""Columns of ``sessions`` that a rule may name beside those of ``neurons``."""
+
+
+def resolve_diet(
+    diet: Diet,
+    store: Store,
+    split: Split | SplitSpec | str | None = None,
+    fold: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Manifest:
+    """Find out which neurons and windows of a store a diet means.
+
+    Parameters
+    ----------
+    diet : Diet
+    store : Store
+    split : Split, SplitSpec or str, optional
+        Default: what the diet names, else the store's default split.
+    fold : int
+        Fold of a split given by name or specification.
+    progress : callable, optional
+        Called with 1 after each recording whose statistics are there; not called for a diet that needs none.
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    DietError
+        Unknown column or text, nothing kept, or a role of the split left empty: with the step that did it.
+    SplitError
+        The split cannot be made from this store.
+    """
+    references = References(diet)
+    if not isinstance(split, Split):
+        split = resolve_split(store, split or diet.splits or default_split(store), fold=fold)
+    population = _population(store, split, references.columns)
+    warnings: list[str] = []
+    table, statistics = _with_statistics(diet, store, split, population, references.columns, progress)
+    if statistics["window"] == "all" and statistics["names"]:
+        warnings.append("statistics were computed on all time, test time included (statistics: {window: all})")
+    selection = select_neurons(diet, table, references)
+    role = split.sessions.set_index("session_id")["role"]
+    neurons = table[selection.kept].reset_index(drop=True)
+    neurons["role"] = neurons["session_id"].map(role).astype("str")
+    neurons["term"] = pd.Series(selection.term[selection.kept], dtype="str")
+    evidence = [name for name in references.columns if name not in IDENTITY]
+    neurons = neurons[[*IDENTITY, *evidence]].sort_values(["session_id", "column"], kind="stable", ignore_index=True)
+
+    recordings = _recordings(store, split, neurons)
+    promised = tuple(name for name in PROMISED if (split.windows["role"] == name).any())
+    chosen = select_windows(diet, recordings, promised)
+    windows = chosen.windows.sort_values(["session_id", "start_frame", "stop_frame"], kind="stable", ignore_index=True)
+    idle = neurons["session_id"].nunique() - windows["session_id"].nunique()
+    if idle:
+        warnings.append(f"{idle} recordings hold selected neurons but no window")
+
+    outside = len(store.neurons) - len(population)
+    first = Step("split", f"recordings of split {split.spec.name}", len(population), outside, 0)
+    meta: dict[str, Any] = {
+        "name": diet.name,
+        "diet": diet.to_dict(),
+        "references": references.documents,
+        "store_digest": store.digest,
+        "split": {
+            "spec": split.spec.model_dump(mode="json"),
+            "fold": split.fold,
+            "digest": split.digest,
+            "across": split.spec.across.by if split.spec.across is not None else None,
+        },
+        "statistics": statistics,
+        "frozen": selection.frozen,
+        "funnel": [asdict(step) for step in (first, *selection.steps, *chosen.steps)],
+        "warnings": [*warnings, *selection.warnings, *chosen.warnings],
+    }
+    return Manifest(neurons, windows, plain_meta(meta))
+
+
+def _population(store: Store, split: Split, columns: Sequence[str]) -> pd.DataFrame:
+    """Neurons of the recordings that the split holds, with the columns of their recordings that the rule names."""
+    neurons = store.neurons
+    population = neurons[neurons["session_id"].isin(split.sessions["session_id"])].reset_index(drop=True)
+    wanted = [name for name in SESSION_COLUMNS if name in columns and name not in population.columns]
+    if wanted:
+        of_session = store.sessions.set_index("session_id")[wanted].reindex(population["session_id"])
+        population = pd.concat([population, of_session.reset_index(drop=True)], axis=1)
+    return population
+
+
+def _with_statistics(
+    diet: Diet,
+    store: Store,
+    split: Split,
+    population: pd.DataFrame,
+    columns: Sequence[str],
+    progress: Callable[[int], None] | None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Join the statistics whose columns the rule names, and no others: each costs a pass over the recordings."""
+    home = statistic_columns()
+    wanted = [name for name in columns if name not in population.columns]
+    unknown = [name for name in wanted if name not in home]
+    if unknown:
+        known = [*population.columns, *SESSION_COLUMNS, *home]
+        raise DietError(f"diet {diet.name!r} names an unknown column {unknown[0]!r}: {nearest(unknown[0], known)}")
+    names = tuple(dict.fromkeys(home[name] for name in wanted))
+    lineage: dict[str, Any] = {
+        "names": list(names),
+        "window": diet.statistics_window,
+        "digest": None,
+        "split_digest": split.digest,
+        "uses_labels": [name for name in names if STATISTICS[name].uses_labels],
+    }
+    if not names:
+        return population, lineage
+    everything = diet.statistics_window == "all"
+    computed = compute_statistics(
+        store,
+        names,
+        split=None if everything else split,
+        window=diet.statistics_window,
+        sessions=split.sessions["session_id"].tolist() if everything else None,
+        progress=progress,
+    )
+    lineage["digest"] = computed.attrs["digest"]
+    values = computed.set_index("neuron_id")[wanted].reindex(population["neuron_id"]).reset_index(drop=True)
+    return pd.concat([population, values], axis=1), lineage
+
+
+def statistic_columns() -> dict[str, str]:
+    """Name of the statistic that yields each column."""
+    return {str(column): name for name, statistic in STATISTICS.items() for column in statistic.columns}
+
+
+def _recordings(store: Store, split: Split, neurons: pd.DataFrame) -> Recordings:
+    """Tables of the recordings with a kept neuron; presentations are read for these alone."""
+    kept = sorted(map(str, neurons["session_id"].unique()))
+    sessions = store.sessions[store.sessions["session_id"].isin(kept)].sort_values("session_id").reset_index(drop=True)
+    return Recordings(
+        sessions=sessions,
+        presentations=pd.concat([store.presentations_of(name) for name in kept], ignore_index=True),
+        epochs=store.epochs,
+        segments=store.segments,
+        roles=split.windows,
+    )

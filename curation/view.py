@@ -1,0 +1,123 @@
+"""`View`: the selected part of a store, read when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from poyodata.curation.manifest import Manifest
+from poyodata.errors import ManifestError, UsageError, nearest
+from poyodata.intervals import Intervals
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from poyodata.store import Store
+
+
+class View:
+    """Neurons and windows of a manifest on its store. Made by ``manifest.open(store)``; opening reads no traces.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    store : Store
+        Must have the digest that the manifest was resolved on.
+
+    Raises
+    ------
+    ManifestError
+        The store is another, or was changed since.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    store : Store
+    session_ids : tuple of str
+        Recordings with at least one selected neuron, sorted.
+    """
+
+    def __init__(self, manifest: Manifest, store: Store) -> None:
+        if store.digest != manifest.store_digest:
+            raise ManifestError(
+                f"manifest {manifest.name!r} was resolved on a store of digest {manifest.store_digest[:12]}, but "
+                f"this store has {store.digest[:12]}: it is another store, or it was changed. Open the right one, or "
+                f"resolve the diet again: poyodata diet resolve {manifest.name} --store {store.path}"
+            )
+        self.manifest = manifest
+        self.store = store
+        self.session_ids: tuple[str, ...] = tuple(sorted(map(str, manifest.neurons["session_id"].unique())))
+
+    @cached_property
+    def _rows(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        groups = self.manifest.neurons.groupby("session_id", sort=True).indices
+        return {str(key): np.asarray(rows, np.int64) for key, rows in groups.items()}
+
+    @cached_property
+    def segments(self) -> Mapping[str, Intervals]:
+        """Stretches recorded without a gap, by recording: arrays of shape (segment, 2), int64, frames."""
+        table = self.store.segments
+        chosen = table[table["session_id"].isin(self.session_ids)]
+        return {
+            str(key): rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
+            for key, rows in chosen.groupby("session_id")
+        }
+
+    def neurons(self, session_id: str) -> pd.DataFrame:
+        """Give the selected neurons of a recording, in the order of their trace columns."""
+        return self.manifest.neurons.iloc[self._rows_of(session_id)].reset_index(drop=True)
+
+    def columns(self, session_id: str) -> npt.NDArray[np.int64]:
+        """Trace columns of the selected neurons, shape (neuron,), int64, increasing."""
+        return self.manifest.neurons["column"].to_numpy(np.int64)[self._rows_of(session_id)]
+
+    def windows(self, role: str | None = None) -> pd.DataFrame:
+        """Windows of one role, or all of them.
+
+        Raises
+        ------
+        UsageError
+            The manifest has no window of that role.
+        """
+        windows = self.manifest.windows
+        if role is None:
+            return windows
+        if role not in self.manifest.roles:
+            raise UsageError(
+                f"manifest {self.manifest.name!r} has no windows of role {role!r}: {nearest(role, self.manifest.roles)}"
+            )
+        return windows[(windows["role"] == role).to_numpy(bool)].reset_index(drop=True)
+
+    def dataset(self, session_id: str) -> xr.Dataset:
+        """Open a recording lazily with the selected neurons alone; every frame is there, windows cut nothing away."""
+        return self.store[session_id].isel(neuron=self.columns(session_id))
+
+    def traces(self, session_id: str) -> npt.NDArray[np.float32]:
+        """All trace columns of a recording, mapped, shape (time, neuron), float32, dF/F; take `columns` of it."""
+        self._rows_of(session_id)
+        traces: npt.NDArray[np.float32] = self.store.traces(session_id)
+        return traces
+
+    def _rows_of(self, session_id: str) -> npt.NDArray[np.int64]:
+        if session_id not in self._rows:
+            raise UsageError(
+                f"manifest {self.manifest.name!r} has no neuron of recording {session_id!r}: "
+                f"{nearest(session_id, self.session_ids)}"
+            )
+        return self._rows[session_id]
+
+    def __len__(self) -> int:
+        return len(self.session_ids)
+
+    def __repr__(self) -> str:
+        facts: dict[str, Any] = {
+            "diet": f"{self.manifest.name} ({self.manifest.digest[:12]})",
+            "neurons": f"{len(self.manifest.neurons):,} in {len(self):,} recordings",
+            "windows": f"{len(self.manifest.windows):,}",
+        }
+        return "\n".join(["<View>", *(f"  {key:<9} {value}" for key, value in facts.items())])

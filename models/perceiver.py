@@ -1,0 +1,253 @@
+"""The Perceiver that POYO+ is built from: rotary time, attention between sequences and within one, gated feed-forward.
+
+Times are regular here (patches of a window, latent steps), so one row of angles serves a whole batch and every neuron.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of the rotary angles of some moments; both of shape (moment, dim_head / 4), float32."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def rotation(times_s: Tensor, dim_head: int, t_min_s: float, t_max_s: float) -> Rotation:
+    """Rotary angles of moments: half of a head's channels turn with time, at periods spaced geometrically.
+
+    Parameters
+    ----------
+    times_s : Tensor, shape (moment,)
+        Moments in seconds from the window's start.
+    dim_head : int
+        Channels of an attention head, a multiple of 4.
+    t_min_s, t_max_s : float
+        Shortest period, and the period just beyond the longest.
+
+    Returns
+    -------
+    Rotation
+        Cosines and sines, each of shape (moment, dim_head / 4), float32.
+
+    Examples
+    --------
+    >>> rotation(torch.zeros(3), 8, 1e-4, 4.0).cos.shape
+    torch.Size([3, 2])
+    """
+    pairs = dim_head // 4
+    exponent = torch.arange(pairs, dtype=torch.float64) / pairs
+    periods = t_min_s * (t_max_s / t_min_s) ** exponent
+    # float64: a moment of seconds over a period of 0.1 ms leaves too few digits of phase in float32.
+    angles = 2 * math.pi * times_s.double()[:, None] / periods
+    return Rotation(angles.cos().float(), angles.sin().float())
+
+
+def rotate(x: Tensor, by: Rotation, *, back: bool = False) -> Tensor:
+    """Turn the first half of the channels of `x`, shape (..., moment, dim_head), by the angles, or `back` by them.
+
+    Examples
+    --------
+    >>> by = rotation(torch.rand(5), 16, 0.1, 4.0)
+    >>> x = torch.rand(2, 5, 16)
+    >>> torch.allclose(rotate(rotate(x, by), by, back=True), x, atol=1e-6)
+    True
+    """
+    pairs = by.cos.shape[-1]
+    first, second, still = torch.split(x, [pairs, pairs, x.shape[-1] - 2 * pairs], dim=-1)
+    sin = -by.sin if back else by.sin
+    return torch.cat((first * by.cos - second * sin, second * by.cos + first * sin, still), dim=-1)
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """(batch, length, heads * channel) -> (batch, heads, length, channel)."""
+    return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
+
+
+class CrossAttention(nn.Module):
+    """What a few queries take from a long context; normalised before, not after, and without the residual.
+
+    Parameters
+    ----------
+    dim, context_dim : int
+        Widths of queries and of context.
+    heads, dim_head : int
+        Attention heads and their channels.
+    dropout : float
+        Probability of leaving out an attention weight; above 0 the fused kernel is not used.
+    rotate_values : bool
+        Whether values carry their time relative to the query's, as the keys do.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        heads: int,
+        dim_head: int,
+        dropout: float = 0.0,
+        *,
+        rotate_values: bool,
+    ) -> None:
+        super().__init__()
+        self.heads, self.dropout, self.rotate_values = heads, dropout, rotate_values
+        self.norm = nn.LayerNorm(dim)
+        self.norm_context = nn.LayerNorm(context_dim)
+        self.to_q = nn.Linear(dim, heads * dim_head, bias=False)
+        self.to_kv = nn.Linear(context_dim, 2 * heads * dim_head, bias=False)
+        self.to_out = nn.Linear(heads * dim_head, dim)
+
+    def forward(
+        self,
+        query: Tensor,
+        context: Tensor,
+        query_times: Rotation,
+        context_times: Rotation,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Attend.
+
+        Parameters
+        ----------
+        query : Tensor, shape (batch, query, dim)
+            What asks.
+        context : Tensor, shape (batch, moment, row, context_dim)
+            What answers: at every moment the same rows (neurons).
+        query_times, context_times : Rotation
+            Angles of the queries and of the context's moments.
+        mask : Tensor, shape (batch, row), bool, optional
+            True for rows that exist.
+
+        Returns
+        -------
+        Tensor, shape (batch, query, dim)
+        """
+        q = rotate(_heads(self.to_q(self.norm(query)), self.heads), query_times)
+        k, v = self._keys_values(self.norm_context(context), context_times)
+        shown = None if mask is None else mask.repeat(1, context.shape[1])[:, None, None, :]
+        dropout = self.dropout if self.training else 0.0
+        taken = functional.scaled_dot_product_attention(q, k, v, attn_mask=shown, dropout_p=dropout)
+        if self.rotate_values:
+            taken = rotate(taken, query_times, back=True)
+        return self.to_out(taken.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def _keys_values(self, context: Tensor, times: Rotation) -> tuple[Tensor, Tensor]:
+        """Keys turned by time and values, each of shape (batch, head, moment * row, dim_head)."""
+        k_weight, v_weight = self.to_kv.weight.chunk(2)
+        if self.rotate_values:
+            # A rotation is linear, so it turns the weights, once for every moment, instead of every neuron's keys and
+            # values, which are then not touched between the projection and the attention kernel.
+            k, v = (torch.matmul(context, self._turn(weight, times)) for weight in (k_weight, v_weight))
+            return _heads(k.flatten(1, 2), self.heads), _heads(v.flatten(1, 2), self.heads)
+        k, v = (_heads(functional.linear(context, weight).flatten(1, 2), self.heads) for weight in (k_weight, v_weight))
+        rows = context.shape[2]
+        return rotate(k, Rotation(times.cos.repeat_interleave(rows, 0), times.sin.repeat_interleave(rows, 0))), v
+
+    def _turn(self, weight: Tensor, times: Rotation) -> Tensor:
+        """One matrix (moment, context_dim, heads * dim_head) for every moment, from (heads * dim_head, context_dim)."""
+        by = Rotation(times.cos[:, None, None], times.sin[:, None, None])
+        by_head = torch.unflatten(weight.T, 1, (self.heads, -1)).expand(len(times.cos), -1, -1, -1)
+        return rotate(by_head, by).flatten(2)
+
+
+class SelfAttention(nn.Module):
+    """Attention within one sequence of moments, keys and values turned by time; without the residual."""
+
+    def __init__(self, dim: int, heads: int, dim_head: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.norm = nn.LayerNorm(dim)
+        self.to_qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
+        self.to_out = nn.Linear(heads * dim_head, dim)
+
+    def forward(self, x: Tensor, times: Rotation) -> Tensor:
+        """Attend; `x` and the result have shape (batch, moment, dim)."""
+        qkv = self.to_qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = rotate(qkv, times)
+        taken = functional.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        return self.to_out(rotate(taken, times, back=True).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """LayerNorm, a gated GELU `mult` times as wide, dropout, back to `dim`; without the residual."""
+
+    def __init__(self, dim: int, mult: int = 4, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.widen = nn.Linear(dim, 2 * mult * dim)
+        self.dropout = nn.Dropout(dropout)
+        self.narrow = nn.Linear(mult * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform every position by itself; shapes (..., dim) in and out."""
+        value, gate = self.widen(self.norm(x)).chunk(2, dim=-1)
+        return self.narrow(self.dropout(value * functional.gelu(gate)))  # type: ignore[no-any-return]
+
+
+class Perceiver(nn.Module):
+    """Encoder, processor and decoder: tokens to latents, latents among themselves, latents to answers.
+
+    The three steps are methods of their own, because an objective may change the latents between them.
+
+    Examples
+    --------
+    >>> kinds = {"dim": 64, "context_dim": 128, "dim_head": 64, "depth": 6, "cross_heads": 2, "self_heads": 8}
+    >>> sum(p.numel() for p in Perceiver(**kinds).parameters())
+    1269120
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        context_dim: int,
+        dim_head: int,
+        depth: int,
+        cross_heads: int,
+        self_heads: int,
+        ffn_mult: int = 4,
+        ffn_dropout: float = 0.0,
+        residual_dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.read = CrossAttention(dim, context_dim, cross_heads, dim_head, attention_dropout, rotate_values=True)
+        self.read_ffn = FeedForward(dim, ffn_mult, ffn_dropout)
+        self.layers = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    "attention": SelfAttention(dim, self_heads, dim_head, attention_dropout),
+                    "ffn": FeedForward(dim, ffn_mult, ffn_dropout),
+                }
+            )
+            for _ in range(depth)
+        )
+        self.dropout = nn.Dropout(residual_dropout)
+        self.answer = CrossAttention(dim, dim, cross_heads, dim_head, attention_dropout, rotate_values=False)
+        self.answer_ffn = FeedForward(dim, ffn_mult, ffn_dropout)
+
+    def encode(
+        self, latents: Tensor, tokens: Tensor, latent_times: Rotation, token_times: Rotation, mask: Tensor | None
+    ) -> Tensor:
+        """Latents (batch, latent, dim) that have read the tokens (batch, patch, neuron, context_dim)."""
+        z = latents + self.read(latents, tokens, latent_times, token_times, mask)
+        return z + self.read_ffn(z)  # type: ignore[no-any-return]
+
+    def process(self, z: Tensor, latent_times: Rotation) -> Tensor:
+        """Latents after attending to one another in every layer; shapes (batch, latent, dim) in and out."""
+        for layer in self.layers:
+            z = z + self.dropout(layer["attention"](z, latent_times))  # type: ignore[index]
+            z = z + self.dropout(layer["ffn"](z))  # type: ignore[index]
+        return z
+
+    def decode(self, query: Tensor, z: Tensor, query_times: Rotation, latent_times: Rotation) -> Tensor:
+        """Answers (batch, query, dim) that have read the processed latents (batch, latent, dim)."""
+        q = query + self.answer(query, z[:, :, None], query_times, latent_times)
+        return q + self.answer_ffn(q)  # type: ignore[no-any-return]

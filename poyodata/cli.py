@@ -1,0 +1,293 @@
+"""The program ``poyodata``: every command is a thin skin over one function of the library.
+
+Heavy imports are made inside commands: ``poyodata --help`` must answer at once. Standard output carries results (with
+``--json`` nothing else), standard error progress and messages. Exit status: 0 done, 1 content is invalid or the check it
+was asked for fails, 2 the call itself is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from poyodata._version import version
+from poyodata.errors import PoyodataError, UsageError
+from poyodata.runtime import limit_threads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    name="poyodata",
+    help="Data diets for calcium imaging: which neurons a model eats, stated in six lines and proved afterwards.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+diet_app = typer.Typer(help="Data diets: list, show, resolve.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(diet_app, name="diet")
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on standard output, and nothing else there.")
+]
+StorePath = Annotated[Path, typer.Argument(help="A store, as made by `poyodata ingest`.")]
+SplitName = Annotated[
+    str, typer.Option("--splits", help="Split: blocks-5fold, epoch-out, donor-70-10-20, or a YAML file.")
+]
+Fold = Annotated[int, typer.Option(help="Fold of the split, from 0.")]
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _print_table(table: pd.DataFrame, as_json: bool) -> None:
+    if as_json:
+        _say(table.to_json(orient="records", indent=2, double_precision=15))
+        return
+    import pandas as pd
+
+    with pd.option_context(
+        "display.width", 160, "display.max_columns", 40, "display.precision", 4, "display.max_rows", 60
+    ):
+        _say(table.to_string(index=False, max_rows=60))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        _say(f"poyodata {version}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    limit_threads()
+
+
+@app.command(epilog="Example: poyodata demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the store, the runs and report.html.")] = Path("demo"),
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="A real recording: a file or folder with its mapping; leaves each grating block out in turn."
+        ),
+    ] = None,
+    mapping: Annotated[Path | None, typer.Option(help="Mapping YAML of the recording given with --data.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="With --data: training seeds of every row.")] = 2,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps from scratch (default: the recipe's).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation and of the first training run.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Walk the whole road: simulate (or read --data), ingest, statistics, diets, pretrain, fine-tune, evaluate, report."""
+    from poyodata import demo as road
+
+    if recording is not None:
+        result = road.run_recording(recording, out, mapping=mapping, seeds=seeds, steps=steps, seed=seed)
+    else:
+        if mapping is not None:
+            raise UsageError("--mapping describes the recording given with --data; give --data too, or leave it out.")
+        result = road.run_simulated(out, steps=steps, seed=seed)
+    if as_json:
+        _say(result.to_json())
+    else:
+        _print_table(result.shown_table(), as_json=False)
+        _say("")
+        _say(result.verdict)
+        _say(f"\nReport: {result.report}\nNext:")
+        for command in result.next_commands:
+            _say(f"  {command}")
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: poyodata simulate raw --world demo --seed 0")
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder for the NWB files and the truth.")],
+    world: Annotated[str, typer.Option(help="A named world, or a YAML file of one.")] = "demo",
+    sessions: Annotated[int | None, typer.Option(help="Number of recordings (default: the world's).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the world (default: the world's).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate recordings of the Allen Brain Observatory and write them in its NWB 1.0 layout, with the truth beside them."""
+    from poyodata.progress import stage
+    from poyodata.simulation import load_world, simulate
+
+    chosen = load_world(world, seed=seed, sessions=sessions)
+    with stage("simulating recordings", chosen.sessions, "recordings") as advance:
+        files = simulate(out, chosen, progress=advance)
+    if as_json:
+        _say(json.dumps({"files": [str(path) for path in files]}, indent=2))
+    else:
+        _say(f"{len(files)} recordings in {out}. Next: poyodata ingest {out} --out {out.with_suffix('.zarr')}")
+
+
+@app.command(epilog="Example: poyodata ingest raw --out allen.zarr")
+def ingest(
+    sources: Annotated[list[Path], typer.Argument(help="Files or folders of recordings.")],
+    out: Annotated[Path, typer.Option(help="The store; made when it is not there, else added to.")],
+    kind: Annotated[str, typer.Option(help="allen-nwb, arrays, or auto.")] = "auto",
+    mapping: Annotated[Path | None, typer.Option(help="Mapping YAML for an arrays source.")] = None,
+    missing: Annotated[
+        str, typer.Option(help="NaN in traces: error, keep (as missing), or drop (the neurons).")
+    ] = "error",
+    as_json: AsJson = False,
+) -> None:
+    """Read recordings into a store."""
+    from poyodata.ingest import ingest as ingest_sources
+
+    _print_table(ingest_sources(sources, out, kind=kind, mapping=mapping, missing=missing), as_json)
+    if not as_json:
+        _say(f"\nNext: poyodata info {out}")
+
+
+@app.command(epilog="Example: poyodata info allen.zarr")
+def info(store: StorePath, as_json: AsJson = False) -> None:
+    """Say what a store holds: recordings, donors, CRE lines, neurons, hours."""
+    from poyodata.store import open_store
+
+    opened = open_store(store)
+    sessions = opened.sessions
+    facts: dict[str, Any] = {
+        "path": str(store),
+        "format_version": opened.format_version,
+        "digest": opened.digest,
+        "recordings": len(sessions),
+        "donors": int(sessions["donor_id"].nunique()),
+        "containers": int(sessions["container_id"].nunique()),
+        "neurons": int(sessions["n_neurons"].sum()),
+        "cells": len(opened.cells),
+        "hours": round(float(sessions["duration_s"].sum()) / 3600, 3),
+        "stimuli": sorted(opened.presentations["stimulus"].unique().tolist()),
+    }
+    by_line = (
+        sessions.groupby("cre_line")
+        .agg(
+            recordings=("session_id", "size"),
+            donors=("donor_id", "nunique"),
+            neurons=("n_neurons", "sum"),
+            seconds=("duration_s", "sum"),
+        )
+        .reset_index()
+    )
+    if as_json:
+        _say(json.dumps({**facts, "by_cre_line": json.loads(by_line.to_json(orient="records"))}, indent=2))
+        return
+    for key, value in facts.items():
+        _say(f"{key:<16}{', '.join(value) if isinstance(value, list) else value}")
+    _say("")
+    _print_table(by_line.round({"seconds": 1}), as_json=False)
+    _say(f"\nNext: poyodata stats {store}")
+
+
+@app.command(epilog="Example: poyodata stats allen.zarr --only moments,fisher_direction --splits blocks-5fold")
+def stats(
+    store: StorePath,
+    only: Annotated[str, typer.Option(help="Statistics, separated by commas.")] = "moments,fisher_direction",
+    splits: SplitName = "",
+    fold: Fold = 0,
+    window: Annotated[
+        str, typer.Option(help="train: train-role time only; all: every frame (leaks into any test).")
+    ] = "train",
+    out: Annotated[Path | None, typer.Option(help="Write the table to this CSV or Parquet file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute neuron statistics; print the median of each CRE line, or write every neuron to --out."""
+    from poyodata.splits import default_split, resolve_split
+    from poyodata.statistics import compute_statistics
+    from poyodata.store import open_store
+
+    opened = open_store(store)
+    split = resolve_split(opened, splits or default_split(opened), fold=fold) if window == "train" else None
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    table = compute_statistics(opened, names, split=split, window=window)
+    if out is not None:
+        if out.suffix not in (".csv", ".parquet"):
+            raise UsageError(f"--out is {out.name!r}; give a file that ends in .csv or .parquet.")
+        table.to_csv(out, index=False) if out.suffix == ".csv" else table.to_parquet(out, index=False)
+    lines = table.merge(opened.neurons[["neuron_id", "cre_line"]], on="neuron_id")
+    by_line = lines.groupby("cre_line").median(numeric_only=True).reset_index()
+    by_line.insert(1, "neurons", lines.groupby("cre_line").size().to_numpy())
+    _print_table(table if as_json else by_line, as_json)
+    if not as_json:
+        _say("\nMedians over neurons. kurtosis is excess and biased; skewness is biased (scipy's defaults).")
+        _say(f"Next: poyodata diet resolve predictable {store} --out predictable")
+
+
+@diet_app.command("list", epilog="Example: poyodata diet list")
+def diet_list(as_json: AsJson = False) -> None:
+    """List the diets that come with poyodata."""
+    from poyodata.curation import PRESETS, load_diet
+
+    rows = [{"diet": name, "description": load_diet(name).description} for name in PRESETS]
+    if as_json:
+        _say(json.dumps(rows, indent=2))
+    else:
+        width = max(len(row["diet"]) for row in rows)
+        for row in rows:
+            _say(f"{row['diet']:<{width}}  {row['description']}")
+
+
+@diet_app.command("show", epilog="Example: poyodata diet show mixed-30")
+def diet_show(diet: Annotated[str, typer.Argument(help="Name of a preset, or a YAML file.")]) -> None:
+    """Print a diet as YAML."""
+    from poyodata.curation import load_diet
+
+    _say(load_diet(diet).to_yaml().rstrip())
+
+
+@diet_app.command("resolve", epilog="Example: poyodata diet resolve predictable allen.zarr --out predictable")
+def diet_resolve(
+    diet: Annotated[str, typer.Argument(help="Name of a preset, or a YAML file.")],
+    store: StorePath,
+    out: Annotated[Path | None, typer.Option(help="Folder for the manifest.")] = None,
+    splits: SplitName = "",
+    fold: Fold = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Resolve a diet on a store: which neurons and windows it means there, as a content-hashed manifest."""
+    from poyodata.curation import load_diet
+    from poyodata.store import open_store
+
+    manifest = load_diet(diet).resolve(open_store(store), split=splits or None, fold=fold)
+    if out is not None:
+        manifest.save(out)
+    funnel = manifest.funnel()
+    if as_json:
+        _say(
+            json.dumps(
+                {
+                    "name": manifest.name,
+                    "digest": manifest.digest,
+                    "funnel": json.loads(funnel.to_json(orient="records")),
+                },
+                indent=2,
+            )
+        )
+        return
+    _print_table(funnel, as_json=False)
+    _say(f"\nmanifest {manifest.digest}" + (f" written to {out}" if out else ""))
+
+
+def main() -> None:
+    """Run the program; errors of ours end in one sentence and their exit status."""
+    try:
+        app()
+    except PoyodataError as error:
+        typer.echo(f"poyodata: {error}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        what = f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error)
+        typer.echo(f"poyodata: {what}. Free space or correct the path, then run the same command again.", err=True)
+        sys.exit(1)

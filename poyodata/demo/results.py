@@ -1,0 +1,127 @@
+"""`ResultRow`: what one decoder reached on which neurons and trials, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+CHANCE = 1 / 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultRow:
+    """One line of a demo's result table.
+
+    Attributes
+    ----------
+    decoder : str
+    neurons : str
+        The diet it was evaluated on.
+    n_neurons, n_trials : int
+        Neurons it read (mean over blocks where they differ), and held-out trials it was scored on.
+    accuracy : float
+        Share of held-out trials whose direction was right; for several blocks, the mean over blocks.
+    low, high : float
+        95 % interval; the report says of what kind.
+    blocks : mapping of block name to accuracy
+    seed : int or None
+    parameters, steps, windows_seen : int
+        Of the model, of its training in all its stages; 0 where it has none.
+    seconds : float
+        Wall time of training.
+    """
+
+    decoder: str
+    neurons: str
+    n_neurons: int
+    n_trials: int
+    accuracy: float
+    low: float
+    high: float
+    blocks: dict[str, float] = field(default_factory=dict)
+    seed: int | None = None
+    parameters: int = 0
+    steps: int = 0
+    windows_seen: int = 0
+    seconds: float = 0.0
+
+    @property
+    def exceeds_chance(self) -> bool:
+        """Whether the whole interval lies above chance."""
+        return self.low > CHANCE
+
+
+def result_table(rows: Sequence[ResultRow]) -> pd.DataFrame:
+    """Rows as the table that is printed and put into the report; blocks are columns."""
+    table = pd.DataFrame([{key: value for key, value in asdict(row).items() if key != "blocks"} for row in rows])
+    blocks = sorted({name for row in rows for name in row.blocks})
+    for at, name in enumerate(blocks):
+        table.insert(4 + at, name, [row.blocks.get(name, np.nan) for row in rows])
+    table["seed"] = table["seed"].astype("Int64")
+    return table
+
+
+def result_json(rows: Sequence[ResultRow], **facts: Any) -> str:
+    """Rows and further facts as JSON; numbers that do not exist are null."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(inner) for inner in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    return json.dumps(clean({"chance": CHANCE, **facts, "rows": [asdict(row) for row in rows]}), indent=2)
+
+
+def save_results(path: Path, rows: Sequence[ResultRow], **facts: Any) -> None:
+    """Write `result_json` to a file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(result_json(rows, **facts) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What a demo found, and where it wrote it.
+
+    Attributes
+    ----------
+    rows : tuple of ResultRow
+    report : Path
+        The HTML page.
+    verdict : str
+        One sentence.
+    passed : bool
+        Whether the check of the demo holds; the program's exit status follows it.
+    next_commands : tuple of str
+        What a user might type next.
+    facts : mapping
+        Digests, seeds and times that stand in the JSON beside the rows.
+    """
+
+    rows: tuple[ResultRow, ...]
+    report: Path
+    verdict: str
+    passed: bool
+    next_commands: tuple[str, ...]
+    facts: dict[str, Any]
+
+    def to_json(self) -> str:
+        """Rows and facts as JSON."""
+        return result_json(self.rows, verdict=self.verdict, passed=self.passed, report=str(self.report), **self.facts)
+
+    def shown_table(self) -> pd.DataFrame:
+        """The table for a terminal: intervals in one column, rounded."""
+        table = result_table(self.rows)
+        interval = [f"{row.low:.3f}-{row.high:.3f}" for row in self.rows]
+        table.insert(list(table.columns).index("low"), "95% interval", interval)
+        table = table.drop(columns=["low", "high"])
+        numbers = table.select_dtypes("float").columns
+        return table.assign(**{name: table[name].round(1 if name == "seconds" else 3) for name in numbers})

@@ -1,0 +1,68 @@
+"""From recordings to a store: the one place where sources and the store meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from poyodata.errors import UsageError, nearest
+from poyodata.progress import stage
+from poyodata.sources import find_sources
+from poyodata.store import StoreWriter
+
+MISSING = ("error", "keep", "drop")
+
+
+def ingest(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    kind: str = "auto",
+    mapping: Path | None = None,
+    missing: str = "error",
+) -> pd.DataFrame:
+    """Read recordings into a store, one at a time and block by block.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Files or folders.
+    out : Path
+        The store; made when it is not there, else added to. A recording that is there already is left as it is.
+    kind : {"auto", "allen-nwb", "arrays"}
+    mapping : Path, optional
+        Mapping YAML of an ``arrays`` source.
+    missing : {"error", "keep", "drop"}
+        What to do with NaN in traces: refuse the recording, keep them as missing, or leave out the neurons.
+
+    Returns
+    -------
+    DataFrame
+        One row a recording: ``session_id, n_frames, n_neurons, status``.
+
+    Raises
+    ------
+    SourceError
+        When a file cannot be read. Recordings finished before it stay in the store.
+    StoreError
+        When the store cannot be written.
+    """
+    if missing not in MISSING:
+        raise UsageError(f"unknown --missing {missing!r}: {nearest(missing, MISSING)}")
+    found = [entry for source in sources for entry in find_sources(source, kind=kind, mapping=mapping)]
+    rows = []
+    with StoreWriter(out) as writer, stage("reading recordings into the store", len(found), "recordings") as advance:
+        for entry in found:
+            result = writer.add(entry.open(), missing=missing)
+            rows.append(
+                {
+                    "session_id": result.session_id,
+                    "n_frames": result.n_frames,
+                    "n_neurons": result.n_neurons,
+                    "status": result.status,
+                }
+            )
+            advance(1)
+    return pd.DataFrame(rows)

@@ -1,0 +1,9 @@
+"""A simulated Allen Brain Observatory: a data set without a download, and the ground truth for every statistic."""
+
+from __future__ import annotations
+
+from poyodata.simulation.simulate import session_ids, simulate, simulate_session
+from poyodata.simulation.twin import write_array_twin
+from poyodata.simulation.world import WORLDS, World, load_world
+
+__all__ = ["WORLDS", "World", "load_world", "session_ids", "simulate", "simulate_session", "write_array_twin"]

@@ -1,0 +1,120 @@
+"""From start and stop frames to the presentations table that every source yields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from poyodata.errors import SourceError
+from poyodata.sources.record import PRESENTATION_COLUMNS, number_epochs
+
+
+def presentation_rows(
+    stimulus: str,
+    start_frame: npt.ArrayLike,
+    stop_frame: npt.ArrayLike,
+    time_s: npt.NDArray[np.float64],
+    *,
+    direction_deg: npt.ArrayLike | None = None,
+    temporal_frequency_hz: npt.ArrayLike | None = None,
+    movie_frame: npt.ArrayLike | None = None,
+    repeat: npt.ArrayLike | None = None,
+    blank: npt.ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Build the rows of one stimulus, sorted and numbered in time order, blanks counted.
+
+    Parameters
+    ----------
+    stimulus : str
+    start_frame, stop_frame : array_like, shape (presentation,), integer
+        Half-open. A presentation shorter than a frame (stop equal to start) gets the one frame it began in.
+    time_s : ndarray, shape (time,), float64, seconds
+    direction_deg, temporal_frequency_hz, movie_frame, repeat, blank : array_like, shape (presentation,), optional
+        NaN, NaN, -1, -1 and False where left out. Direction and frequency of blanks become NaN.
+
+    Returns
+    -------
+    DataFrame
+        `PRESENTATION_COLUMNS`, ``epoch`` still 0.
+
+    Raises
+    ------
+    SourceError
+        When a row points outside the recording.
+
+    Examples
+    --------
+    >>> time_s = np.arange(100) / 30.0
+    >>> rows = presentation_rows("gratings", [40, 10], [70, 40], time_s, direction_deg=[90, np.nan], blank=[0, 1])
+    >>> rows[["trial", "start_frame", "direction_deg", "blank"]].values.tolist()
+    [[0, 10, nan, True], [1, 40, 90.0, False]]
+    """
+    start = np.asarray(start_frame).astype(np.int64)
+    stop = np.asarray(stop_frame).astype(np.int64)
+    stop = np.where(stop == start, start + 1, stop)
+    wrong = (start < 0) | (stop > len(time_s)) | (stop < start)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise SourceError(
+            f"row {row} of {stimulus} spans frames {start[row]} to {stop[row]}, outside the {len(time_s)} frames of "
+            "the traces; the file is truncated or its stimulus table belongs to another recording."
+        )
+    count = len(start)
+    is_blank = np.zeros(count, bool) if blank is None else np.asarray(blank).astype(bool)
+    step_s = float(np.median(np.diff(time_s)))
+    table = pd.DataFrame(
+        {
+            "stimulus": [stimulus] * count,
+            "epoch": np.zeros(count, np.int64),
+            "trial": np.zeros(count, np.int64),
+            "start_frame": start,
+            "stop_frame": stop,
+            "start_s": time_s[start],
+            # The end of the last frame, not the start of the next one, which may lie behind a gap.
+            "stop_s": time_s[stop - 1] + step_s,
+            "blank": is_blank,
+            "direction_deg": np.where(is_blank, np.nan, _or(direction_deg, np.nan, count, np.float64)),
+            "temporal_frequency_hz": np.where(is_blank, np.nan, _or(temporal_frequency_hz, np.nan, count, np.float64)),
+            "movie_frame": _or(movie_frame, -1, count, np.int64),
+            "repeat": _or(repeat, -1, count, np.int64),
+        },
+        columns=list(PRESENTATION_COLUMNS),
+    )
+    table["stimulus"] = table["stimulus"].astype("str")
+    table = table.sort_values("start_frame", kind="stable", ignore_index=True)
+    table["trial"] = np.arange(count, dtype=np.int64)
+    return table
+
+
+def presentation_table(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join the rows of several stimuli in time order and number the epochs.
+
+    Parameters
+    ----------
+    parts : sequence of DataFrame
+        As `presentation_rows` builds them.
+
+    Returns
+    -------
+    DataFrame
+        `PRESENTATION_COLUMNS`, sorted by ``start_frame``; empty, with its columns, when there are no parts.
+
+    Examples
+    --------
+    >>> presentation_table([]).columns[:2].tolist()
+    ['stimulus', 'epoch']
+    """
+    kept = [part for part in parts if len(part)]
+    if not kept:
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in PRESENTATION_COLUMNS.items()})
+    table = pd.concat(kept, ignore_index=True).sort_values("start_frame", kind="stable", ignore_index=True)
+    table["epoch"] = number_epochs(table)
+    return table
+
+
+def _or(values: npt.ArrayLike | None, fill: float, count: int, dtype: Any) -> npt.NDArray[Any]:
+    return np.full(count, fill, dtype) if values is None else np.asarray(values).astype(dtype)

@@ -1,0 +1,53 @@
+"""Splits: which animals and which stretches of time a model may learn from, and which only test it.
+
+A split has two axes. **Across** recordings every donor (or container, or session) gets a role; **within** every
+recording, time gets a role by block, by stimulus epoch or by trial. Both are needed: a held-out animal still has to
+yield the statistics by which its neurons are selected, and these may look at its train-role time alone.
+
+=====================  ==================  ===================  =======
+session role           train-role time     valid-role time      test-role time
+=====================  ==================  ===================  =======
+train, no across axis  ``train``           ``valid``            ``test``
+train                  ``train``           ``valid``            ``valid``
+valid                  ``identify``        ``valid``            ``valid``
+test                   ``identify``        ``test``             ``test``
+=====================  ==================  ===================  =======
+
+``identify`` is for statistics and unit identification only. Frames within the guard of a cut and trials dropped beside
+one have no role. The guard is taken from the side that matters less: train loses the frames near valid and test, valid
+those near test, test none. It counts stored frames, because the length of a gap in a recording may be only nominal.
+The default of 2 s is what GCaMP needs to decay; drift of the baseline lasts longer and no guard removes it.
+"""
+
+from __future__ import annotations
+
+from poyodata.splits.resolve import MIN_DONORS, default_split, n_folds, resolve_split
+from poyodata.splits.specification import (
+    ROLES,
+    SPLITS,
+    Across,
+    Blocks,
+    EpochOut,
+    Fractions,
+    SplitSpec,
+    Trials,
+    split_spec,
+)
+from poyodata.splits.split import Split
+
+__all__ = [
+    "MIN_DONORS",
+    "ROLES",
+    "SPLITS",
+    "Across",
+    "Blocks",
+    "EpochOut",
+    "Fractions",
+    "Split",
+    "SplitSpec",
+    "Trials",
+    "default_split",
+    "n_folds",
+    "resolve_split",
+    "split_spec",
+]

@@ -1,0 +1,98 @@
+"""`Statistic`: what a column of numbers about neurons is, what it may look at and how it is computed.
+
+A statistic is a value, not code that runs: chunk, combine and finalize. ``chunk`` sees one stretch of a recording and
+returns a state, ``combine`` merges two states, ``finalize`` turns the last one into columns. The runner decides which
+stretches there are, so that a statistic cannot look at time it must not see: it is never handed any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of results.
+
+    Attributes
+    ----------
+    dtype : str
+    unit : str
+        ``"1"`` for plain numbers.
+    definition : str
+        One sentence with the convention in it (biased or not, excess or not).
+    """
+
+    dtype: str
+    unit: str
+    definition: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """All that a statistic sees at a time: one contiguous piece of one recording.
+
+    Attributes
+    ----------
+    traces : ndarray, shape (time, neuron), float32, dF/F
+        The frames of this piece alone.
+    trials : DataFrame
+        Presentations that lie whole within the piece, columns as in the store; `start_frame` and `stop_frame` count
+        from the start of the piece.
+    rate_hz : float
+    """
+
+    traces: npt.NDArray[np.float32]
+    trials: pd.DataFrame
+    rate_hz: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistic:
+    """A declared statistic.
+
+    Attributes
+    ----------
+    name : str
+    version : int
+        Raised when results change; part of every cache key and lineage.
+    columns : mapping of column name to Column
+    chunk : callable ``(stretch, params) -> state``
+    combine : callable ``(state, state) -> state``, associative up to rounding
+    finalize : callable ``(state, params) -> mapping of column name to ndarray of shape (neuron,)``
+    nan_policy : str
+        What missing samples do, and which results are NaN.
+    uses_labels : bool
+        Whether it looks at stimulus labels; held-out donors then yield labels to it.
+    stimulus : str or None
+        The stimulus it needs; neurons of recordings without it get NaN.
+    params : mapping
+        Plain values that change results.
+    """
+
+    name: str
+    version: int
+    columns: Mapping[str, Column]
+    chunk: Callable[[Stretch, Mapping[str, Any]], Any]
+    combine: Callable[[Any, Any], Any]
+    finalize: Callable[[Any, Mapping[str, Any]], Mapping[str, npt.NDArray[Any]]]
+    nan_policy: str
+    uses_labels: bool = False
+    stimulus: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def lineage(self) -> dict[str, Any]:
+        """What results depend on besides the recordings: name, version, params, and whether labels are used."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "params": dict(self.params),
+            "uses_labels": self.uses_labels,
+        }

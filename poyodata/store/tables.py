@@ -1,0 +1,181 @@
+"""The tables of a store: their columns and dtypes, and how rows of another recording join them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from poyodata.errors import StoreError
+
+METADATA_COLUMNS: Mapping[str, str] = {
+    "session_id": "str",
+    "donor_id": "str",
+    "container_id": "str",
+    "cre_line": "str",
+    "area": "str",
+    "depth_um": "float64",
+    "session_type": "str",
+    "indicator": "str",
+    "genotype": "str",
+    "sex": "str",
+    "age_days": "float64",
+}
+"""Who was recorded, where and how: fields of a record's metadata and first columns of ``sessions``."""
+
+JOINED_COLUMNS = ("donor_id", "container_id", "cre_line", "area", "depth_um", "session_type")
+"""Columns of ``sessions`` that `Store.neurons` shows beside every neuron."""
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "sessions": {
+        **METADATA_COLUMNS,
+        "rate_hz": "float64",
+        "n_frames": "int64",
+        "n_neurons": "int64",
+        "duration_s": "float64",  # from the first to the last timestamp, gaps included
+        "digest": "str",
+        "source_digest": "str",
+    },
+    "neurons": {
+        "neuron_id": "str",
+        "session_id": "str",
+        "column": "int64",  # of the trace array
+        "cell_specimen_id": "Int64",
+        "roi_id": "Int64",
+        "x_um": "float64",
+        "y_um": "float64",
+        "valid_roi": "bool",
+    },
+    "presentations": {
+        "session_id": "str",
+        "stimulus": "str",
+        "epoch": "int64",
+        "trial": "int64",
+        "start_frame": "int64",
+        "stop_frame": "int64",
+        "start_s": "float64",
+        "stop_s": "float64",
+        "blank": "bool",
+        "direction_deg": "float64",
+        "temporal_frequency_hz": "float64",
+        "movie_frame": "int64",
+        "repeat": "int64",
+    },
+    "epochs": {
+        "session_id": "str",
+        "epoch": "int64",
+        "stimulus": "str",
+        "start_frame": "int64",
+        "stop_frame": "int64",
+    },
+    "segments": {"session_id": "str", "segment": "int64", "start_frame": "int64", "stop_frame": "int64"},
+    "blocks": {"session_id": "str", "block": "int64", "digest": "str"},
+    "parts": {"session_id": "str", "part": "str", "digest": "str"},
+}
+"""Columns of every table and their dtypes. ``neurons`` and ``presentations`` may have more, as the source gives."""
+
+SORT_KEYS: Mapping[str, tuple[str, ...]] = {
+    "sessions": ("session_id",),
+    "neurons": ("session_id", "column"),
+    "presentations": ("session_id", "start_frame"),
+    "epochs": ("session_id", "epoch"),
+    "segments": ("session_id", "segment"),
+    "blocks": ("session_id", "block"),
+    "parts": ("session_id", "part"),
+}
+
+FLAT_TABLES = ("neurons", "epochs", "segments", "blocks", "parts")
+"""Tables of one file each which are replaced before ``sessions.parquet`` is."""
+
+_GAP: Mapping[str, Any] = {"boolean": pd.NA, "Int64": pd.NA, "float64": float("nan")}
+
+
+def _cast(values: pd.Series[Any], kind: Any) -> pd.Series[Any]:
+    return values.astype(kind)
+
+
+def empty_table(name: str) -> pd.DataFrame:
+    """Make a table of `TABLES` without rows.
+
+    Examples
+    --------
+    >>> empty_table("blocks").columns.tolist()
+    ['session_id', 'block', 'digest']
+    """
+    return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in TABLES[name].items()})
+
+
+def conform(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Bring a table to the columns and dtypes of `TABLES`; further columns follow, each as text, number or boolean.
+
+    Raises
+    ------
+    StoreError
+        When a column is missing or holds something else than its dtype.
+
+    Examples
+    --------
+    >>> conform(pd.DataFrame({"session_id": ["a"], "digest": ["9f"], "block": [0]}), "blocks").columns.tolist()
+    ['session_id', 'block', 'digest']
+    """
+    columns = TABLES[name]
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise StoreError(f"table {name} lacks the columns {', '.join(missing)}; the source must give them.")
+    shaped: dict[str, pd.Series[Any]] = {}
+    for column in [*columns, *(extra for extra in table.columns if extra not in columns)]:
+        values = table[column]
+        kind = columns.get(column) or _kind_of(values)
+        try:
+            shaped[str(column)] = _cast(values.fillna("") if kind == "str" else values, kind)
+        except (ValueError, TypeError) as error:
+            raise StoreError(
+                f"column {column!r} of table {name} is not {kind}: {error}. Correct the source."
+            ) from error
+    return pd.DataFrame(shaped).reset_index(drop=True)
+
+
+def _kind_of(values: pd.Series[Any]) -> str:
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return "boolean"
+    if pd.api.types.is_integer_dtype(values.dtype):
+        return "Int64"
+    return "float64" if pd.api.types.is_float_dtype(values.dtype) else "str"
+
+
+def append_rows(table: pd.DataFrame, rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Join conformed `rows` to a conformed `table`, sorted by the table's keys.
+
+    Further columns that only one of the two has are filled with missing values (``""`` for text).
+
+    Raises
+    ------
+    StoreError
+        When a further column is text in one and a number in the other.
+    """
+    kinds: dict[str, str] = {}
+    for column in [*table.columns, *(extra for extra in rows.columns if extra not in table.columns)]:
+        known = {str(part[column].dtype) for part in (table, rows) if column in part.columns and len(part)}
+        if known == {"Int64", "float64"}:
+            known = {"float64"}
+        if len(known) > 1:
+            raise StoreError(
+                f"column {column!r} of table {name} is {' and '.join(sorted(known))} in different recordings; "
+                "bring it to one kind in the source."
+            )
+        kinds[column] = known.pop() if known else str((table if column in table.columns else rows)[column].dtype)
+
+    def filled(part: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                column: _cast(part[column], kind)
+                if column in part.columns
+                else pd.Series([_GAP.get(kind, "")] * len(part), index=part.index, dtype=kind)
+                for column, kind in kinds.items()
+            }
+        )
+
+    parts = [filled(part) for part in (table, rows) if len(part)]
+    joined = pd.concat(parts, ignore_index=True) if parts else filled(rows)
+    return joined.sort_values(list(SORT_KEYS[name]), kind="stable", ignore_index=True)

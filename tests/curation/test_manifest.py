@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from poyodata.curation import Diet, Manifest, c, load_diet
+from poyodata.curation.manifest import IDENTITY
+from poyodata.errors import DietError, ManifestError, UsageError
+
+Resolve = Callable[..., Manifest]
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def manifest(resolve: Resolve, store: Any, make_split: Make) -> Manifest:
+    diet = load_diet("mixed-30").during(c.stimulus == "drifting_gratings", min_length_s=1.9)
+    return resolve(diet, store, make_split(store))
+
+
+def test_a_manifest_lists_neurons_windows_and_where_they_come_from(manifest: Manifest, store: Any) -> None:
+    assert tuple(manifest.neurons.columns) == (*IDENTITY, "skewness", "kurtosis")
+    assert len(manifest.neurons) == 60
+    assert manifest.neurons["term"].value_counts().to_dict() == {"unpredictable": 48, "predictable": 12}
+    assert manifest.roles == ("test", "train", "valid")
+    assert manifest.store_digest == store.digest
+    assert manifest.meta["references"].keys() == {"predictable", "unpredictable"}
+    assert manifest.meta["statistics"]["names"] == ["moments"]
+    funnel = manifest.funnel()
+    assert funnel.columns.tolist() == ["step", "rule", "kept", "rejected", "unknown", "counts"]
+    of_neurons = funnel[funnel["counts"] == "neurons"]
+    assert (of_neurons[["kept", "rejected", "unknown"]].sum(axis=1) == 96).all()
+    assert "8 neurons are left out" in manifest.warnings[0]
+    assert "mixed-30" in repr(manifest) and "mixed-30" in manifest._repr_html_()
+
+
+def test_saving_and_loading_gives_the_same_manifest(manifest: Manifest, tmp_path: Path) -> None:
+    again = Manifest.load(manifest.save(tmp_path / "m"))
+    assert again.digest == manifest.digest
+    assert again.record_digest == manifest.record_digest
+    pd.testing.assert_frame_equal(again.neurons, manifest.neurons)
+    pd.testing.assert_frame_equal(again.windows, manifest.windows)
+    assert again.meta == manifest.meta
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "m",
+        "manifest.json",
+        "neurons.parquet",
+        "windows.parquet",
+    ]
+    manifest.save(tmp_path / "m")  # replaces an earlier one
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_saving_refuses_a_folder_that_holds_something_else(manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match="holds no manifest"):
+        manifest.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def _change_neuron(folder: Path) -> None:
+    table = pd.read_parquet(folder / "neurons.parquet")
+    table.loc[0, "column"] = 11
+    table.to_parquet(folder / "neurons.parquet", index=False)
+
+
+def _change_value(folder: Path) -> None:
+    table = pd.read_parquet(folder / "neurons.parquet")
+    table.loc[0, "skewness"] += 1e-9
+    table.to_parquet(folder / "neurons.parquet", index=False)
+
+
+def _change_window(folder: Path) -> None:
+    table = pd.read_parquet(folder / "windows.parquet")
+    table.loc[0, "role"] = "test"
+    table.to_parquet(folder / "windows.parquet", index=False)
+
+
+def _change_json(old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        text = (folder / "manifest.json").read_text()
+        assert old in text
+        (folder / "manifest.json").write_text(text.replace(old, new, 1))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        pytest.param(_change_neuron, id="neuron"),
+        pytest.param(_change_value, id="statistic value"),
+        pytest.param(_change_window, id="window"),
+        pytest.param(_change_json('"seed": 0', '"seed": 1'), id="diet"),
+        pytest.param(_change_json('"digest": "', '"digest": "0'), id="digest"),
+        pytest.param(_change_json('"format": 1', '"format": 9'), id="format"),
+        pytest.param(_change_json('"store_digest"', '"shop_digest"'), id="key"),
+        pytest.param(_change_json("{", "["), id="json"),
+        pytest.param(lambda folder: (folder / "windows.parquet").unlink(), id="file gone"),
+        pytest.param(lambda folder: (folder / "windows.parquet").write_bytes(b"PAR1"), id="truncated"),
+    ],
+)
+def test_a_changed_manifest_is_refused(tamper: Callable[[Path], None], manifest: Manifest, tmp_path: Path) -> None:
+    folder = manifest.save(tmp_path / "m")
+    tamper(folder)
+    with pytest.raises(ManifestError, match="resolve the diet again"):
+        Manifest.load(folder)
+
+
+def test_loading_nothing_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no manifest at"):
+        Manifest.load(tmp_path / "none")
+
+
+def test_the_digest_is_that_of_the_content(
+    manifest: Manifest, resolve: Resolve, make_store: Make, make_split: Make, tmp_path: Path
+) -> None:
+    other = make_store()
+    rng = np.random.default_rng(0)
+    for name in ("sessions", "neurons", "presentations", "segments", "moments"):
+        table = getattr(other, name)
+        setattr(other, name, table.iloc[rng.permutation(len(table))].reset_index(drop=True))
+    split = make_split(other)
+    split.windows = split.windows.iloc[::-1].reset_index(drop=True)
+    diet = load_diet("mixed-30").during(c.stimulus == "drifting_gratings", min_length_s=1.9)
+    assert resolve(diet, other, split).digest == manifest.digest
+
+    folder = manifest.save(tmp_path / "m")
+    pd.read_parquet(folder / "windows.parquet").to_parquet(
+        folder / "windows.parquet", index=False, compression="gzip", row_group_size=7
+    )
+    program = "import sys; from poyodata.curation import Manifest; sys.stdout.write(Manifest.load(sys.argv[1]).digest)"
+    found = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
+    assert found.stdout == manifest.digest
+
+
+def test_another_seed_split_or_name_is_another_manifest(
+    manifest: Manifest, resolve: Resolve, store: Any, make_split: Make
+) -> None:
+    during = c.stimulus == "drifting_gratings"
+    base = load_diet("mixed-30").during(during, min_length_s=1.9)
+    text = base.to_yaml()
+    others = [
+        (Diet.from_yaml(text.replace("seed: 0", "seed: 1")), make_split(store)),
+        (base.named("other"), make_split(store)),
+        (base, make_split(store, fold=1)),
+        (base.during(during & ~c.blank, min_length_s=1.9), make_split(store)),
+    ]
+    digests = {resolve(diet, store, split).digest for diet, split in others}
+    assert len(digests | {manifest.digest}) == 5
+
+
+def test_an_unknown_column_is_met_before_anything_is_computed(resolve: Resolve, store: Any, make_split: Make) -> None:
+    with pytest.raises(DietError, match="did you mean 'skewness'"):
+        resolve(Diet.where("skewnes > 1"), store, make_split(store))
+
+
+def test_columns_of_recordings_can_be_named(resolve: Resolve, store: Any, make_split: Make) -> None:
+    manifest = resolve(Diet.where("sex == 'F'"), store, make_split(store))
+    assert len(manifest.neurons) == 48
+    assert manifest.neurons["sex"].unique().tolist() == ["F"]
+
+
+def test_a_store_that_moved_is_refused(manifest: Manifest, store: Any) -> None:
+    manifest.open(store)
+    store.extra = "another recording"
+    with pytest.raises(ManifestError) as caught:
+        manifest.open(store)
+    message = str(caught.value)
+    assert manifest.store_digest[:12] in message and store.digest[:12] in message
+    assert "poyodata diet resolve mixed-30" in message
+
+
+def test_a_view_gives_the_selected_part(manifest: Manifest, store: Any) -> None:
+    view = manifest.open(store)
+    assert view.session_ids == tuple(f"s{i:02d}" for i in range(8))
+    columns = view.columns("s00")
+    assert columns.dtype == np.int64 and (np.diff(columns) > 0).all()
+    assert view.neurons("s00")["column"].tolist() == columns.tolist()
+    assert {5, 6, 7, 8, 9, 10} <= set(columns.tolist())
+    assert len(view.windows("train")) == 8 * 20 and len(view.windows()) == 8 * 40
+    assert view.segments["s00"].tolist() == [[0, 2400], [2400, 4200]]
+    with pytest.raises(UsageError, match="known are test, train, valid"):
+        view.windows("identify")
+    with pytest.raises(UsageError, match="no neuron of recording"):
+        view.columns("s99")
+
+
+def test_the_meta_of_a_manifest_is_plain_json(manifest: Manifest) -> None:
+    assert json.loads(json.dumps(manifest.meta)) == manifest.meta

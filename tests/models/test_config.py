@@ -1,0 +1,44 @@
+"""Settings are frozen, known sizes are known, and nonsense is refused in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from poyodata.errors import ModelError
+from poyodata.models.config import PoyoConfig, Settings, TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        pytest.param(PoyoConfig, {"dimm": 3}, r"no setting 'dimm'; did you mean 'dim'\?", id="unknown"),
+        pytest.param(PoyoConfig, {"patch_frames": 60}, "60 frames does not fit a window of 57", id="patch"),
+        pytest.param(PoyoConfig, {"dim_head": 6}, "dim_head=6", id="head-not-a-multiple-of-4"),
+        pytest.param(PoyoConfig, {"rate_hz": float("nan")}, "rate_hz=nan", id="nan"),
+        pytest.param(PoyoConfig, {"ffn_dropout": 1.0}, "ffn_dropout=1.0", id="drop-all"),
+        pytest.param(PoyoConfig, {"tokens": "gate"}, "tokens='gate'.*'gated' or 'paper'", id="tokens"),
+        pytest.param(PoyoConfig, {"t_min_s": 5.0}, "must be below t_max_s", id="periods"),
+        pytest.param(TrainConfig, {"steps": 0}, "steps=0", id="no-steps"),
+        pytest.param(TrainConfig, {"lr": -1.0}, "lr=-1.0", id="lr"),
+        pytest.param(TrainConfig, {"objective": "latent"}, "objective='latent'", id="objective"),
+        pytest.param(TrainConfig, {"mask_rate": 1.0}, "mask_rate=1.0", id="mask-all"),
+    ],
+)
+def test_nonsense_is_refused(kind: type[Settings], values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        kind(**values)
+
+
+def test_unknown_size_suggests_a_known_one() -> None:
+    with pytest.raises(ModelError, match="did you mean 'poyo-tiny'"):
+        PoyoConfig.named("poyo_tiny", window_frames=60, rate_hz=30.0)
+
+
+def test_settings_are_frozen_and_survive_json() -> None:
+    config = PoyoConfig.named("poyo-tiny", window_frames=80, rate_hz=30.1)
+    with pytest.raises(ValueError, match="frozen"):
+        config.dim = 3  # type: ignore[misc]
+    assert PoyoConfig(**config.model_dump()) == config
+    assert PoyoConfig.model_validate_json(config.model_dump_json()) == config

@@ -1,0 +1,108 @@
+"""The ridge decoder against its definition: normal equations, leaving out by refitting, and scaling from training."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from poyodata.errors import ModelError
+from poyodata.models.ridge import RidgeDecoder
+
+Floats = npt.NDArray[np.float64]
+
+
+def _problem(n: int = 30, p: int = 6, seed: int = 0) -> tuple[Floats, npt.NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, 3, n)
+    features = rng.standard_normal((n, p)) * rng.uniform(0.1, 10, p) + rng.uniform(-5, 5, p)
+    features[:, :3] += 3 * np.eye(3)[target]
+    return features, target
+
+
+def _outputs_by_hand(x: Floats, onehot: Floats, new: Floats, alpha: float) -> Floats:
+    """Normal equations with an intercept that is not penalised."""
+    design = np.column_stack((np.ones(len(x)), x))
+    penalty = alpha * np.eye(design.shape[1])
+    penalty[0, 0] = 0.0
+    beta = np.linalg.solve(design.T @ design + penalty, design.T @ onehot)
+    return np.column_stack((np.ones(len(new)), new)) @ beta
+
+
+@pytest.mark.parametrize("p", [6, 50], ids=["tall", "wide"])
+@pytest.mark.parametrize("alpha", [0.1, 10.0, 1000.0])
+def test_closed_form(p: int, alpha: float) -> None:
+    features, target = _problem(p=p)
+    new, _ = _problem(n=7, p=p, seed=1)
+    decoder = RidgeDecoder(alphas=(alpha,)).fit(features, target)
+    scaled, scaled_new = ((v - features.mean(axis=0)) / features.std(axis=0) for v in (features, new))
+    expected = _outputs_by_hand(scaled, np.eye(3)[target], scaled_new, alpha)
+    np.testing.assert_allclose(decoder.decide(new), expected, atol=1e-9)
+    assert (decoder.predict(new) == expected.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("p", [6, 50], ids=["tall", "wide"])
+def test_leave_one_out_error_equals_refitting(p: int) -> None:
+    features, target = _problem(p=p)
+    alphas = (0.5, 20.0, 500.0)
+    decoder = RidgeDecoder(alphas).fit(features, target)
+    scaled = (features - features.mean(axis=0)) / features.std(axis=0)
+    onehot = np.eye(3)[target]
+    for alpha, found in zip(alphas, decoder.loo_errors, strict=True):
+        errors = []
+        for left_out in range(len(scaled)):
+            rest = np.arange(len(scaled)) != left_out
+            predicted = _outputs_by_hand(scaled[rest], onehot[rest], scaled[[left_out]], alpha)
+            errors.append(np.mean((onehot[left_out] - predicted) ** 2))
+        assert found == pytest.approx(np.mean(errors), rel=1e-8)
+    assert decoder.alpha == alphas[int(np.argmin(decoder.loo_errors))]
+
+
+def test_labels_come_back_as_they_were() -> None:
+    features, target = _problem()
+    degrees = np.array([0.0, 45.0, 270.0])[target]
+    decoder = RidgeDecoder().fit(features, degrees)
+    assert set(decoder.predict(features)) <= {0.0, 45.0, 270.0}
+    assert decoder.accuracy(features, degrees) > 0.9
+
+
+def test_scale_of_a_neuron_and_silent_neurons_do_not_matter() -> None:
+    features, target = _problem()
+    new, _ = _problem(n=9, seed=2)
+    plain = RidgeDecoder().fit(features, target).decide(new)
+    gain, offset = np.array([1e3, 1e-3, 2, 5, 1, 7]), 100.0
+    scaled = RidgeDecoder().fit(features * gain + offset, target).decide(new * gain + offset)
+    np.testing.assert_allclose(scaled, plain, atol=1e-6)
+    silent = [np.column_stack((x, np.full(len(x), 4.0))) for x in (features, new)]
+    np.testing.assert_allclose(RidgeDecoder().fit(silent[0], target).decide(silent[1]), plain, atol=1e-9)
+
+
+def test_noise_calls_for_a_large_penalty() -> None:
+    rng = np.random.default_rng(0)
+    target = np.arange(80) % 4
+    noise = RidgeDecoder().fit(rng.standard_normal((80, 60)), target)
+    signal = RidgeDecoder().fit(np.eye(4)[target] + 0.01 * rng.standard_normal((80, 4)), target)
+    assert noise.alpha > 100 * signal.alpha
+
+
+@pytest.mark.parametrize(
+    ("features", "target", "said"),
+    [
+        pytest.param(np.zeros(4), np.zeros(4), r"shape \(4,\)", id="one-dimension"),
+        pytest.param(np.zeros((4, 2)), np.arange(3), r"expected \(4,\)", id="lengths"),
+        pytest.param(np.zeros((4, 2)), np.zeros(4), "1 class", id="one-class"),
+        pytest.param(np.full((4, 2), np.nan), np.arange(4), "8 of 8 features are not finite", id="nan"),
+    ],
+)
+def test_bad_input(features: Floats, target: Floats, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        RidgeDecoder().fit(features, target)
+
+
+def test_wrong_use() -> None:
+    with pytest.raises(ModelError, match="not fitted"):
+        RidgeDecoder().predict(np.zeros((2, 2)))
+    with pytest.raises(ModelError, match="3 columns, expected the 6"):
+        RidgeDecoder().fit(*_problem()).predict(np.zeros((2, 3)))
+    with pytest.raises(ModelError, match="above 0"):
+        RidgeDecoder(alphas=(0.0,))

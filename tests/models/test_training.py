@@ -1,0 +1,200 @@
+"""Runs: they learn, they repeat bit for bit, they leave the caller's world alone, and they are written whole."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from poyodata.errors import ModelError
+from poyodata.models import PoyoConfig, PoyoPlus, TrainConfig, evaluate, finetune, load_checkpoint, pretrain, train
+from poyodata.models.batches import ModelBatches
+from poyodata.models.metrics import accuracy
+
+MakeBatch = Callable[..., dict[str, Tensor]]
+SMALL = {"lr": 5e-3, "unit_dropout": 0.0, "progress": False}
+
+
+class TwoSessions:
+    """Two recordings of unlike sizes mixed in padded batches; the loader numbers neurons in its own order."""
+
+    neuron_ids = ("b:0", "b:1", "b:2", "b:3", "a:0", "a:1", "a:2", "a:3", "a:4", "a:5")
+    session_ids = ("b", "a")
+    rate_hz = 10.0
+
+    def __init__(self, n_batches: int = 4, seed: int = 0, n_directions: int = 4) -> None:
+        self.n_batches, self.seed, self.n_directions, self.epochs = n_batches, seed, n_directions, list[int]()
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epochs.append(epoch)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        rng = np.random.default_rng([self.seed, *self.epochs[-1:]])
+        for number in range(self.n_batches):
+            session = rng.integers(0, 2, 16)
+            direction = rng.integers(0, self.n_directions, 16)
+            size = np.where(session == 0, 4, 6)
+            mask = np.arange(6) < size[:, None]
+            index = np.where(mask, 1 + np.arange(6) + 4 * session[:, None], 0)
+            values = 0.5 * rng.standard_normal((16, 6, 24))
+            # In recording b neuron i prefers direction i, in recording a direction 3 - i: only the names tell.
+            preferred = np.where(session[:, None] == 0, np.arange(6), 3 - np.arange(6))
+            values += 2.0 * (preferred == direction[:, None])[:, :, None]
+            values[~mask] = 99.0
+            yield {
+                "values": torch.from_numpy(values.astype(np.float32)),
+                "neuron_index": torch.from_numpy(index),
+                "neuron_mask": torch.from_numpy(mask),
+                "session_index": torch.from_numpy(session),
+                "direction": torch.from_numpy(direction),
+                "trial": torch.arange(16) + 16 * number,
+                "start_frame": torch.arange(16) + 16 * number,
+            }
+
+
+def test_one_batch_is_learned_by_heart(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
+    batch["values"] = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 5, 24)).astype(np.float32))
+    run = finetune(model, [batch], steps=60, **SMALL)
+    answers = evaluate(model, [batch])
+    assert run.losses[0] > 1.5
+    assert run.losses[-1] < 0.1
+    assert accuracy(answers["prediction"], answers["target"]) == 1.0
+
+
+def test_sessions_mixed_with_padding_are_learned(config: PoyoConfig) -> None:
+    # Built with other names in another order than the loader's: names must decide.
+    model = PoyoPlus(config, ["a:5", "a:0", "elsewhere:7"], ["a"], seed=0)
+    finetune(model, TwoSessions(), steps=150, lr=5e-3, progress=False)
+    assert set(TwoSessions.neuron_ids) < set(model.neuron_ids)
+    answers = evaluate(model, TwoSessions(seed=99))
+    assert set(answers["session_id"]) == {"a", "b"}
+    for session_id, part in answers.groupby("session_id"):
+        assert accuracy(part["prediction"], part["target"]) > 0.9, session_id
+
+
+def test_reconstruction_falls_and_latents_do_not_collapse(config: PoyoConfig) -> None:
+    model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
+    history = pretrain(model, TwoSessions(), steps=100, lr=3e-3, progress=False).history
+    assert list(history["step"]) == list(range(1, 101))
+    expected = history["reconstruction"] + 0.01 * history["cross_entropy"]
+    np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
+    assert history["reconstruction"].tail(10).mean() < 0.9 * history["reconstruction"].head(3).mean()
+    assert history["latent_spread"].iloc[-1] > 1e-3
+
+
+def test_same_seed_same_weights_and_the_callers_world_is_untouched(config: PoyoConfig) -> None:
+    def trained(seed: int) -> dict[str, Tensor]:
+        model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
+        pretrain(model, TwoSessions(), steps=4, seed=seed, progress=False)
+        finetune(model, TwoSessions(), steps=4, seed=seed, progress=False)
+        return model.state_dict()
+
+    torch.manual_seed(1)
+    states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    level, filters = logging.getLogger("lightning.pytorch").level, list(warnings.filters)
+    first = trained(0)
+    assert torch.equal(torch.random.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert random.getstate() == states[2]
+    assert logging.getLogger("lightning.pytorch").level == level
+    assert warnings.filters == filters
+    torch.manual_seed(2)  # whatever the caller's state, the run is the same
+    again, other = trained(0), trained(1)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_steps_windows_epochs_and_callbacks_are_counted(config: PoyoConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    model, loader, seen = PoyoPlus(config, ["a:0"], ["a"]), TwoSessions(n_batches=3), list[int]()
+    run = finetune(model, loader, steps=7, on_step=lambda step, loss: seen.append(step), manifest_digest="0f")
+    assert (run.steps, run.windows, run.manifest_digest) == (7, 7 * 16, "0f")
+    assert seen == list(range(1, 8))
+    assert loader.epochs[:3] == [0, 1, 2]
+    assert run.parameters == sum(p.numel() for p in model.parameters())
+    assert run.seconds > 0
+    assert not model.training
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")  # no terminal, so no bar and no banner
+
+
+def test_learning_rate_and_clipping_are_as_configured(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
+    run = train(model, [batch], TrainConfig(steps=10, lr=1e-3, warmup=0.2, clip=1e-9), progress=False)
+    lr = run.history["lr"].to_numpy()
+    assert lr[0] == pytest.approx(5e-4)
+    assert lr[1] == pytest.approx(1e-3)
+    assert (np.diff(lr[2:]) < 0).all()
+    assert (run.history["gradient_norm"] > 1e-3).all()  # measured before clipping
+
+
+def test_a_run_is_a_folder(model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "run"
+    run = finetune(model, [batch], steps=3, folder=str(folder), manifest_digest="ab12", progress=False)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "metrics.csv", "model.pt"}
+    written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert written["manifest_digest"] == "ab12"
+    assert written["train"]["steps"] == 3
+    assert {"torch", "lightning", "poyodata", "numpy", "python"} == set(written["versions"])
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "metrics.csv"), run.history)
+    loaded = load_checkpoint(folder / "model.pt")
+    assert loaded.facts["manifest_digest"] == "ab12"
+    torch.testing.assert_close(loaded.model(batch), model(batch), rtol=0, atol=0)
+    with pytest.raises(ModelError, match="holds a run already"):
+        finetune(model, [batch], steps=3, folder=str(folder), progress=False)
+
+
+def test_bad_values_stop_the_run_with_the_step(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
+    batch["values"][0, 0, 0] = float("nan")
+    with pytest.raises(ModelError, match=r"loss is nan at step 1; check the windows for NaN"):
+        finetune(model, [batch], steps=2, progress=False)
+
+
+def test_a_loader_without_batches_is_refused(model: PoyoPlus) -> None:
+    with pytest.raises(ModelError, match="made no batch"):
+        finetune(model, [], steps=2, progress=False)
+
+
+def test_unknown_setting_is_refused(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
+    with pytest.raises(ModelError, match=r"no setting 'learning_rat'"):
+        finetune(model, [batch], steps=2, learning_rat=1.0)
+
+
+# -- evaluation ------------------------------------------------------------------------------------------------------
+
+
+def test_evaluation_rows(model: PoyoPlus, batches: MakeBatch) -> None:
+    batch = batches()
+    batch["direction"][2] = -1
+    batch["start_frame"] = batch["start_frame"].flip(0)
+    model.train()
+    answers = evaluate(model, [batch], logits=True)
+    assert model.training
+    assert list(answers.columns[:5]) == ["session_id", "trial", "start_frame", "target", "prediction"]
+    assert answers["trial"].tolist() == [5, 4, 3, 1, 0]  # by start frame, without the blank sweep
+    logits = answers[[f"logit_{i}" for i in range(8)]].to_numpy()
+    assert (logits.argmax(axis=1) == answers["prediction"]).all()
+    expected = model.eval()(batch).detach().numpy()[[5, 4, 3, 1, 0]]
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_evaluation_needs_known_neurons_and_labels(config: PoyoConfig, batch: dict[str, Tensor]) -> None:
+    model = PoyoPlus(config, ["a:0"], ["a"])
+    with pytest.raises(ModelError, match=r"9 of 10 neurons have no row"):
+        evaluate(model, TwoSessions())
+    batch["direction"][:] = -1
+    batch["neuron_index"][:] = 1
+    with pytest.raises(ModelError, match="no window of the loader has a direction"):
+        evaluate(model, [batch])
+
+
+def test_plain_batches_use_the_models_rows(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
+    (given,) = ModelBatches([batch], model).epoch(0)
+    assert torch.equal(given["neuron_index"], batch["neuron_index"])

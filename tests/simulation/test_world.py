@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poyodata.errors import UsageError
+from poyodata.simulation import WORLDS, World, load_world
+from poyodata.vocabulary import CRE_LINES
+
+
+@pytest.mark.parametrize("name", sorted(WORLDS))
+def test_yaml_round_trip(name: str, tmp_path: Path) -> None:
+    world = load_world(name)
+    assert World.from_yaml(world.to_yaml()) == world
+    path = tmp_path / "world.yaml"
+    path.write_text(world.to_yaml())
+    assert load_world(path).digest() == world.digest()
+    assert all(field in world.to_yaml() for field in World.model_fields)
+
+
+def test_demo_has_every_line_once() -> None:
+    demo = load_world("demo")
+    assert [demo.line_of(index) for index in range(demo.sessions)] == list(CRE_LINES)
+    assert sum(demo.trials_per_block) >= 192
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"sessions": 0}, "sessions: .* 1 .*got 0", id="no_session"),
+        pytest.param({"neurons": 0}, "neurons: ", id="no_neuron"),
+        pytest.param(
+            {"neurons_by_line": {"Sst-IRES-Cre": 0}}, "neurons_by_line: .*Sst-IRES-Cre", id="no_neuron_in_a_line"
+        ),
+        pytest.param(
+            {"neurons_by_line": {"Sts": 3}}, "neurons_by_line: unknown CRE line 'Sts'", id="count_for_unknown_line"
+        ),
+        pytest.param({"event_rate_scale": -1.0}, "event_rate_scale: .*got -1.0", id="negative_rate"),
+        pytest.param({"noise_scale": -0.1}, "noise_scale", id="negative_noise"),
+        pytest.param(
+            {"frame_rate_hz": (30.0, 10.0)}, "frame_rate_hz must be a range above 0, got 30.0 to 10.0", id="rates_fall"
+        ),
+        pytest.param(
+            {"lines": ("Cux2-CreERT",)},
+            "lines: unknown CRE line 'Cux2-CreERT': did you mean 'Cux2-CreERT2'",
+            id="unknown_line",
+        ),
+        pytest.param({"lines": ()}, "lines: at least one", id="no_line"),
+        pytest.param({"areas": ("V1",)}, "areas: unknown visual area 'V1'", id="unknown_area"),
+        pytest.param({"trials_per_block": (10, 0)}, "trials_per_block: every", id="empty_block"),
+        pytest.param({"spontaneous_s": float("-1")}, "spontaneous_s", id="negative_time"),
+        pytest.param({"movie_frames": 0}, "movie_frames", id="no_movie_frame"),
+        pytest.param({"sesions": 3}, "unknown field 'sesions': did you mean 'sessions'", id="unknown_field"),
+        pytest.param({"seed": -1}, "seed", id="negative_seed"),
+    ],
+)
+def test_worlds_that_cannot_exist(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"world 'tiny': .*{message}"):
+        load_world("tiny").replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("- a", "must hold keys"), ("name: [", "is not YAML"), ("sessions: 3", "name: Field required")],
+)
+def test_bad_yaml(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        World.from_yaml(text)
+
+
+def test_lines_take_any_spelling() -> None:
+    assert load_world("tiny").replace(lines=("SST_IRES_CRE",)).lines == ("Sst-IRES-Cre",)

@@ -1,0 +1,213 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from poyodata.errors import SplitError, StatisticError, UsageError
+from poyodata.splits import SPLITS, resolve_split
+from poyodata.statistics import STATISTICS, Column, Statistic, compute_statistics
+from tests.fake_store import GREY, make_store
+
+
+def kept(store):
+    return sorted(path.name for path in store.statistics_folder.iterdir())
+
+
+def test_one_row_a_neuron_in_the_order_of_the_store(store):
+    table = compute_statistics(store)
+    assert table["neuron_id"].tolist() == store.neurons["neuron_id"].tolist()
+    names = [name for statistic in STATISTICS.values() for name in statistic.columns]
+    assert table.columns.tolist() == ["neuron_id", *names]
+    for statistic in STATISTICS.values():
+        for name, column in statistic.columns.items():
+            assert table[name].dtype == column.dtype, name
+
+
+def test_moments_are_those_of_train_time(store):
+    split = resolve_split(store, "blocks-5fold", 2)
+    table = compute_statistics(store, "moments", split).set_index("neuron_id")
+    for session, traces in store.arrays.items():
+        seen = np.concatenate([traces[a:b] for a, b in split.train_time(session)]).astype(np.float64)
+        rows = table.loc[[f"{session}_{i}" for i in range(traces.shape[1])]]
+        assert rows["skewness"].to_numpy() == pytest.approx(scipy.stats.skew(seen), rel=1e-12)
+        assert rows["kurtosis"].to_numpy() == pytest.approx(scipy.stats.kurtosis(seen), rel=1e-12)
+        assert (rows["n_frames"] == len(seen)).all()
+
+
+def test_all_time_equals_scipy_on_everything(store):
+    table = compute_statistics(store, "moments", window="all")
+    everything = np.concatenate([scipy.stats.skew(a.astype(np.float64)) for a in store.arrays.values()])
+    assert table["skewness"].to_numpy() == pytest.approx(everything, rel=1e-12)
+    assert table.attrs["lineage"]["window"] == "all"
+    assert table.attrs["lineage"]["split"] is None
+
+
+@pytest.mark.parametrize("name", sorted(SPLITS))
+def test_garbage_in_test_time_moves_nothing(name, tmp_path):
+    store = make_store(tmp_path, n_sessions=10)
+    split = resolve_split(store, name)
+    before = compute_statistics(store, split=split)
+    for session, traces in store.arrays.items():
+        hidden = np.ones(len(traces), bool)
+        for start, stop in split.train_time(session):
+            hidden[start:stop] = False
+        assert hidden.any()
+        traces[hidden] = np.where(np.arange(hidden.sum())[:, None] % 3, np.float32(1e6), np.nan)
+    for path in store.statistics_folder.iterdir():
+        path.unlink()
+    pd.testing.assert_frame_equal(compute_statistics(store, split=split), before, check_exact=True)
+
+
+def test_garbage_in_train_time_moves_everything(store):
+    split = resolve_split(store, "blocks-5fold")
+    before = compute_statistics(store, split=split)
+    for session, traces in store.arrays.items():
+        for start, stop in split.train_time(session):
+            traces[start:stop] *= np.linspace(0.5, 3, stop - start, dtype=np.float32)[:, None]
+    for path in store.statistics_folder.iterdir():
+        path.unlink()
+    after = compute_statistics(store, split=split)
+    for name in ("mean", "std", "skewness", "kurtosis", "fisher_direction"):
+        assert (before[name] != after[name]).all(), name
+
+
+def test_neurons_without_data_are_nan_and_the_rest_is_computed(store):
+    expected = compute_statistics(store)
+    for path in store.statistics_folder.iterdir():
+        path.unlink()
+    store.arrays["s001"][:, 2] = np.nan
+    table = compute_statistics(store)
+    gone = (table["neuron_id"] == "s001_2").to_numpy()
+    assert np.isnan(table.loc[gone, ["mean", "std", "skewness", "kurtosis", "fisher_direction"]].to_numpy()).all()
+    assert table.loc[gone, ["n_frames", "n_trials", "missing_fraction"]].to_numpy().tolist() == [[0, 0, 1]]
+    pd.testing.assert_frame_equal(table[~gone], expected[~gone], check_exact=True)
+
+
+def test_recordings_without_gratings_have_moments_but_no_information(tmp_path):
+    table = compute_statistics(make_store(tmp_path, layout=((GREY, 2000),)))
+    assert table["skewness"].notna().all()
+    assert table["fisher_direction"].isna().all()
+    assert (table["n_trials"] == 0).all()
+
+
+def test_results_are_kept_and_read_back(store, monkeypatch):
+    steps = []
+    first = compute_statistics(store, progress=steps.append)
+    assert steps == [1, 1, 1]
+    digest = first.attrs["digest"]
+    assert kept(store) == [f"{digest}.json", f"{digest}.parquet"]
+    monkeypatch.setattr(store, "traces", lambda *_: pytest.fail("traces were read again"))
+    second = compute_statistics(store, progress=steps.append)
+    assert steps == [1, 1, 1, 3]
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    assert second.attrs == first.attrs
+
+
+def test_lineage_says_what_the_numbers_depend_on(store):
+    table = compute_statistics(store, sessions=["s001"])
+    lineage = json.loads((store.statistics_folder / f"{table.attrs['digest']}.json").read_text())
+    assert lineage["store"] == store.digest
+    assert lineage["split"]["name"] == "blocks-5fold"
+    assert lineage["sessions"] == ["s001"]
+    assert {entry["name"]: entry["uses_labels"] for entry in lineage["statistics"]} == {
+        "moments": False,
+        "fisher_direction": True,
+    }
+    assert lineage.items() >= table.attrs["lineage"].items()
+
+
+def test_whatever_matters_changes_the_digest(store, monkeypatch):
+    digests = [
+        compute_statistics(store, **what).attrs["digest"]
+        for what in (
+            {},
+            {"names": "moments"},
+            {"split": resolve_split(store, "blocks-5fold", 1)},
+            {"split": "epoch-out"},
+            {"window": "all"},
+            {"sessions": ["s000"]},
+        )
+    ]
+    monkeypatch.setitem(
+        STATISTICS, "moments", type(STATISTICS["moments"])(**vars(STATISTICS["moments"]) | {"version": 9})
+    )
+    digests.append(compute_statistics(store, "moments").attrs["digest"])
+    store.sessions.loc[0, "digest"] = "other"
+    digests.append(compute_statistics(store).attrs["digest"])
+    assert len(set(digests)) == len(digests)
+    assert compute_statistics(store, split="blocks-5fold").attrs["digest"] == digests[-1], "the default by its name"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda parquet, lineage: parquet.write_bytes(parquet.read_bytes()[:200]), id="truncated"),
+        pytest.param(lambda parquet, lineage: parquet.write_bytes(b""), id="empty"),
+        pytest.param(lambda parquet, lineage: lineage.write_text("{"), id="lineage-truncated"),
+        pytest.param(lambda parquet, lineage: lineage.write_text("[]"), id="lineage-of-another-kind"),
+        pytest.param(lambda parquet, lineage: lineage.unlink(), id="not-committed"),
+        pytest.param(lambda parquet, lineage: parquet.unlink(), id="table-gone"),
+        pytest.param(
+            lambda parquet, lineage: pd.read_parquet(parquet).assign(skewness=0.0).to_parquet(parquet), id="edited"
+        ),
+    ],
+)
+def test_damaged_results_are_computed_again(store, damage):
+    expected = compute_statistics(store)
+    stem = store.statistics_folder / expected.attrs["digest"]
+    damage(stem.with_suffix(".parquet"), stem.with_suffix(".json"))
+    pd.testing.assert_frame_equal(compute_statistics(store), expected, check_exact=True)
+    assert len(kept(store)) == 2
+    steps = []
+    compute_statistics(store, progress=steps.append)
+    assert steps == [3], "kept again"
+
+
+def test_a_store_that_cannot_be_written_still_gives_statistics(store, caplog):
+    store.statistics_folder.write_text("a file where the folder should be")
+    assert len(compute_statistics(store)) == 12
+    assert "not kept" in caplog.text
+
+
+def test_a_user_adds_a_statistic(store, monkeypatch):
+    peak = Statistic(
+        name="peak",
+        version=1,
+        columns={"peak": Column(dtype="float64", unit="dF/F", definition="Highest frame.")},
+        chunk=lambda stretch, params: stretch.traces.max(axis=0),
+        combine=np.maximum,
+        finalize=lambda state, params: {"peak": state},
+        nan_policy="fail",
+    )
+    monkeypatch.setitem(STATISTICS, "peak", peak)
+    split = resolve_split(store, "blocks-5fold")
+    table = compute_statistics(store, ["peak"], split)
+    expected = np.concatenate(
+        [
+            np.max([a[start:stop].max(axis=0) for start, stop in split.train_time(s)], axis=0)
+            for s, a in store.arrays.items()
+        ]
+    )
+    assert table["peak"].to_numpy() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "says"),
+    [
+        pytest.param({"names": "momnets"}, StatisticError, "did you mean 'moments'", id="unknown-statistic"),
+        pytest.param({"names": ["kurtosis"]}, StatisticError, "column of the statistic 'moments'", id="a-column"),
+        pytest.param({"names": []}, StatisticError, "no statistic was named", id="no-names"),
+        pytest.param({"window": "test"}, StatisticError, "window is 'test'", id="unknown-window"),
+        pytest.param(
+            {"window": "all", "split": "epoch-out"}, StatisticError, "leave one of them out", id="all-and-split"
+        ),
+        pytest.param({"sessions": ["s01"]}, UsageError, "did you mean 's001'", id="unknown-recording"),
+        pytest.param({"split": "epochs-out"}, UsageError, "did you mean 'epoch-out'", id="unknown-split"),
+        pytest.param({"split": "donor-70-10-20"}, SplitError, "at least 6 are needed", id="split-that-cannot-be"),
+    ],
+)
+def test_what_cannot_be_computed_is_said(store, arguments, kind, says):
+    with pytest.raises(kind, match=says):
+        compute_statistics(store, **arguments)
