@@ -70,7 +70,7 @@ def resolve_diet(
     evidence = [name for name in references.columns if name not in IDENTITY]
     neurons = neurons[[*IDENTITY, *evidence]].sort_values(["session_id", "column"], kind="stable", ignore_index=True)
 
-    recordings = _recordings(store, split, neurons)
+    recordings = _recordings(diet, store, split, neurons)
     promised = tuple(name for name in PROMISED if (split.windows["role"] == name).any())
     chosen = select_windows(diet, recordings, promised)
     windows = chosen.windows.sort_values(["session_id", "start_frame", "stop_frame"], kind="stable", ignore_index=True)
@@ -154,13 +154,14 @@ def statistic_columns() -> dict[str, str]:
     return {str(column): name for name, statistic in STATISTICS.items() for column in statistic.columns}
 
 
-def _recordings(store: Store, split: Split, neurons: pd.DataFrame) -> Recordings:
-    """Tables of the recordings with a kept neuron; presentations are read for these alone."""
+def _recordings(diet: Diet, store: Store, split: Split, neurons: pd.DataFrame) -> Recordings:
+    """Tables of the recordings with a kept neuron; presentations are read for these alone, and only when asked for."""
     kept = sorted(map(str, neurons["session_id"].unique()))
+    asked = kept[:1] if diet.windows.where is None else kept
     sessions = store.sessions[store.sessions["session_id"].isin(kept)].sort_values("session_id").reset_index(drop=True)
     return Recordings(
         sessions=sessions,
-        presentations=pd.concat([store.presentations_of(name) for name in kept], ignore_index=True),
+        presentations=pd.concat([store.presentations_of(name) for name in asked], ignore_index=True),
         epochs=store.epochs,
         segments=store.segments,
         roles=split.windows,

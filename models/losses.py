@@ -114,7 +114,8 @@ def masked_objective(
     Returns
     -------
     Loss
-        With terms ``reconstruction``, ``cross_entropy`` and ``latent_spread`` (the collapse monitor).
+        With terms ``reconstruction``, ``cross_entropy`` and ``latent_spread`` (the collapse monitor). Latents may grow
+        while they learn to tell windows apart, and the reconstruction error with them: look at their ratio.
     """
     config = model.config
     mask = causal_mask(config.n_steps, config.latents_per_step, rate).to(batch["values"].device)

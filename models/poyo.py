@@ -220,15 +220,22 @@ class PoyoPlus(nn.Module):
     # -- state ---------------------------------------------------------------------------------------------------
 
     def get_extra_state(self) -> Tensor:
-        """Give the names of the rows as UTF-8 JSON in a uint8 tensor: safe to load with ``weights_only=True``."""
-        text = json.dumps({"neuron_ids": self.neuron_ids, "session_ids": self.session_ids})
+        """Give names and seed of the rows as UTF-8 JSON in a uint8 tensor: safe to load with ``weights_only=True``."""
+        text = json.dumps({"neuron_ids": self.neuron_ids, "session_ids": self.session_ids, "seed": self.seed})
         return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Any) -> None:
-        """Take the names of the rows from a state dict."""
-        names = _names(state)
-        self.neuron_ids = _unique(names["neuron_ids"], "neuron")
-        self.session_ids = _unique(names["session_ids"], "session")
+        """Take names and seed of the rows from a state dict."""
+        try:
+            names = json.loads(bytes(state.tolist()).decode())
+            neuron_ids, session_ids, seed = names["neuron_ids"], names["session_ids"], int(names["seed"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"the state dict does not carry the names of neurons and recordings ({type(error).__name__}); "
+                "load one that PoyoPlus.state_dict made"
+            ) from error
+        self.neuron_ids, self.session_ids = _unique(neuron_ids, "neuron"), _unique(session_ids, "session")
+        self.seed = seed
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights and names; the tables take the size that the state has."""
@@ -241,14 +248,6 @@ class PoyoPlus(nn.Module):
     def n_parameters(self) -> int:
         """Parameters in all, embeddings included."""
         return sum(p.numel() for p in self.parameters())
-
-
-def _names(state: Any) -> dict[str, list[str]]:
-    try:
-        names = json.loads(bytes(state.tolist()).decode())
-        return {"neuron_ids": list(names["neuron_ids"]), "session_ids": list(names["session_ids"])}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"the state dict does not carry the names of neurons and recordings ({error})") from error
 
 
 def _unique(names: Sequence[str], kind: str) -> tuple[str, ...]:

@@ -102,7 +102,8 @@ class RidgeDecoder:
 
     def predict(self, features: npt.ArrayLike) -> npt.NDArray[Any]:
         """Class of every trial, shape (trial,)."""
-        answers: npt.NDArray[Any] = self.classes[self.decide(features).argmax(axis=1)]
+        best = self.decide(features).argmax(axis=1)
+        answers: npt.NDArray[Any] = self.classes[best]
         return answers
 
     def accuracy(self, features: npt.ArrayLike, target: npt.ArrayLike) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poyodata.simulation.simulate import session_ids, simulate, simulate_session
+from poyodata.simulation.sessions import session_ids, simulate, simulate_session
 from poyodata.simulation.twin import write_array_twin
 from poyodata.simulation.world import WORLDS, World, load_world
 

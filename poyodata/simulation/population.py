@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.simulation.world import World
-from poyodata.vocabulary import CRE_LINES, DIRECTIONS_DEG, TEMPORAL_FREQUENCIES_HZ
+from poyodata.vocabulary import DIRECTIONS_DEG, TEMPORAL_FREQUENCIES_HZ
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def draw_population(line: str, world: World, rng: np.random.Generator, count: in
     Parameters
     ----------
     line : str
-        A member of `CRE_LINES`.
+        A member of `poyodata.vocabulary.CRE_LINES`.
     world : World
         Its ``*_scale`` fields multiply what is drawn.
     rng : numpy.random.Generator
@@ -210,7 +210,3 @@ def grating_tuning(neurons: pd.DataFrame) -> npt.NDArray[np.float64]:
     octaves = np.log2(np.array(TEMPORAL_FREQUENCIES_HZ))[None, :] - np.log2(column("preferred_temporal_frequency_hz"))
     frequency = np.exp(-0.5 * (octaves / column("temporal_frequency_width_octaves")) ** 2)
     return np.asarray(direction[:, :, None] * frequency[:, None, :])
-
-
-if set(LINES) != set(CRE_LINES):  # pragma: no cover - a slip in this file
-    raise RuntimeError("LINES must name every CRE line.")

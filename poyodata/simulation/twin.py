@@ -11,7 +11,7 @@ import numpy as np
 from poyodata.errors import UsageError
 from poyodata.simulation.allen_writer import replacing
 from poyodata.simulation.population import LINES, draw_population
-from poyodata.simulation.simulate import random_stream
+from poyodata.simulation.sessions import random_stream
 from poyodata.simulation.stimulus import session_a
 from poyodata.simulation.traces import GAIN_S, autoregression, simulate_dff
 from poyodata.simulation.world import World

@@ -42,6 +42,8 @@ class World(BaseModel):
         Neurons in a recording, at least 1.
     neurons_by_line : dict of str to int
         Other counts for some lines.
+    areas : list of str
+        Visual areas a recording is drawn from, each as often as it stands there.
     trials_per_block : list of int
         Sweeps of each drifting-gratings block, blanks counted (Allen: 200, 200, 228).
     movie_frames, movie_repeats : int

@@ -20,6 +20,8 @@ from poyodata.sources.hdf5 import Hdf5Traces, dataset_names, file_digest, open_h
 
 TraceReader = Callable[[int, int], npt.NDArray[np.float32]]
 
+_DIGEST_ROWS = 4096
+
 ARRAY_SUFFIXES = (".h5", ".hdf5", ".npz", ".npy", ".nc", ".zarr")
 
 
@@ -188,8 +190,15 @@ class XarrayContainer:
 
     def digest(self) -> str:
         """Digest of every variable's values and of the attributes."""
-        content = {name: array_digest(self.read(name)) for name in sorted(self.names())}
+        content = {name: self._variable_digest(name) for name in sorted(self.names())}
         return json_digest({"variables": content, "attributes": {k: str(v) for k, v in self.attributes().items()}})[:32]
+
+    def _variable_digest(self, name: str) -> list[str]:
+        # In pieces along the first axis: traces may be larger than memory.
+        variable = self.dataset[name].variable
+        starts = range(0, variable.shape[0], _DIGEST_ROWS) if variable.ndim else range(0)
+        pieces = [variable[start : start + _DIGEST_ROWS] for start in starts] if variable.ndim else [variable]
+        return [f"{variable.dtype}{variable.shape}", *(array_digest(_bytes(piece.values)) for piece in pieces)]
 
 
 def open_container(source: Path | xr.Dataset | xr.DataArray) -> ArrayContainer:
@@ -232,6 +241,10 @@ class _ArrayTraces:
         if self.time_axis == 0:
             return np.ascontiguousarray(self.values[start_frame:stop_frame, :], dtype=np.float32)
         return np.ascontiguousarray(np.asarray(self.values[:, start_frame:stop_frame]).T, dtype=np.float32)
+
+
+def _bytes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.array([str(item) for item in values.reshape(-1)]) if values.dtype.hasobject else np.atleast_1d(values)
 
 
 def _plain(value: Any) -> Any:

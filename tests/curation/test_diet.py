@@ -82,7 +82,7 @@ diets = st.builds(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(diets)
 def test_yaml_json_and_python_round_trip(diet: Diet) -> None:
     assert Diet.from_yaml(diet.to_yaml()) == diet

@@ -62,7 +62,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(trees)
 def test_text_and_tree_round_trip(tree: object) -> None:
     text = to_text(tree)

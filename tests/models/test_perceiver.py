@@ -56,7 +56,7 @@ def _attend_by_hand(
     dim_head = layer.to_q.out_features // layer.heads
     rows = slice(head * dim_head, (head + 1) * dim_head)
     wk, wv = layer.to_kv.weight.chunk(2)
-    moments, neurons, _ = context.shape
+    neurons = context.shape[1]
     x = layer.norm_context(context).flatten(0, 1)
     turn_k = rotation(t_k.repeat_interleave(neurons), dim_head, 0.3, 4.0)
     turn_q = rotation(t_q, dim_head, 0.3, 4.0)

@@ -8,10 +8,11 @@ import pytest
 from scipy import stats
 
 from poyodata.simulation import load_world, simulate_session
-from poyodata.simulation.population import draw_population
+from poyodata.simulation.population import LINES, draw_population
 from poyodata.simulation.stimulus import session_a
 from poyodata.simulation.traces import autoregression, simulate_dff
 from poyodata.simulation.truth import fisher_direction_true, trial_moments
+from poyodata.vocabulary import CRE_LINES, canonical_cre_line
 
 PREDICTABLE_LINES = ["Ntsr1-Cre_GN220", "Pvalb-IRES-Cre", "Sst-IRES-Cre", "Vip-IRES-Cre"]
 
@@ -136,6 +137,14 @@ def test_truth_without_noise_by_hand() -> None:
     weight = variance / mean
     assert weight == pytest.approx(np.full((1, 8, 5), weight[0, 0, 0]))
     assert (mean > 0).all()
+
+
+def test_every_line_has_its_law() -> None:
+    assert set(LINES) == set(CRE_LINES)
+    for line, law in LINES.items():
+        assert canonical_cre_line(law.genotype) == line
+        assert canonical_cre_line(law.reporter) == line
+        assert law.dense + law.bursty <= 1.0
 
 
 def test_silenced_world_is_silent() -> None:

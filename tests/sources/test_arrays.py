@@ -239,7 +239,7 @@ def test_not_what_the_suffix_says(suffix: str, tmp_path: Path) -> None:
 
 def test_pickled_arrays_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     path = save("npz", tmp_path, arrays | {"roi": np.array([{}, {}, {}], dtype=object)})
-    with pytest.raises(SourceError, match="all.npz cannot be read"):
+    with pytest.raises(SourceError, match=r"all\.npz cannot be read"):
         read_arrays(path, mapping())
 
 

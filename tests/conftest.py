@@ -1,0 +1,46 @@
+"""Shared fixtures: one small simulated store, and the real recording where it is at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from poyodata.ingest import ingest
+from poyodata.simulation import simulate
+from poyodata.store import Store, open_store
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def tiny_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """NWB files of the world `tiny`: Sst, Cux2 and Vip, twelve neurons and 51 grating sweeps each."""
+    folder = tmp_path_factory.mktemp("tiny") / "raw"
+    simulate(folder, "tiny")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_store_path(tiny_raw: Path) -> Path:
+    path = tiny_raw.parent / "tiny.zarr"
+    ingest([tiny_raw], path)
+    return path
+
+
+@pytest.fixture
+def tiny_store(tiny_store_path: Path) -> Store:
+    """The store of the world `tiny`; shared between tests, so nobody may write to it."""
+    return open_store(tiny_store_path)
+
+
+@pytest.fixture(scope="session")
+def real_recording() -> Path:
+    """Folder of the real recording; a test that asks for it is skipped where it is not, and in CI."""
+    folder = Path(os.environ.get("POYODATA_REAL_DATA", ROOT.parent / "shared" / "data")) / "abo-dg-527745328"
+    if os.environ.get("CI"):
+        pytest.skip("real data is not used in CI")
+    if not (folder / "dff_dg_continuous.h5").exists():
+        pytest.skip(f"no real recording at {folder}; set POYODATA_REAL_DATA to the folder that holds it")
+    return folder

@@ -1,0 +1,186 @@
+"""From a manifest to batches, on a simulated store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from poyodata.curation import Manifest, c, load_diet
+from poyodata.errors import LoaderError, ManifestError, UsageError
+from poyodata.intervals import covers
+from poyodata.loaders import Batch, Loader, make_loader
+from poyodata.store import Store
+
+WINDOW_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def gratings() -> str:
+    return "stimulus == 'drifting_gratings'"
+
+
+@pytest.fixture
+def manifest(tiny_store: Store, gratings: str) -> Manifest:
+    return load_diet("all").during(gratings).resolve(tiny_store, split="blocks-5fold")
+
+
+def everything(loader: Loader) -> list[Batch]:
+    return list(loader)
+
+
+def keys(batches: list[Batch]) -> list[tuple[int, int]]:
+    return [pair for b in batches for pair in zip(b["session_index"].tolist(), b["start_frame"].tolist(), strict=True)]
+
+
+def test_values_are_the_stores_own_numbers(tiny_store: Store, manifest: Manifest) -> None:
+    loader = make_loader(tiny_store, manifest, "test", window_s=WINDOW_S, batch_size=5, normalise=False)
+    seen = 0
+    for batch in loader:
+        for row in range(len(batch["values"])):
+            session = loader.session_ids[batch["session_index"][row]]
+            start = int(batch["start_frame"][row])
+            names = [loader.neuron_ids[i - 1] for i in batch["neuron_index"][row].tolist() if i > 0]
+            neurons = manifest.neurons.set_index("neuron_id").loc[names]
+            assert set(neurons["session_id"]) == {session}
+            expected = tiny_store.traces(session)[start : start + loader.windows.n_frames, neurons["column"].to_numpy()]
+            np.testing.assert_array_equal(batch["values"][row, : len(names)].numpy(), expected.T)
+            assert batch["values"][row, len(names) :].abs().sum() == 0
+            seen += 1
+    assert seen == len(loader.windows) == (manifest.windows["role"] == "test").sum()
+
+
+def test_labels_are_those_of_the_presentations(tiny_store: Store, manifest: Manifest) -> None:
+    loader = make_loader(tiny_store, manifest, "train", window_s=WINDOW_S, batch_size=8)
+    shown = tiny_store.presentations
+    shown = shown[shown["stimulus"] == "drifting_gratings"].set_index(["session_id", "trial"])
+    labels = set()
+    for batch in loader:
+        for session, trial, start, direction in zip(
+            batch["session_index"], batch["trial"], batch["start_frame"], batch["direction"], strict=True
+        ):
+            row = shown.loc[(loader.session_ids[session], int(trial))]
+            assert int(start) == row["start_frame"]
+            assert int(direction) == (-1 if row["blank"] else round(row["direction_deg"] / 45))
+            labels.add(int(direction))
+    assert labels == set(range(-1, 8))
+
+
+def test_order_is_a_function_of_seed_and_epoch(tiny_store: Store, manifest: Manifest) -> None:
+    def order(seed: int, epoch: int) -> list[tuple[int, int]]:
+        loader = make_loader(tiny_store, manifest, "train", window_s=WINDOW_S, seed=seed, jitter_frames=3)
+        loader.set_epoch(epoch)
+        return keys(everything(loader))
+
+    assert order(0, 4) == order(0, 4)
+    assert order(0, 4) != order(0, 5)
+    assert order(0, 4) != order(1, 4)
+
+
+def test_every_train_window_once_an_epoch(tiny_store: Store, manifest: Manifest) -> None:
+    loader = make_loader(tiny_store, manifest, "train", window_s=WINDOW_S, batch_size=7)
+    rows = manifest.windows[manifest.windows["role"] == "train"]
+    wanted = sorted(zip(rows["session_id"], rows["trial"], strict=True))
+    batches = everything(loader)
+    assert len(batches) == len(loader)
+    found = [
+        (loader.session_ids[s], t)
+        for b in batches
+        for s, t in zip(b["session_index"].tolist(), b["trial"].tolist(), strict=True)
+    ]
+    assert sorted(found) == wanted
+
+
+@pytest.mark.parametrize("jitter", [0, 4, 40], ids=["none", "some", "more-than-the-guard"])
+def test_jitter_never_touches_another_role_or_gap(tiny_store: Store, manifest: Manifest, jitter: int) -> None:
+    loader = make_loader(tiny_store, manifest, "train", window_s=WINDOW_S, jitter_frames=jitter)
+    moved = 0
+    for epoch in range(6):
+        loader.set_epoch(epoch)
+        for session, start in keys(everything(loader)):
+            name = loader.session_ids[session]
+            stop = start + loader.windows.n_frames
+            assert covers(loader.view.segments[name], [start], [stop]).all()
+            others = manifest.windows[(manifest.windows["session_id"] == name) & (manifest.windows["role"] != "train")]
+            assert ((others["stop_frame"] <= start) | (others["start_frame"] >= stop)).all()
+        moved += len(
+            set(keys(everything(loader)))
+            - set(zip(loader.windows.session_index, loader.windows.start_frame, strict=True))
+        )
+    assert (moved > 0) == (jitter > 0)
+
+
+def test_normalisation_sees_train_windows_only(tiny_store: Store, manifest: Manifest) -> None:
+    loader = make_loader(tiny_store, manifest, "train", window_s=WINDOW_S)
+    for session in loader.session_ids:
+        rows = manifest.windows[(manifest.windows["session_id"] == session) & (manifest.windows["role"] == "train")]
+        frames = np.concatenate([np.arange(a, b) for a, b in rows[["start_frame", "stop_frame"]].to_numpy()])
+        used = tiny_store.traces(session)[frames][:, loader.view.columns(session)].astype(np.float64)
+        np.testing.assert_allclose(loader.normalisation.shift[session], used.mean(0), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(1 / loader.normalisation.scale[session], used.std(0), rtol=1e-5)
+    same = make_loader(tiny_store, manifest, "test", window_s=WINDOW_S)
+    assert same.normalisation.digest == loader.normalisation.digest
+
+
+def test_padding_is_marked(tiny_store: Store, gratings: str) -> None:
+    some = load_diet("predictable").during(gratings).resolve(tiny_store, split="blocks-5fold")
+    loader = make_loader(tiny_store, some, "train", window_s=WINDOW_S, batch_size=64)
+    counts = some.neurons.groupby("session_id").size()
+    assert counts.nunique() > 1, "the test needs recordings of different sizes"
+    for batch in loader:
+        sizes = [counts[loader.session_ids[s]] for s in batch["session_index"].tolist()]
+        assert batch["neuron_mask"].sum(1).tolist() == sizes
+        assert torch.equal(batch["neuron_mask"], batch["neuron_index"] > 0)
+
+
+def test_fixed_windows_cover_all_stimuli(tiny_store: Store) -> None:
+    everything_shown = load_diet("all").resolve(tiny_store, split="blocks-5fold")
+    loader = make_loader(tiny_store, everything_shown, "train", window_s=0.5, mode="fixed", batch_size=16)
+    first = keys(everything(loader))
+    assert len(set(first)) == len(first) == len(loader.windows)
+    assert all(b["values"].shape[2] == loader.windows.n_frames for b in loader)
+    loader.set_epoch(1)
+    assert {start for _, start in keys(everything(loader))} != {start for _, start in first}
+
+
+def test_batches_are_never_written_again(tiny_store: Store, manifest: Manifest) -> None:
+    loader = make_loader(tiny_store, manifest, "train", window_s=WINDOW_S, batch_size=4)
+    kept = everything(loader)
+    copies = [b["values"].clone() for b in kept]
+    everything(loader)
+    assert all(torch.equal(b["values"], copy) for b, copy in zip(kept, copies, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        pytest.param({"split": "tets"}, UsageError, "did you mean 'test'", id="role-typo"),
+        pytest.param({"mode": "trail"}, UsageError, "did you mean 'trial'", id="mode-typo"),
+        pytest.param({"batch_size": 0}, LoaderError, "at least 1", id="batch-size"),
+        pytest.param({"window_s": 1e-4}, LoaderError, "less than one frame", id="window-too-short"),
+        pytest.param({"window_s": 9_000.0}, LoaderError, "shorten window_s", id="window-too-long"),
+        pytest.param({"split": "test", "jitter_frames": 2}, LoaderError, "role 'train'", id="jitter-in-test"),
+    ],
+)
+def test_refusals(
+    tiny_store: Store, manifest: Manifest, arguments: dict[str, object], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        make_loader(tiny_store, manifest, **{"window_s": WINDOW_S, **arguments})  # type: ignore[arg-type]
+
+
+def test_another_store_is_refused(tiny_store: Store, tiny_raw: object, tmp_path: object, manifest: Manifest) -> None:
+    from pathlib import Path
+
+    from poyodata.ingest import ingest
+    from poyodata.store import open_store
+
+    other = Path(str(tmp_path)) / "other.zarr"
+    ingest(sorted(Path(str(tiny_raw)).glob("*.nwb"))[:2], other)
+    with pytest.raises(ManifestError, match="digest"):
+        make_loader(open_store(other), manifest, window_s=WINDOW_S)
+
+
+def test_condition_from_python_and_text_agree(tiny_store: Store, manifest: Manifest) -> None:
+    same = load_diet("all").during(c.stimulus == "drifting_gratings").resolve(tiny_store, split="blocks-5fold")
+    assert same.digest == manifest.digest
