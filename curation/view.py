@@ -47,7 +47,7 @@ class View:
             raise ManifestError(
                 f"manifest {manifest.name!r} was resolved on a store of digest {manifest.store_digest[:12]}, but "
                 f"this store has {store.digest[:12]}: it is another store, or it was changed. Open the right one, or "
-                f"resolve the diet again: poyodata diet resolve {manifest.name} --store {store.path}"
+                f"resolve the diet again: poyodata diet resolve {manifest.name} {store.path}"
             )
         self.manifest = manifest
         self.store = store

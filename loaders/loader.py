@@ -126,7 +126,10 @@ class Loader:
             return start
         span = np.uint64(2 * self.jitter_frames + 1)
         move = (draws(self.seed, self.epoch, len(start), stream=2**20) % span).astype(np.int64) - self.jitter_frames
-        return np.clip(start + move, self.windows.first_start, self.windows.last_start)
+        moved: np.ndarray[Any, np.dtype[np.int64]] = np.clip(
+            start + move, self.windows.first_start, self.windows.last_start
+        )
+        return moved
 
     def _batch(self, chosen: np.ndarray[Any, np.dtype[np.int64]], starts: np.ndarray[Any, np.dtype[np.int64]]) -> Batch:
         import torch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -118,8 +119,8 @@ def trial_windows(
     table = pd.concat(kept, ignore_index=True)
     if table.empty:
         raise LoaderError(
-            f"no window of {n_frames} frames at offset {offset_frames} fits any of the {len(rows)} trials of role {role!r}; "
-            "shorten window_s or change offset_s."
+            f"no window of {n_frames} frames at offset {offset_frames} fits any of the {len(rows)} trials of role "
+            f"{role!r}; shorten window_s or change offset_s."
         )
     return WindowTable(
         session_index=table["session_index"].to_numpy(np.int64),
@@ -166,7 +167,7 @@ def fixed_windows(
         # Merging rows that touch must not join two stretches over a gap between segments.
         cuts = segments[key][:, 0]
         edges = [np.r_[a, cuts[(cuts > a) & (cuts < b)], b] for a, b in stretches]
-        pieces = [piece for edge in edges for piece in zip(edge[:-1], edge[1:], strict=True)]
+        pieces = [piece for edge in edges for piece in pairwise(edge)]
         slack = np.array([int(b - a) - n_frames for a, b in pieces], np.int64)
         longest = max([longest, *(slack + n_frames).tolist()])
         dropped += int((slack < 0).sum())

@@ -202,6 +202,8 @@ class TrainConfig(Settings):
         Share of the latent time steps, the last ones, that are masked.
     aux_weight : float
         Weight of the cross-entropy beside the reconstruction.
+    latent_norm : {"layer", "none"}
+        Whether latents are normalised before they are compared, or compared as they are (the published formula).
     unit_dropout : float
         Largest share of a window's neurons left out; the share is drawn from 0 to this at every step.
     label_smoothing : float
@@ -226,6 +228,7 @@ class TrainConfig(Settings):
     objective: Literal["direction", "masked"] = "direction"
     mask_rate: float = Field(0.5, gt=0, lt=1)
     aux_weight: float = Field(0.01, ge=0)
+    latent_norm: Literal["batch", "none"] = "batch"
     unit_dropout: float = Field(0.5, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -6,7 +6,7 @@ Losses live outside the models. A loss is a number with the terms it was made fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -90,7 +90,13 @@ def direction_objective(model: PoyoPlus, batch: Mapping[str, Tensor], label_smoo
 
 
 def masked_objective(
-    model: PoyoPlus, batch: Mapping[str, Tensor], *, rate: float, aux_weight: float, label_smoothing: float = 0.0
+    model: PoyoPlus,
+    batch: Mapping[str, Tensor],
+    *,
+    rate: float,
+    aux_weight: float,
+    latent_norm: Literal["batch", "none"] = "batch",
+    label_smoothing: float = 0.0,
 ) -> Loss:
     """Masked latent reconstruction plus `aux_weight` times the cross-entropy of the unmasked branch.
 
@@ -108,22 +114,30 @@ def masked_objective(
         Share of the latent time steps that are masked.
     aux_weight : float
         Weight of the cross-entropy.
+    latent_norm : {"layer", "none"}
+        ``layer``: every latent is brought to mean 0 and variance 1 over its channels before it is compared. ``none``
+        is the published formula; there the two branches, which share their weights, can chase each other to ever
+        larger latents instead of learning.
     label_smoothing : float
         Share of the target spread over all directions.
 
     Returns
     -------
     Loss
-        With terms ``reconstruction``, ``cross_entropy`` and ``latent_spread`` (the collapse monitor). Latents may grow
-        while they learn to tell windows apart, and the reconstruction error with them: look at their ratio.
+        With terms ``reconstruction``, ``cross_entropy`` and ``latent_spread`` (the collapse monitor, on the scale on
+        which latents are compared: beside it the reconstruction error says how much is predicted).
     """
     config = model.config
     mask = causal_mask(config.n_steps, config.latents_per_step, rate).to(batch["values"].device)
     z = model.encode(batch)
     replacement = (model.mask_token + model.latents).repeat(config.n_steps, 1)
     masked, clean = model.process(torch.cat((replace_latents(z, mask, replacement), z))).chunk(2)
-    reconstruction = latent_loss(masked, clean, mask)
     logits = model.decode(clean, batch["session_index"])
+    if latent_norm == "batch":
+        target = clean.detach()
+        mean, std = target.mean(dim=0), target.std(dim=0, correction=0) + 1e-4
+        masked, clean = (masked - mean) / std, (clean - mean) / std
+    reconstruction = latent_loss(masked, clean, mask)
     cross_entropy = direction_loss(logits, batch["direction"], label_smoothing)
     return Loss(
         reconstruction + aux_weight * cross_entropy,

@@ -13,7 +13,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import lightning.pytorch as lightning
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from poyodata.digests import canonical_json
@@ -33,8 +33,12 @@ from poyodata.models.config import TrainConfig
 from poyodata.models.losses import Loss, direction_objective, masked_objective
 from poyodata.models.masking import drop_neurons
 from poyodata.models.poyo import PoyoPlus
+from poyodata.progress import stage
 
 OnStep = Callable[[int, float], None]
+"""Called with the step (from 1) and its loss after every step."""
+
+_STAGES = {"masked": "masked latent reconstruction", "direction": "cross-entropy on directions"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +163,10 @@ def train(
     """
     folder = _new_folder(config.folder)
     model.extend_vocabulary(getattr(loader, "neuron_ids", ()), getattr(loader, "session_ids", ()))
-    lesson = _Lesson(model, config, on_step)
-    shown = sys.stdout.isatty() if progress is None else progress
-    with _quiet_lightning(), torch.random.fork_rng(devices=_cuda_devices()):
+    shown = sys.stderr.isatty() if progress is None else progress
+    bar = stage(_STAGES[config.objective], config.steps, "steps") if shown else contextlib.nullcontext(lambda _: None)
+    with _quiet_lightning(), torch.random.fork_rng(devices=_cuda_devices()), bar as advance:
+        lesson = _Lesson(model, config, [lambda _step, _loss: advance(1), *([on_step] if on_step else [])])
         trainer = lightning.Trainer(
             accelerator=config.accelerator,
             devices=1,
@@ -170,8 +175,8 @@ def train(
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            enable_progress_bar=shown,
-            callbacks=[RichProgressBar(leave=True)] if shown else [_Nothing()],
+            enable_progress_bar=False,
+            callbacks=[_Nothing()],
             use_distributed_sampler=False,
         )
         began = time.perf_counter()
@@ -197,9 +202,9 @@ def train(
 class _Lesson(lightning.LightningModule):
     """One optimiser step at a time, each with random draws of its own."""
 
-    def __init__(self, model: PoyoPlus, config: TrainConfig, on_step: OnStep | None) -> None:
+    def __init__(self, model: PoyoPlus, config: TrainConfig, on_step: Sequence[OnStep]) -> None:
         super().__init__()
-        self.model, self.config, self.on_step = model, config, on_step
+        self.model, self.config, self.on_step = model, config, tuple(on_step)
         self.history: list[dict[str, float]] = []
         self.gradient_norm = float("nan")
 
@@ -241,8 +246,8 @@ class _Lesson(lightning.LightningModule):
         self.history[-1]["gradient_norm"] = float(torch.nn.utils.get_total_norm(gradients))
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
-        if self.on_step is not None:
-            self.on_step(int(self.history[-1]["step"]), self.history[-1]["loss"])
+        for tell in self.on_step:
+            tell(int(self.history[-1]["step"]), self.history[-1]["loss"])
 
     def _loss(self, batch: Mapping[str, Tensor]) -> Loss:
         smoothing = self.config.label_smoothing
@@ -253,6 +258,7 @@ class _Lesson(lightning.LightningModule):
             batch,
             rate=self.config.mask_rate,
             aux_weight=self.config.aux_weight,
+            latent_norm=self.config.latent_norm,
             label_smoothing=smoothing,
         )
 

@@ -1,8 +1,8 @@
 """The program ``poyodata``: every command is a thin skin over one function of the library.
 
 Heavy imports are made inside commands: ``poyodata --help`` must answer at once. Standard output carries results (with
-``--json`` nothing else), standard error progress and messages. Exit status: 0 done, 1 content is invalid or the check it
-was asked for fails, 2 the call itself is wrong.
+``--json`` nothing else), standard error progress and messages. Exit status: 0 done, 1 content is invalid or the check
+that was asked for fails, 2 the call itself is wrong.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -90,7 +90,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulation and of the first training run.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Walk the whole road: simulate (or read --data), ingest, statistics, diets, pretrain, fine-tune, evaluate, report."""
+    """Walk the whole road: simulate or read --data, ingest, statistics, diets, pretrain, fine-tune, test, report."""
     from poyodata import demo as road
 
     if recording is not None:
@@ -120,13 +120,15 @@ def simulate(
     seed: Annotated[int | None, typer.Option(help="Seed of the world (default: the world's).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate recordings of the Allen Brain Observatory and write them in its NWB 1.0 layout, with the truth beside them."""
+    """Simulate recordings of the Allen Brain Observatory in its NWB 1.0 layout, with the truth beside them."""
     from poyodata.progress import stage
     from poyodata.simulation import load_world, simulate
 
-    chosen = load_world(world, seed=seed, sessions=sessions)
+    changes = {name: value for name, value in (("seed", seed), ("sessions", sessions)) if value is not None}
+    chosen = load_world(world).replace(**changes)
     with stage("simulating recordings", chosen.sessions, "recordings") as advance:
-        files = simulate(out, chosen, progress=advance)
+        # The simulator calls before each recording and once at the end: all calls but the first end one.
+        files = simulate(out, chosen, progress=lambda done, _total, _label: advance(1) if done else None)
     if as_json:
         _say(json.dumps({"files": [str(path) for path in files]}, indent=2))
     else:
@@ -198,7 +200,8 @@ def stats(
     splits: SplitName = "",
     fold: Fold = 0,
     window: Annotated[
-        str, typer.Option(help="train: train-role time only; all: every frame (leaks into any test).")
+        Literal["train", "all"],
+        typer.Option(help="train: train-role time only; all: every frame (leaks into any test)."),
     ] = "train",
     out: Annotated[Path | None, typer.Option(help="Write the table to this CSV or Parquet file.")] = None,
     as_json: AsJson = False,
@@ -283,7 +286,7 @@ def diet_resolve(
 def main() -> None:
     """Run the program; errors of ours end in one sentence and their exit status."""
     try:
-        app()
+        app(prog_name="poyodata")
     except PoyodataError as error:
         typer.echo(f"poyodata: {error}", err=True)
         sys.exit(error.exit_code)

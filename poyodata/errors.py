@@ -17,7 +17,7 @@ class PoyodataError(ValueError):
 
 
 class UsageError(PoyodataError):
-    """A call that cannot be carried out as written: a missing path, an unknown name, options that exclude each other."""
+    """A call that cannot be carried out as written: a missing path, an unknown name, contradictory options."""
 
     exit_code = 2
 

@@ -1,7 +1,7 @@
 """Algebra of half-open integer frame intervals, ``[start, stop)``, as arrays of shape (interval, 2).
 
-Frames are integers from the first reading of a file to the last batch: nothing downstream rounds a time to a frame again.
-Every function returns *normal* intervals: int64, sorted, disjoint, none empty, touching ones kept apart only where asked.
+Frames are integers from the first reading of a file to the last batch: nothing downstream rounds a time to a frame.
+Functions that combine intervals return them as int64, sorted and disjoint; touching ones stay apart where that is said.
 """
 
 from __future__ import annotations

@@ -68,6 +68,6 @@ def stage(description: str, total: int, unit: str = "") -> Iterator[Advance]:
             task = bar.add_task(description, total=total)
             yield lambda steps: bar.advance(task, steps)
     else:
-        yield lambda steps: None
+        yield lambda _steps: None
     took = time.monotonic() - begun
     out.print(f"  {description:<44} {took:7.1f} s", markup=False)

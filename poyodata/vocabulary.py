@@ -46,7 +46,7 @@ def canonical_cre_line(text: str) -> str:
     Parameters
     ----------
     text : str
-        ``"Sst-IRES-Cre"``, ``"sst_ires_cre"`` or a genotype such as ``"Sst-IRES-Cre/wt;Ai148(TIT2L-GC6f-ICL-tTA2)/wt"``.
+        ``"Sst-IRES-Cre"``, ``"sst_ires_cre"`` or a genotype, ``"Sst-IRES-Cre/wt;Ai148(TIT2L-GC6f-ICL-tTA2)/wt"``.
         Any of the parts between semicolons may carry the line.
 
     Returns

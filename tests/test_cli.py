@@ -51,7 +51,11 @@ def test_both_names_are_one_program() -> None:
     assert done.stdout.startswith("poyodata 0.")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["simulate"], ["ingest"], ["info"], ["stats"], ["diet"], ["diet", "resolve"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["demo"], ["simulate"], ["ingest"], ["info"], ["stats"], ["diet"], ["diet", "resolve"]],
+    ids=" ".join,
+)
 def test_help_has_an_example(program: Program, command: list[str]) -> None:
     status, out, _ = program(*command, "--help")
     assert status == 0
@@ -123,7 +127,7 @@ def not_nwb(raw: Path) -> Path:
         pytest.param(truncated, ["900000001.nwb"], id="truncated"),
         pytest.param(not_nwb, ["900000001.nwb"], id="not-hdf5"),
         pytest.param(wrong_line, ["Sst-IRES-Cree", "did you mean 'Sst-IRES-Cre'"], id="unknown-line"),
-        pytest.param(with_nan, ["--missing", "NaN"], id="nan"),
+        pytest.param(with_nan, ["keep", "drop", "NaN"], id="nan"),
     ],
 )
 def test_a_bad_recording_costs_nothing_else(
@@ -133,7 +137,7 @@ def test_a_bad_recording_costs_nothing_else(
     first = sorted(raw.glob("*.nwb"))[0]
     assert program("ingest", first, "--out", store)[0] == 0
     before = open_store(store).digest
-    status, out, err = program("ingest", damage(raw), "--out", store)
+    status, _, err = program("ingest", damage(raw), "--out", store)
     message = [line for line in err.splitlines() if line.startswith("poyodata: ")]
     assert status in (1, 2)
     assert len(message) == 1
@@ -168,8 +172,10 @@ def test_wrong_calls(
 @pytest.mark.parametrize(
     ("yaml", "words"),
     [
-        pytest.param("diet: 1\nname: a\nneurons: {where: skewnes < 1}\n", "did you mean 'skewness'", id="unknown-column"),
-        pytest.param("diet: 1\nname: a\nneurons: {where: skewness < -1000}\n", "no neuron", id="empty"),
+        pytest.param(
+            "diet: 1\nname: a\nneurons: {where: skewnes < 1}\n", "did you mean 'skewness'", id="unknown-column"
+        ),
+        pytest.param("diet: 1\nname: a\nneurons: {where: skewness < -1000}\n", "keeps none of the 36 neurons", id="empty"),
         pytest.param("diet: 1\nname: a\nneuron: {where: skewness < 1}\n", "did you mean 'neurons'", id="unknown-key"),
         pytest.param("diet: 1\nname: a\nneurons: {where: 'cre_line == \"SST\"'}\n", "Sst-IRES-Cre", id="unknown-line"),
         pytest.param("diet: [\n", "line 2", id="broken-yaml"),
@@ -179,7 +185,7 @@ def test_bad_diets(program: Program, tiny_store_path: Path, tmp_path: Path, yaml
     file = tmp_path / "bad.yaml"
     file.write_text(yaml)
     before = open_store(tiny_store_path).digest
-    status, out, err = program("diet", "resolve", file, tiny_store_path)
+    status, _, err = program("diet", "resolve", file, tiny_store_path)
     assert status in (1, 2)
     assert words in err
     assert "Traceback" not in err
@@ -188,9 +194,11 @@ def test_bad_diets(program: Program, tiny_store_path: Path, tmp_path: Path, yaml
 
 def test_unknown_statistic_and_split(program: Program, tiny_store_path: Path) -> None:
     status, _, err = program("stats", tiny_store_path, "--only", "moment")
-    assert (status, "did you mean 'moments'" in err) == (1, True) or (status, "did you mean 'moments'" in err) == (2, True)
+    assert status in (1, 2)
+    assert "did you mean 'moments'" in err
     status, _, err = program("stats", tiny_store_path, "--splits", "block-5fold")
-    assert (status, "did you mean 'blocks-5fold'" in err) == (2, True)
+    assert status == 2
+    assert "did you mean 'blocks-5fold'" in err
 
 
 def test_store_of_another_format_version(program: Program, tiny_store_path: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Imports run one way: source -> store -> splits -> statistics -> diet -> manifest -> view -> loader -> model -> report."""
+"""Imports run one way: source, store, splits, statistics, diet, manifest, view, loader, model, report; never back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CORE = {"_version", "digests", "errors", "intervals", "progress", "runtime", "vocabulary"}
 
-# layer: what it may import besides itself. `poyodata` alone (the version, the lazy names) is open to the outermost only.
+# layer: what it may import besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "sources": {"core"},

@@ -1,4 +1,4 @@
-"""One importable top level, whatever the way in: checkout, editable install, wheel, another directory, a spawned worker."""
+"""One importable top level, whatever the way in: checkout, editable install, wheel, elsewhere, spawned worker."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from poyodata._version import version
@@ -28,8 +30,9 @@ def plane_section(page: Page, neurons: pd.DataFrame, folder: Path, where: str) -
     page.figure(
         drawing,
         f"Moments of dF/F over the train-role time of {where}. Kurtosis is excess; both moments are biased (scipy's "
-        f"defaults). Dashed: skewness {MAX_SKEWNESS} and kurtosis {MAX_KURTOSIS}, the thresholds of the diet `predictable`. "
-        "Orange neurons are on the predictable side of one threshold alone: they are in `unpredictable`, which is the complement.",
+        f"defaults). Dashed: skewness {MAX_SKEWNESS} and kurtosis {MAX_KURTOSIS}, the thresholds of the diet "
+        "predictable. Orange neurons are on the predictable side of one threshold alone: they are in its complement, "
+        "the diet unpredictable.",
     )
 
 
@@ -62,10 +65,14 @@ def lineage_section(page: Page, leaks: LeakReport) -> None:
     page.text(
         "Over the whole lineage: pretraining, fine-tuning, test. Training would have been refused on any finding."
     )
-    page.table(leaks.table())
+    table = leaks.table()
+    shown = table[["check", "stages", "checked", "found"]].assign(
+        verdict=["ok" if ok else "LEAK" for ok in table["ok"]]
+    )
+    page.table(shown if leaks.ok else shown.assign(detail=table["detail"], allowed=table["allowed"]))
 
 
-def losses_section(page: Page, curves: Mapping[str, Sequence[float]]) -> None:
+def losses_section(page: Page, curves: Mapping[str, npt.NDArray[np.float64]]) -> None:
     """Draw the training losses."""
     page.heading("Training")
     page.figure(
@@ -81,7 +88,18 @@ def results_section(page: Page, rows: Sequence[ResultRow], interval: str) -> Non
     labels = [f"{row.decoder}" + (f" (seed {row.seed})" if row.seed is not None else "") for row in rows]
     page.figure(figures.accuracies(table.assign(decoder=labels), CHANCE), f"Accuracy on held-out trials. {interval}")
     blocks = {name: ".3f" for name in table.columns if name.startswith("block")}
-    page.table(table, {"accuracy": ".3f", "low": ".3f", "high": ".3f", "seconds": ".1f", **blocks})
+    page.table(
+        table.rename(columns={"n_neurons": "neurons read", "n_trials": "trials", "windows_seen": "windows seen"}),
+        {
+            "accuracy": ".3f",
+            "low": ".3f",
+            "high": ".3f",
+            "seconds": ".1f",
+            "windows seen": ",",
+            "parameters": ",",
+            **blocks,
+        },
+    )
 
 
 def closing(page: Page, facts: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The demo on one real recording: leave each recorded grating block out in turn, beside a ridge decoder on the same trials."""
+"""The demo on one real recording: each recorded grating block is left out in turn, beside a ridge decoder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from poyodata.curation import Manifest, c, check_leaks, load_diet
@@ -72,7 +73,7 @@ def run_recording(
     runs: dict[tuple[str, str, int | None], list[object]] = {}
     counts: dict[str, list[int]] = {name: [] for name in DIETS}
     manifests: dict[str, Manifest] = {}
-    curves: dict[str, Sequence[float]] = {}
+    curves: dict[str, npt.NDArray[np.float64]] = {}
     leaks: LeakReport | None = None
     neurons = pd.DataFrame()
     for fold in range(folds):
@@ -99,7 +100,7 @@ def run_recording(
                 if fold == 0 and at == 0:
                     curves |= {f"{lesson.name}": run.losses for lesson, run in zip(lessons, done, strict=True)}
     rows = [
-        _row(key, found, runs.get(key, []), round(float(np.mean(counts[key[1]]))), folds)
+        _row(key, found, runs.get(key, []), round(float(np.mean(counts[key[1]]))))
         for key, found in sorted(
             predictions.items(), key=lambda item: (DIETS.index(item[0][1]), item[0][0], item[0][2] or 0)
         )
@@ -112,13 +113,14 @@ def run_recording(
     reached = ", ".join(f"{row.accuracy:.3f}" for row in scratch)
     verdict = (
         f"Leaving out each of {folds} grating blocks, poyo-tiny from scratch on all neurons reaches {reached} "
-        f"(one number a seed, {scratch[0].steps // folds} steps a block), ridge {ridge.accuracy:.3f} on the same trials; chance {CHANCE:.3f}."
+        f"(one number a seed, {scratch[0].steps // folds} steps a block), "
+        f"ridge {ridge.accuracy:.3f} on the same trials; chance {CHANCE:.3f}."
     )
     report = Page(f"poyodata demo: recording {session_id}")
     recording = store.sessions.iloc[0]
     report.text(
         f"{recording['cre_line']}, {recording['area']}, {recording['depth_um']:.0f} um, donor {recording['donor_id']}: "
-        f"{len(store.neurons)} neurons, {recording['n_frames']} frames in {len(store.segments)} stretches without a gap.",
+        f"{len(store.neurons)} neurons, {recording['n_frames']} frames in {len(store.segments)} stretches without gap.",
         "lead",
     )
     report.text(verdict, "verdict")
@@ -130,8 +132,8 @@ def run_recording(
     sections.results_section(
         report,
         rows,
-        "Dots: mean over blocks; bars: 95 % Wilson intervals over trials taken as independent. They say nothing about other "
-        "animals: this is one recording. Diets are resolved anew for every block, from train-role time alone.",
+        "Dots: mean over blocks; bars: 95 % Wilson intervals over trials taken as independent. They say nothing about "
+        "other animals: this is one recording. Diets are resolved anew for every block, from train-role time alone.",
     )
     facts = {
         "store": store.digest,
@@ -188,7 +190,7 @@ def _ingest_one(source: Path, store: Path, mapping: Path | None) -> str:
 
 
 def _row(
-    key: tuple[str, str, int | None], found: list[pd.DataFrame], runs: Sequence[object], n_neurons: int, folds: int
+    key: tuple[str, str, int | None], found: list[pd.DataFrame], runs: Sequence[object], n_neurons: int
 ) -> ResultRow:
     from poyodata.models import Run
     from poyodata.models.metrics import accuracy, wilson_interval

@@ -1,4 +1,4 @@
-"""The demo on simulated recordings: pretrain on the predictable diet, fine-tune on the others, test on held-out trials."""
+"""The demo on simulated recordings: pretrain on the predictable diet, fine-tune on the others, test on the held-out."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
     report = Page("poyodata demo: thirteen simulated recordings, four diets, one model")
     report.text(
         f"{len(store.sessions)} simulated recordings of {store.sessions['cre_line'].nunique()} CRE lines, "
-        f"{len(store.neurons)} neurons. Split {SPLIT}: within each recording, one fifth of every stimulus epoch is held out.",
+        f"{len(store.neurons)} neurons. Split {SPLIT}: in each recording, a fifth of every stimulus epoch is held out.",
         "lead",
     )
     report.text(verdict, "verdict")
@@ -118,8 +118,8 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
     sections.results_section(
         report,
         rows,
-        "Dots: pooled over recordings; bars: 95 % bootstrap over donors; dashed: chance. All rows: the same neurons and "
-        "trials. One seed of one simulated world: the difference between the first two rows is no evidence for the diet.",
+        "Dots: pooled over recordings; bars: 95 % bootstrap over donors; dashed: chance. All rows: the same neurons "
+        "and trials. One seed of one simulated world: the first two rows are no evidence for or against the diet.",
     )
     facts = {
         "store": store.digest,

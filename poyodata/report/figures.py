@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +53,8 @@ def moments_plane(neurons: pd.DataFrame, max_skewness: float, max_kurtosis: floa
     str
         SVG. Axes are symmetric-logarithmic, so that heavy tails and neurons near zero are seen at once.
     """
+    from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
+
     figure, (ax,) = _figure(7.2, 4.6)
     known = neurons[np.isfinite(neurons["skewness"]) & np.isfinite(neurons["kurtosis"])]
     low_skewness, low_kurtosis = known["skewness"] <= max_skewness, known["kurtosis"] <= max_kurtosis
@@ -70,6 +72,13 @@ def moments_plane(neurons: pd.DataFrame, max_skewness: float, max_kurtosis: floa
     ax.annotate(f"{max_kurtosis:g}", (0.01, max_kurtosis), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")
     ax.set_xscale("symlog", linthresh=1.0)
     ax.set_yscale("symlog", linthresh=3.0)
+    # Left alone, symmetric-logarithmic axes reach a decade below zero, where no neuron can be: excess kurtosis > -2.
+    ax.set_xlim(left=min(-0.5, float(known["skewness"].min()) - 0.2) if len(known) else -0.5)
+    ax.set_ylim(bottom=-2.5)
+    for axis, ticks in ((ax.xaxis, (0, 1, 2, 3, 5, 10)), (ax.yaxis, (-2, 0, 2, 5, 10, 30, 100, 300))):
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.set_minor_locator(NullLocator())
     ax.set(xlabel="skewness of dF/F", ylabel="excess kurtosis of dF/F")
     ax.legend(frameon=False, loc="upper left", title=f"{len(known)} neurons")
     return _svg(figure)
@@ -84,7 +93,7 @@ def composition(shares: pd.DataFrame) -> str:
     """
     from matplotlib import colormaps
 
-    figure, (ax,) = _figure(7.2, 0.62 * len(shares) + 1.9)
+    figure, (ax,) = _figure(7.2, 0.55 * len(shares) + 1.9)
     left = np.zeros(len(shares))
     colours = colormaps["tab20"](np.linspace(0, 1, max(shares.shape[1], 2)))
     for column, colour in zip(shares.columns, colours, strict=False):
@@ -95,11 +104,11 @@ def composition(shares: pd.DataFrame) -> str:
         ax.annotate(f" {int(total)}", (total, at), va="center", fontsize=9)
     ax.invert_yaxis()
     ax.set_xlabel("neurons")
-    ax.legend(frameon=False, fontsize=7.5, ncols=4, loc="upper center", bbox_to_anchor=(0.45, -0.28))
+    ax.legend(frameon=False, fontsize=7.5, ncols=4, loc="upper center", bbox_to_anchor=(0.45, -0.22))
     return _svg(figure)
 
 
-def loss_curves(curves: Mapping[str, Sequence[float]], smooth: int = 25) -> str:
+def loss_curves(curves: Mapping[str, npt.NDArray[np.float64]], smooth: int = 25) -> str:
     """Training loss of each run against its step, with a running mean over `smooth` steps.
 
     Each run has its own panel, for losses of different objectives have no common scale.

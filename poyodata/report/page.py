@@ -46,7 +46,7 @@ class Page:
         self._parts.append(f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>")
 
     def table(self, table: pd.DataFrame, formats: Mapping[str, str] | None = None) -> None:
-        """Add a table; `formats` maps a column to a format specification such as ``".3f"``. Missing values stay empty."""
+        """Add a table; `formats` gives columns a format such as ``".3f"``, and missing values stay empty."""
         formats = formats or {}
         words = {name: not pd.api.types.is_numeric_dtype(table[name].dtype) for name in table.columns}
         head = "".join(f"<th{' class=text' if words[c] else ''}>{html.escape(str(c))}</th>" for c in table.columns)

@@ -102,7 +102,7 @@ def test_demo_on_a_recording(tmp_path: Path) -> None:
     done = demo("--data", "recording", "--out", "out", "--steps", 12, "--seeds", 1, "--json", cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
     rows = pd.DataFrame(json.loads(done.stdout)["rows"])
-    assert rows["n_trials"].nunique() == 1
+    assert len(set(rows["n_trials"])) == 1
     assert all(set(blocks) == {"block 1", "block 2", "block 3"} for blocks in rows["blocks"])
     assert rows.loc[rows["decoder"] == "ridge", "neurons"].tolist() == ["all", "predictable", "unpredictable"]
     trained = rows[rows["steps"] > 0]
@@ -120,5 +120,6 @@ def test_threads_stay_within_what_the_process_may_use(tmp_path: Path) -> None:
         "print(torch.get_num_threads(), numba.get_num_threads(), os.environ['OMP_WAIT_POLICY'])"
     )
     environment = {key: value for key, value in os.environ.items() if "THREADS" not in key and key != "OMP_WAIT_POLICY"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1", "PASSIVE"]
