@@ -203,7 +203,8 @@ class TrainConfig(Settings):
     aux_weight : float
         Weight of the cross-entropy beside the reconstruction.
     latent_norm : {"layer", "none"}
-        Whether latents are normalised before they are compared, or compared as they are (the published formula).
+        Whether the error of latents is divided by their spread over the batch, or taken as it is. The published formula
+        is ``none``; measured on a real recording it spoils what fine-tuning reaches, and ``batch`` does not.
     unit_dropout : float
         Largest share of a window's neurons left out; the share is drawn from 0 to this at every step.
     label_smoothing : float

@@ -17,6 +17,9 @@ from poyodata.models.poyo import PoyoPlus
 
 UNLABELLED = -1
 
+SMALLEST_SPREAD = 1e-4
+"""Added to the spread that latents are divided by, so that latents that are all alike do not divide by zero."""
+
 
 class Loss(NamedTuple):
     """A loss to go down, and the terms to look at (detached, by name)."""
@@ -114,18 +117,17 @@ def masked_objective(
         Share of the latent time steps that are masked.
     aux_weight : float
         Weight of the cross-entropy.
-    latent_norm : {"layer", "none"}
-        ``layer``: every latent is brought to mean 0 and variance 1 over its channels before it is compared. ``none``
-        is the published formula; there the two branches, which share their weights, can chase each other to ever
-        larger latents instead of learning.
+    latent_norm : {"batch", "none"}
+        ``none`` is the published formula. ``batch`` divides the error by the unmasked latents' standard deviation over
+        the batch, channel by channel, so that neither ever larger latents nor ever more alike ones lower it.
     label_smoothing : float
         Share of the target spread over all directions.
 
     Returns
     -------
     Loss
-        With terms ``reconstruction``, ``cross_entropy`` and ``latent_spread`` (the collapse monitor, on the scale on
-        which latents are compared: beside it the reconstruction error says how much is predicted).
+        With terms ``reconstruction``, ``cross_entropy`` and ``latent_spread`` (the collapse monitor). Latents may grow
+        while they come to tell windows apart: read an error that was not divided beside their spread.
     """
     config = model.config
     mask = causal_mask(config.n_steps, config.latents_per_step, rate).to(batch["values"].device)
@@ -133,11 +135,8 @@ def masked_objective(
     replacement = (model.mask_token + model.latents).repeat(config.n_steps, 1)
     masked, clean = model.process(torch.cat((replace_latents(z, mask, replacement), z))).chunk(2)
     logits = model.decode(clean, batch["session_index"])
-    if latent_norm == "batch":
-        target = clean.detach()
-        mean, std = target.mean(dim=0), target.std(dim=0, correction=0) + 1e-4
-        masked, clean = (masked - mean) / std, (clean - mean) / std
-    reconstruction = latent_loss(masked, clean, mask)
+    scale = clean.detach().std(dim=0, correction=0) + SMALLEST_SPREAD if latent_norm == "batch" else 1.0
+    reconstruction = latent_loss(masked / scale, clean / scale, mask)
     cross_entropy = direction_loss(logits, batch["direction"], label_smoothing)
     return Loss(
         reconstruction + aux_weight * cross_entropy,

@@ -175,7 +175,9 @@ def test_wrong_calls(
         pytest.param(
             "diet: 1\nname: a\nneurons: {where: skewnes < 1}\n", "did you mean 'skewness'", id="unknown-column"
         ),
-        pytest.param("diet: 1\nname: a\nneurons: {where: skewness < -1000}\n", "keeps none of the 36 neurons", id="empty"),
+        pytest.param(
+            "diet: 1\nname: a\nneurons: {where: skewness < -1000}\n", "keeps none of the 36 neurons", id="empty"
+        ),
         pytest.param("diet: 1\nname: a\nneuron: {where: skewness < 1}\n", "did you mean 'neurons'", id="unknown-key"),
         pytest.param("diet: 1\nname: a\nneurons: {where: 'cre_line == \"SST\"'}\n", "Sst-IRES-Cre", id="unknown-line"),
         pytest.param("diet: [\n", "line 2", id="broken-yaml"),

@@ -34,8 +34,8 @@ class Recipe:
         The two roads are of one length: ``pretrain_steps + finetune_steps == scratch_steps``.
     """
 
-    window_s: float = 2.0
-    jitter_frames: int = 5
+    window_s: float = 2.66
+    jitter_frames: int = 3
     batch_size: int = 32
     scratch_steps: int = 1500
     pretrain_steps: int = 500

@@ -241,7 +241,7 @@ class Store:
             else []
         )
         if name not in known:
-            raise UsageError(f"recording {session_id!r} has no signal {name!r}: {nearest(name, known)}.")
+            raise UsageError(f"recording {session_id!r} has no signal {name!r}: {nearest(name, known)}")
         return _read(folder / name), _read(folder / f"{name}_time")
 
     def movie(self, stimulus: str) -> npt.NDArray[np.uint8]:
@@ -253,7 +253,7 @@ class Store:
             When the store has no template of that stimulus.
         """
         if stimulus not in self.stimuli:
-            raise UsageError(f"the store has no template of stimulus {stimulus!r}: {nearest(stimulus, self.stimuli)}.")
+            raise UsageError(f"the store has no template of stimulus {stimulus!r}: {nearest(stimulus, self.stimuli)}")
         return map_shard(self._paths.stimuli / stimulus / "frames")
 
     @property
@@ -264,7 +264,7 @@ class Store:
     def _row(self, session_id: str) -> int:
         row = self._row_of.get(session_id)
         if row is None:
-            raise UsageError(f"no recording {session_id!r} in {self.path}: {nearest(str(session_id), self._row_of)}.")
+            raise UsageError(f"no recording {session_id!r} in {self.path}: {nearest(str(session_id), self._row_of)}")
         return row
 
     def _traces_folder(self, session_id: str, name: str) -> Path:
@@ -273,7 +273,7 @@ class Store:
             raise StoreError(f"{folder} is missing; restore it from a copy, or ingest the recording into a new store.")
         if name != TRACES and not (folder / name / "c" / "0" / "0").exists():
             known = [path.name for path in folder.iterdir() if (path / "c" / "0" / "0").exists()]
-            raise UsageError(f"recording {session_id!r} has no traces {name!r}: {nearest(name, known)}.")
+            raise UsageError(f"recording {session_id!r} has no traces {name!r}: {nearest(name, known)}")
         return folder / name
 
     # -- shown ---------------------------------------------------------------------------------------------------

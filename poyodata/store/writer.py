@@ -145,7 +145,7 @@ class StoreWriter:
             template differs from the one stored under its name. The store is as it was.
         """
         if missing not in MISSING:
-            raise UsageError(f"missing={missing!r} is unknown: {nearest(str(missing), MISSING)}.")
+            raise UsageError(f"missing={missing!r} is unknown: {nearest(str(missing), MISSING)}")
         if self._lock.released:
             raise UsageError(f"this writer of {self.path} is closed; open another StoreWriter to add recordings.")
         content = prepare(record, missing)

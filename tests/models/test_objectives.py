@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -37,10 +39,13 @@ def test_only_blank_windows_give_no_loss_and_no_nan() -> None:
 # -- masked latent reconstruction ------------------------------------------------------------------------------------
 
 
-def test_masked_objective_against_the_formula(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("latent_norm", ["none", "batch"])
+def test_masked_objective_against_the_formula(
+    model: PoyoPlus, batch: dict[str, Tensor], latent_norm: Literal["none", "batch"]
+) -> None:
     model.eval()  # no dropout: the two branches can be computed one after the other
     batch["direction"][1] = -1
-    found = masked_objective(model, batch, rate=0.5, aux_weight=0.01)
+    found = masked_objective(model, batch, rate=0.5, aux_weight=0.01, latent_norm=latent_norm)
 
     z1 = model.encode(batch)
     m1 = z1.clone()
@@ -49,7 +54,8 @@ def test_masked_objective_against_the_formula(model: PoyoPlus, batch: dict[str, 
             m1[:, latent] = model.mask_token + model.latents[latent % model.config.latents_per_step]
     z_l, m_l = model.process(z1), model.process(m1)
     late = model.latent_times_s > model.config.window_s / 2
-    reconstruction = (m_l - z_l).abs()[:, late].mean()
+    spread = z_l.detach().std(dim=0, unbiased=False) + 1e-4 if latent_norm == "batch" else 1.0
+    reconstruction = ((m_l - z_l) / spread).abs()[:, late].mean()
     shown = batch["direction"] >= 0
     log_p = torch.log_softmax(model.decode(z_l, batch["session_index"]), 1)[shown]
     cross_entropy = -log_p[torch.arange(len(log_p)), batch["direction"][shown]].mean()
@@ -154,6 +160,18 @@ def test_share_left_out_is_uniform_up_to_the_largest() -> None:
     assert left.max() > 0.98
     assert left.min() < 0.52
     assert left.mean() == pytest.approx(0.75, abs=0.03)
+
+
+def test_the_share_is_of_a_windows_own_neurons() -> None:
+    size = torch.tensor([100, 20])
+    batch = {
+        "values": torch.zeros(2, 100, 1),
+        "neuron_index": torch.arange(1, 101).repeat(2, 1),
+        "neuron_mask": torch.arange(100) < size[:, None],
+    }
+    left = drop_neurons(batch, 0.9, np.random.default_rng(3))["neuron_mask"].sum(dim=1)
+    assert left[0] < 100
+    assert left[1] == pytest.approx(left[0] / 5, abs=1)
 
 
 def test_nothing_is_left_out_at_zero(batch: dict[str, Tensor]) -> None:

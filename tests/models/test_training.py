@@ -83,7 +83,7 @@ def test_sessions_mixed_with_padding_are_learned(config: PoyoConfig) -> None:
 
 def test_reconstruction_falls_and_latents_do_not_collapse(config: PoyoConfig) -> None:
     model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
-    history = pretrain(model, TwoSessions(), steps=100, lr=3e-3, progress=False).history
+    history = pretrain(model, TwoSessions(), steps=100, lr=3e-3, latent_norm="none", progress=False).history
     assert list(history["step"]) == list(range(1, 101))
     expected = history["reconstruction"] + 0.01 * history["cross_entropy"]
     np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
@@ -195,6 +195,21 @@ def test_evaluation_needs_known_neurons_and_labels(config: PoyoConfig, batch: di
     batch["neuron_index"][:] = 1
     with pytest.raises(ModelError, match="no window of the loader has a direction"):
         evaluate(model, [batch])
+
+
+def test_answers_do_not_depend_on_how_a_loader_numbers_neurons(config: PoyoConfig) -> None:
+    model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
+
+    class Renumbered(TwoSessions):
+        neuron_ids = TwoSessions.neuron_ids[::-1]
+        session_ids = TwoSessions.session_ids[::-1]
+
+        def __iter__(self) -> Iterator[dict[str, Tensor]]:
+            for batch in super().__iter__():
+                index = torch.where(batch["neuron_mask"], 11 - batch["neuron_index"], 0)
+                yield {**batch, "neuron_index": index, "session_index": 1 - batch["session_index"]}
+
+    pd.testing.assert_frame_equal(evaluate(model, Renumbered()), evaluate(model, TwoSessions()))
 
 
 def test_plain_batches_use_the_models_rows(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
