@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,8 @@ from torch import Tensor
 from poyodata.errors import ModelError
 from poyodata.models.poyo import PoyoPlus
 
-Batches = Iterable[Mapping[str, Tensor]]
+Batches = Iterable[Mapping[str, Any]]
+"""What makes batches: every value is a Tensor (a loader's TypedDict counts as a mapping to Any, not to Tensor)."""
 
 
 class ModelBatches:
@@ -56,7 +58,7 @@ class ModelBatches:
                 raise ModelError("the loader made no batch; give it more windows or a smaller batch size")
             number += 1
 
-    def _translate(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         if self.rows is None:
             return dict(batch)
         neurons, sessions = self.rows

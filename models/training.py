@@ -38,9 +38,6 @@ from poyodata.progress import stage
 OnStep = Callable[[int, float], None]
 """Called with the step (from 1) and its loss after every step."""
 
-PRETRAIN_LR = 5e-4
-"""The published rate for batches of 32; reconstruction is less stable than cross-entropy at larger ones."""
-
 _STAGES = {"masked": "masked latent reconstruction", "direction": "cross-entropy on directions"}
 
 
@@ -110,7 +107,7 @@ def pretrain(
     on_step : callable, optional
         Called with the step (from 1) and its loss after every step, for a progress bar of the caller's own.
     **settings
-        Further settings of :class:`~poyodata.models.TrainConfig`; the learning rate is 5e-4 unless it is given.
+        Further settings of :class:`~poyodata.models.TrainConfig`.
 
     Returns
     -------
@@ -121,7 +118,7 @@ def pretrain(
     ModelError
         If a setting makes no sense, the loader makes no batch, the loss is not finite, or the folder holds a run.
     """
-    config = TrainConfig(**{"objective": "masked", "steps": steps, "lr": PRETRAIN_LR, **settings})
+    config = TrainConfig(**{"objective": "masked", "steps": steps, **settings})
     return train(model, loader, config, manifest_digest=manifest_digest, progress=progress, on_step=on_step)
 
 
