@@ -189,8 +189,7 @@ class TrainConfig(Settings):
     steps : int
         Optimiser steps.
     lr, weight_decay : float
-        Peak learning rate and decoupled decay of AdamW; the rate falls along a cosine to zero. Unless given, it is
-        2e-3 for directions and 5e-4 for reconstruction, which is less stable (the published rate for batches of 32).
+        Peak learning rate and decoupled decay of AdamW; the rate falls along a cosine to zero.
     warmup : float
         Share of the steps over which the rate rises from zero.
     clip : float
@@ -203,9 +202,11 @@ class TrainConfig(Settings):
         Share of the latent time steps, the last ones, that are masked.
     aux_weight : float
         Weight of the cross-entropy beside the reconstruction.
-    latent_norm : {"layer", "none"}
-        Whether the error of latents is divided by their spread over the batch, or taken as it is. The published formula
-        is ``none``; measured on a real recording it spoils what fine-tuning reaches, and ``batch`` does not.
+    target : {"average", "self"}
+        What masked latents are compared with: those of a slow average of the model, or the model's own, which is the
+        published formula and runs away (see `poyodata.models.teacher`).
+    teacher_rate : float
+        Share of the way to the model that the average goes at every step.
     unit_dropout : float
         Largest share of a window's neurons left out; the share is drawn from 0 to this at every step.
     label_smoothing : float
@@ -217,12 +218,12 @@ class TrainConfig(Settings):
 
     Examples
     --------
-    >>> TrainConfig(steps=100).lr, TrainConfig(steps=100, objective="masked").lr
-    (0.002, 0.0005)
+    >>> TrainConfig(steps=100).objective
+    'direction'
     """
 
     steps: int = Field(1500, ge=1)
-    lr: float = Field(2e-3, gt=0)  # 5e-4 for "masked": see _rate_of_the_objective
+    lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.2, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1)
     clip: float = Field(1.0, gt=0)
@@ -230,13 +231,9 @@ class TrainConfig(Settings):
     objective: Literal["direction", "masked"] = "direction"
     mask_rate: float = Field(0.5, gt=0, lt=1)
     aux_weight: float = Field(0.01, ge=0)
-    latent_norm: Literal["batch", "none"] = "batch"
+    target: Literal["average", "self"] = "average"
+    teacher_rate: float = Field(0.01, gt=0, le=1)
     unit_dropout: float = Field(0.5, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     folder: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rate_of_the_objective(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {"lr": 5e-4, **values} if values.get("objective") == "masked" else values

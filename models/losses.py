@@ -6,7 +6,7 @@ Losses live outside the models. A loss is a number with the terms it was made fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,9 +16,6 @@ from poyodata.models.masking import causal_mask, replace_latents
 from poyodata.models.poyo import PoyoPlus
 
 UNLABELLED = -1
-
-SMALLEST_SPREAD = 1e-4
-"""Added to the spread that latents are divided by, so that latents that are all alike do not divide by zero."""
 
 
 class Loss(NamedTuple):
@@ -98,14 +95,14 @@ def masked_objective(
     *,
     rate: float,
     aux_weight: float,
-    latent_norm: Literal["batch", "none"] = "batch",
+    teacher: PoyoPlus | None = None,
     label_smoothing: float = 0.0,
 ) -> Loss:
     """Masked latent reconstruction plus `aux_weight` times the cross-entropy of the unmasked branch.
 
     The windows are encoded once. A copy of the latents has those of the last `rate` of the time steps replaced by the
     mask token (plus the latent's own initial embedding, which tells apart the latents of one step); both go through
-    the shared processor as one batch of twice the size; the masked latents are compared with the unmasked ones.
+    the shared processor as one batch of twice the size; the masked latents are compared with unmasked ones.
 
     Parameters
     ----------
@@ -117,17 +114,16 @@ def masked_objective(
         Share of the latent time steps that are masked.
     aux_weight : float
         Weight of the cross-entropy.
-    latent_norm : {"batch", "none"}
-        ``none`` is the published formula. ``batch`` divides the error by the unmasked latents' standard deviation over
-        the batch, channel by channel, so that neither ever larger latents nor ever more alike ones lower it.
+    teacher : PoyoPlus, optional
+        Gives the unmasked latents to compare with, both sides layer-normalised. Without it they are the model's own,
+        compared as they are: the published formula.
     label_smoothing : float
         Share of the target spread over all directions.
 
     Returns
     -------
     Loss
-        With terms ``reconstruction``, ``cross_entropy`` and ``latent_spread`` (the collapse monitor). Latents may grow
-        while they come to tell windows apart: read an error that was not divided beside their spread.
+        With terms ``reconstruction``, ``cross_entropy`` and ``latent_spread`` (the collapse monitor).
     """
     config = model.config
     mask = causal_mask(config.n_steps, config.latents_per_step, rate).to(batch["values"].device)
@@ -135,8 +131,12 @@ def masked_objective(
     replacement = (model.mask_token + model.latents).repeat(config.n_steps, 1)
     masked, clean = model.process(torch.cat((replace_latents(z, mask, replacement), z))).chunk(2)
     logits = model.decode(clean, batch["session_index"])
-    scale = clean.detach().std(dim=0, correction=0) + SMALLEST_SPREAD if latent_norm == "batch" else 1.0
-    reconstruction = latent_loss(masked / scale, clean / scale, mask)
+    if teacher is None:
+        reconstruction = latent_loss(masked, clean, mask)
+    else:
+        with torch.no_grad():
+            target = teacher.process(teacher.encode(batch))
+        reconstruction = latent_loss(_levelled(masked), _levelled(target), mask)
     cross_entropy = direction_loss(logits, batch["direction"], label_smoothing)
     return Loss(
         reconstruction + aux_weight * cross_entropy,
@@ -146,3 +146,8 @@ def masked_objective(
             "latent_spread": latent_spread(clean),
         },
     )
+
+
+def _levelled(z: Tensor) -> Tensor:
+    """Latents of mean 0 and variance 1 over their channels: their size alone cannot lower or raise the error."""
+    return functional.layer_norm(z, z.shape[-1:])

@@ -33,6 +33,7 @@ from poyodata.models.config import TrainConfig
 from poyodata.models.losses import Loss, direction_objective, masked_objective
 from poyodata.models.masking import drop_neurons
 from poyodata.models.poyo import PoyoPlus
+from poyodata.models.teacher import Teacher
 from poyodata.progress import stage
 
 OnStep = Callable[[int, float], None]
@@ -206,7 +207,12 @@ class _Lesson(lightning.LightningModule):
         super().__init__()
         self.model, self.config, self.on_step = model, config, tuple(on_step)
         self.history: list[dict[str, float]] = []
-        self.gradient_norm = float("nan")
+        self.teacher: Teacher | None = None
+
+    def on_train_start(self) -> None:
+        # Not before: the model is now where it is trained, and so is the copy.
+        if self.config.objective == "masked" and self.config.target == "average":
+            self.teacher = Teacher(self.model, self.config.teacher_rate)
 
     def configure_optimizers(self) -> Any:
         matrices = [p for p in self.model.parameters() if p.ndim >= 2]
@@ -246,6 +252,8 @@ class _Lesson(lightning.LightningModule):
         self.history[-1]["gradient_norm"] = float(torch.nn.utils.get_total_norm(gradients))
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        if self.teacher is not None:
+            self.teacher.follow(self.model)
         for tell in self.on_step:
             tell(int(self.history[-1]["step"]), self.history[-1]["loss"])
 
@@ -258,7 +266,7 @@ class _Lesson(lightning.LightningModule):
             batch,
             rate=self.config.mask_rate,
             aux_weight=self.config.aux_weight,
-            latent_norm=self.config.latent_norm,
+            teacher=None if self.teacher is None else self.teacher.model,
             label_smoothing=smoothing,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +13,7 @@ import pandas as pd
 from poyodata.curation import Manifest
 from poyodata.errors import UsageError
 from poyodata.loaders import Loader, make_loader
-from poyodata.progress import stage
+from poyodata.progress import Advance, stage
 from poyodata.store import Store
 
 if TYPE_CHECKING:
@@ -137,19 +137,19 @@ def train_poyo(
             model = PoyoPlus(config, loader.neuron_ids, loader.session_ids, seed=seed)
         settings = TrainConfig(steps=lesson.steps, seed=seed, objective=lesson.objective)
         with stage(f"{label}: {lesson.name}", lesson.steps, "steps") as advance:
-            runs.append(
-                train(
-                    model,
-                    loader,
-                    settings,
-                    manifest_digest=lesson.manifest.digest,
-                    progress=False,
-                    on_step=lambda _step, _loss, advance=advance: advance(1),
-                )
-            )
+            digest = lesson.manifest.digest
+            told = _each_step(advance)
+            runs.append(train(model, loader, settings, manifest_digest=digest, progress=False, on_step=told))
     if model is None:
         raise UsageError("training needs at least one lesson; none was given.")
     return model, runs
+
+
+def _each_step(advance: Advance) -> Callable[[int, float], None]:
+    def told(_step: int, _loss: float) -> None:
+        advance(1)
+
+    return told
 
 
 def poyo_predictions(recipe: Recipe, store: Store, manifest: Manifest, model: PoyoPlus) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from poyodata.vocabulary import DRIFTING_GRATINGS
 
 SPLIT = "blocks-5fold"
 DIETS = ("predictable", "unpredictable", "inhibitory", "mixed-30")
-RECIPE = Recipe(scratch_steps=1500, pretrain_steps=500)
+RECIPE = Recipe(scratch_steps=2500, pretrain_steps=500)
 
 
 def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: str = "demo") -> DemoResult:
@@ -36,7 +36,7 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
         Folder for ``raw/``, ``store.zarr/``, ``diets/``, ``report.html`` and ``results.json``. A later run in the same
         folder takes up the recordings and the store of an earlier one with the same seed.
     steps : int, optional
-        Training steps from scratch; a third of them is pretraining on the other road.
+        Training steps from scratch; a fifth of them is pretraining on the other road.
     seed : int
         Of the world and of training.
     world : str
@@ -53,10 +53,10 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
         When the folder holds a demo of another seed or world.
     """
     begun = time.perf_counter()
-    recipe = RECIPE if steps is None else replace(RECIPE, scratch_steps=steps, pretrain_steps=steps // 3)
+    recipe = RECIPE if steps is None else replace(RECIPE, scratch_steps=steps, pretrain_steps=steps // 5)
     recipe = replace(recipe, seed=seed)
     if recipe.pretrain_steps < 1:
-        raise UsageError(f"--steps is {steps}; the two stages need at least 3 steps.")
+        raise UsageError(f"--steps is {steps}; the two stages need at least 5 steps.")
     _simulate(out / "raw", world, seed)
     ingest([out / "raw"], out / "store.zarr", kind="allen-nwb")
     store = open_store(out / "store.zarr")

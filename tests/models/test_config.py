@@ -36,12 +36,6 @@ def test_unknown_size_suggests_a_known_one() -> None:
         PoyoConfig.named("poyo_tiny", window_frames=60, rate_hz=30.0)
 
 
-def test_learning_rate_follows_the_objective_unless_given() -> None:
-    assert TrainConfig(objective="masked").lr == 5e-4
-    assert TrainConfig(objective="direction").lr == 2e-3
-    assert TrainConfig(objective="masked", lr=1.0).lr == 1.0
-
-
 def test_settings_are_frozen_and_survive_json() -> None:
     config = PoyoConfig.named("poyo-tiny", window_frames=80, rate_hz=30.1)
     with pytest.raises(ValueError, match="frozen"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pytest
 import torch
@@ -39,13 +37,14 @@ def test_only_blank_windows_give_no_loss_and_no_nan() -> None:
 # -- masked latent reconstruction ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("latent_norm", ["none", "batch"])
+@pytest.mark.parametrize("taught", [False, True], ids=["self", "average"])
 def test_masked_objective_against_the_formula(
-    model: PoyoPlus, batch: dict[str, Tensor], latent_norm: Literal["none", "batch"]
+    model: PoyoPlus, config: PoyoConfig, batch: dict[str, Tensor], taught: bool
 ) -> None:
+    other = PoyoPlus(config, model.neuron_ids, model.session_ids, seed=5).eval() if taught else None
     model.eval()  # no dropout: the two branches can be computed one after the other
     batch["direction"][1] = -1
-    found = masked_objective(model, batch, rate=0.5, aux_weight=0.01, latent_norm=latent_norm)
+    found = masked_objective(model, batch, rate=0.5, aux_weight=0.01, teacher=other)
 
     z1 = model.encode(batch)
     m1 = z1.clone()
@@ -54,8 +53,15 @@ def test_masked_objective_against_the_formula(
             m1[:, latent] = model.mask_token + model.latents[latent % model.config.latents_per_step]
     z_l, m_l = model.process(z1), model.process(m1)
     late = model.latent_times_s > model.config.window_s / 2
-    spread = z_l.detach().std(dim=0, unbiased=False) + 1e-4 if latent_norm == "batch" else 1.0
-    reconstruction = ((m_l - z_l) / spread).abs()[:, late].mean()
+    if other is None:
+        error = m_l - z_l.detach()
+    else:
+
+        def level(z: Tensor) -> Tensor:
+            return (z - z.mean(-1, keepdim=True)) / (z.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+
+        error = level(m_l) - level(other.process(other.encode(batch)))
+    reconstruction = error.abs()[:, late].mean()
     shown = batch["direction"] >= 0
     log_p = torch.log_softmax(model.decode(z_l, batch["session_index"]), 1)[shown]
     cross_entropy = -log_p[torch.arange(len(log_p)), batch["direction"][shown]].mean()

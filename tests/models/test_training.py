@@ -8,6 +8,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from poyodata.errors import ModelError
 from poyodata.models import PoyoConfig, PoyoPlus, TrainConfig, evaluate, finetune, load_checkpoint, pretrain, train
 from poyodata.models.batches import ModelBatches
 from poyodata.models.metrics import accuracy
+from poyodata.models.teacher import Teacher
 
 MakeBatch = Callable[..., dict[str, Tensor]]
 SMALL = {"lr": 5e-3, "unit_dropout": 0.0, "progress": False}
@@ -83,7 +85,7 @@ def test_sessions_mixed_with_padding_are_learned(config: PoyoConfig) -> None:
 
 def test_reconstruction_falls_and_latents_do_not_collapse(config: PoyoConfig) -> None:
     model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
-    history = pretrain(model, TwoSessions(), steps=100, lr=3e-3, latent_norm="none", progress=False).history
+    history = pretrain(model, TwoSessions(), steps=100, lr=3e-3, target="self", progress=False).history
     assert list(history["step"]) == list(range(1, 101))
     expected = history["reconstruction"] + 0.01 * history["cross_entropy"]
     np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
@@ -91,6 +93,36 @@ def test_reconstruction_falls_and_latents_do_not_collapse(config: PoyoConfig) ->
     relative = (history["reconstruction"] / history["latent_spread"]).to_numpy()
     assert relative[-10:].mean() < 0.7 * relative[:3].mean()
     assert history["latent_spread"].iloc[-1] > history["latent_spread"].iloc[0]
+
+
+def test_an_averaged_target_keeps_latents_at_their_size(config: PoyoConfig) -> None:
+    def growth(**settings: Any) -> tuple[float, float]:
+        model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
+        found = pretrain(model, TwoSessions(), steps=200, progress=False, **settings).history
+        return tuple(
+            found[name].iloc[-10:].mean() / found[name].iloc[0] for name in ("reconstruction", "latent_spread")
+        )
+
+    error, spread = growth()
+    runaway_error, runaway_spread = growth(target="self")
+    assert error < 1
+    assert spread < 10
+    assert runaway_error > 4
+    assert runaway_spread > 4 * spread
+
+
+def test_the_teacher_follows_and_is_no_part_of_the_model(config: PoyoConfig) -> None:
+    model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
+    names = set(model.state_dict())
+    teacher = Teacher(model, 0.25)
+    before = teacher.model.task.clone()
+    with torch.no_grad():
+        model.task += 1.0
+    teacher.follow(model)
+    torch.testing.assert_close(teacher.model.task, before + 0.25)
+    assert not teacher.model.training
+    assert not any(p.requires_grad for p in teacher.model.parameters())
+    assert set(model.state_dict()) == names
 
 
 def test_same_seed_same_weights_and_the_callers_world_is_untouched(config: PoyoConfig) -> None:
