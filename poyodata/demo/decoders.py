@@ -32,6 +32,8 @@ class Recipe:
         Training windows start up to this many frames early or late.
     scratch_steps, pretrain_steps, finetune_steps : int
         The two roads are of one length: ``pretrain_steps + finetune_steps == scratch_steps``.
+    pretrain_lr, lr : float
+        Peak learning rates of masked reconstruction and of direction training.
     """
 
     window_s: float = 2.66
@@ -39,6 +41,8 @@ class Recipe:
     batch_size: int = 32
     scratch_steps: int = 1500
     pretrain_steps: int = 500
+    pretrain_lr: float = 2e-3
+    lr: float = 2e-3
     seed: int = 0
 
     @property
@@ -135,7 +139,8 @@ def train_poyo(
         if model is None:
             config = PoyoConfig.named("poyo-tiny", window_frames=loader.windows.n_frames, rate_hz=loader.rate_hz)
             model = PoyoPlus(config, loader.neuron_ids, loader.session_ids, seed=seed)
-        settings = TrainConfig(steps=lesson.steps, seed=seed, objective=lesson.objective)
+        lr = recipe.pretrain_lr if lesson.objective == "masked" else recipe.lr
+        settings = TrainConfig(steps=lesson.steps, seed=seed, objective=lesson.objective, lr=lr)
         with stage(f"{label}: {lesson.name}", lesson.steps, "steps") as advance:
             digest = lesson.manifest.digest
             told = _each_step(advance)

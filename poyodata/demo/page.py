@@ -36,14 +36,15 @@ def plane_section(page: Page, neurons: pd.DataFrame, folder: Path, where: str) -
     )
 
 
-def diets_section(page: Page, manifests: Sequence[Manifest]) -> None:
-    """Show what each diet is made of, and which step kept how much."""
+def diets_section(page: Page, manifests: Sequence[Manifest], statistics: pd.DataFrame) -> None:
+    """Show what each diet is made of; `statistics` has a row for every neuron."""
     page.heading("The diets")
     lines = {m.name: m.neurons["cre_line"].value_counts() for m in manifests}
     counts = pd.DataFrame(lines).T.reindex(
         columns=[line for line in CRE_LINES if any(line in c for c in lines.values())]
     )
     page.figure(figures.composition(counts.fillna(0).astype(int)), "Neurons of each diet by CRE line.")
+    skewness = statistics.set_index("neuron_id")["skewness"]
     rows = [
         {
             "diet": m.name,
@@ -51,7 +52,7 @@ def diets_section(page: Page, manifests: Sequence[Manifest]) -> None:
             "recordings": m.neurons["session_id"].nunique(),
             "donors": m.neurons["donor_id"].nunique(),
             **{f"{role} windows": int((m.windows["role"] == role).sum()) for role in ("train", "valid", "test")},
-            "median skewness": m.neurons["skewness"].median() if "skewness" in m.neurons else float("nan"),
+            "median skewness": skewness.loc[m.neurons["neuron_id"]].median(),
             "manifest": m.digest[:12],
         }
         for m in manifests

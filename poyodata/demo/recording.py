@@ -125,7 +125,7 @@ def run_recording(
     )
     report.text(verdict, "verdict")
     sections.plane_section(report, neurons, out, "block 1 left out")
-    sections.diets_section(report, list(manifests.values()))
+    sections.diets_section(report, list(manifests.values()), neurons)
     if leaks is not None:
         sections.lineage_section(report, leaks)
     sections.losses_section(report, curves)
