@@ -24,8 +24,8 @@ from poyodata.vocabulary import DRIFTING_GRATINGS
 
 SPLIT = "blocks-5fold"
 DIETS = ("predictable", "unpredictable", "inhibitory", "mixed-30")
-# A neuron is seen in one window of thirteen, so everything is learnt more slowly than on one recording: more steps, and a
-# pretraining gentle enough that fine-tuning still finds its way out.
+# A neuron is seen in one window of thirteen, so everything is learnt more slowly than on one recording: more steps, and
+# a pretraining gentle enough that fine-tuning still finds its way out.
 RECIPE = Recipe(scratch_steps=2500, pretrain_steps=500, pretrain_lr=5e-4)
 
 
