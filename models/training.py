@@ -181,7 +181,10 @@ def train(
             use_distributed_sampler=False,
         )
         began = time.perf_counter()
-        trainer.fit(lesson, train_dataloaders=_Steps(ModelBatches(loader, model), config.steps))
+        try:
+            trainer.fit(lesson, train_dataloaders=_Steps(ModelBatches(loader, model), config.steps))
+        except SystemExit as stop:  # what Lightning makes of Ctrl-C; it would end a notebook's kernel
+            raise KeyboardInterrupt from stop
         seconds = time.perf_counter() - began
     model.eval()
     history = pd.DataFrame(lesson.history)

@@ -42,6 +42,10 @@ SplitName = Annotated[
 Fold = Annotated[int, typer.Option(help="Fold of the split, from 0.")]
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
 def _say(text: str) -> None:
     typer.echo(text)
 
@@ -287,6 +291,10 @@ def main() -> None:
     """Run the program; errors of ours end in one sentence and their exit status."""
     try:
         app(prog_name="poyodata")
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            typer.echo("poyodata: stopped. Finished recordings are kept; the same command goes on from them.", err=True)
+        raise
     except PoyodataError as error:
         typer.echo(f"poyodata: {error}", err=True)
         sys.exit(error.exit_code)

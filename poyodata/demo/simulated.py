@@ -26,7 +26,7 @@ SPLIT = "blocks-5fold"
 DIETS = ("predictable", "unpredictable", "inhibitory", "mixed-30")
 # A neuron is seen in one window of thirteen, so everything is learnt more slowly than on one recording: more steps, and
 # a pretraining gentle enough that fine-tuning still finds its way out.
-RECIPE = Recipe(scratch_steps=2500, pretrain_steps=500, pretrain_lr=5e-4)
+RECIPE = Recipe(scratch_steps=3500, pretrain_steps=500, pretrain_lr=5e-4)
 
 
 def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: str = "demo") -> DemoResult:
@@ -38,7 +38,7 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
         Folder for ``raw/``, ``store.zarr/``, ``diets/``, ``report.html`` and ``results.json``. A later run in the same
         folder takes up the recordings and the store of an earlier one with the same seed.
     steps : int, optional
-        Training steps from scratch; a fifth of them is pretraining on the other road.
+        Training steps from scratch; a seventh of them is pretraining on the other road.
     seed : int
         Of the world and of training.
     world : str
@@ -55,10 +55,10 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
         When the folder holds a demo of another seed or world.
     """
     begun = time.perf_counter()
-    recipe = RECIPE if steps is None else replace(RECIPE, scratch_steps=steps, pretrain_steps=steps // 5)
+    recipe = RECIPE if steps is None else replace(RECIPE, scratch_steps=steps, pretrain_steps=steps // 7)
     recipe = replace(recipe, seed=seed)
     if recipe.pretrain_steps < 1:
-        raise UsageError(f"--steps is {steps}; the two stages need at least 5 steps.")
+        raise UsageError(f"--steps is {steps}; the two stages need at least 7 steps.")
     _simulate(out / "raw", world, seed)
     ingest([out / "raw"], out / "store.zarr", kind="allen-nwb")
     store = open_store(out / "store.zarr")

@@ -35,20 +35,20 @@ def check_report(path: Path) -> str:
 
 
 def test_too_short_a_training_fails_the_check(tmp_path: Path) -> None:
-    """Five steps teach nothing: the road is walked to its end, and the status says so."""
+    """Seven steps teach nothing: the road is walked to its end, and the status says so."""
     from poyodata.demo import simulated
 
-    result = run_simulated(tmp_path / "d", steps=5, world="tiny")
+    result = run_simulated(tmp_path / "d", steps=7, world="tiny")
     assert not result.passed
     assert "NOT above chance" in result.verdict
-    assert [row.steps for row in result.rows] == [5, 5, 0]
+    assert [row.steps for row in result.rows] == [7, 7, 0]
     assert len({row.n_trials for row in result.rows}) == 1
     check_report(result.report)
     saved = json.loads((tmp_path / "d" / "results.json").read_text())
     assert saved["rows"] == json.loads(result.to_json())["rows"]
     assert {path.name for path in (tmp_path / "d" / "diets").iterdir()} == set(simulated.DIETS)
     with pytest.raises(UsageError, match="another seed or world"):
-        run_simulated(tmp_path / "d", steps=5, world="tiny", seed=1)
+        run_simulated(tmp_path / "d", steps=7, world="tiny", seed=1)
 
 
 def test_a_passing_result_is_only_above_chance_with_its_whole_interval() -> None:
@@ -87,7 +87,7 @@ def test_failing_demo_exits_1(tmp_path: Path) -> None:
         "import sys; from poyodata.demo import simulated; from poyodata import demo, cli;"
         "whole = demo.run_simulated;"
         "demo.run_simulated = lambda out, steps, seed: whole(out, steps=steps, seed=seed, world='tiny');"
-        "sys.argv = ['poyodata', 'demo', '--steps', '5', '--json']; cli.main()"
+        "sys.argv = ['poyodata', 'demo', '--steps', '7', '--json']; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -247,3 +247,11 @@ def test_answers_do_not_depend_on_how_a_loader_numbers_neurons(config: PoyoConfi
 def test_plain_batches_use_the_models_rows(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
     (given,) = ModelBatches([batch], model).epoch(0)
     assert torch.equal(given["neuron_index"], batch["neuron_index"])
+
+
+def test_an_interrupt_stays_an_interrupt(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
+    def interrupted(step: int, loss: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model, [batch], TrainConfig(steps=3), progress=False, on_step=interrupted)
