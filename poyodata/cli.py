@@ -89,7 +89,7 @@ def demo(
     mapping: Annotated[Path | None, typer.Option(help="Mapping YAML of the recording given with --data.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="With --data: training seeds of every row.")] = 2,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps from scratch (default: the recipe's).")
+        int | None, typer.Option(min=1, max=10_000_000, help="Training steps from scratch (default: the recipe's).")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the simulation and of the first training run.")] = 0,
     as_json: AsJson = False,
@@ -219,6 +219,10 @@ def stats(
     split = resolve_split(opened, splits or default_split(opened), fold=fold) if window == "train" else None
     names = tuple(name.strip() for name in only.split(",") if name.strip())
     table = compute_statistics(opened, names, split=split, window=window)
+    for name in (column for column in table.columns if column.startswith("fisher")):
+        without = int(table[name].isna().sum())
+        if without:
+            typer.echo(f"{name}: no value for {without} of {len(table)} neurons, too few train-role trials.", err=True)
     if out is not None:
         if out.suffix not in (".csv", ".parquet"):
             raise UsageError(f"--out is {out.name!r}; give a file that ends in .csv or .parquet.")

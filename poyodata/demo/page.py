@@ -12,7 +12,7 @@ import pandas as pd
 from poyodata._version import version
 from poyodata.curation import Manifest
 from poyodata.curation.leaks import LeakReport
-from poyodata.demo.results import CHANCE, ResultRow, result_table
+from poyodata.demo.results import ResultRow, result_table
 from poyodata.report import Page, figures
 from poyodata.vocabulary import CRE_LINES
 
@@ -31,7 +31,7 @@ def plane_section(page: Page, neurons: pd.DataFrame, folder: Path, where: str) -
         drawing,
         f"Moments of dF/F over the train-role time of {where}. Kurtosis is excess; both moments are biased (scipy's "
         f"defaults). Dashed: skewness {MAX_SKEWNESS} and kurtosis {MAX_KURTOSIS}, the thresholds of the diet "
-        "predictable. Orange neurons are on the predictable side of one threshold alone: they are in its complement, "
+        "predictable. Neurons under one threshold alone (neither) are in its complement, "
         "the diet unpredictable.",
     )
 
@@ -44,20 +44,25 @@ def diets_section(page: Page, manifests: Sequence[Manifest], statistics: pd.Data
         columns=[line for line in CRE_LINES if any(line in c for c in lines.values())]
     )
     page.figure(figures.composition(counts.fillna(0).astype(int)), "Neurons of each diet by CRE line.")
-    skewness = statistics.set_index("neuron_id")["skewness"]
+    known = statistics.set_index("neuron_id")
     rows = [
         {
             "diet": m.name,
             "neurons": len(m.neurons),
             "recordings": m.neurons["session_id"].nunique(),
             "donors": m.neurons["donor_id"].nunique(),
-            **{f"{role} windows": int((m.windows["role"] == role).sum()) for role in ("train", "valid", "test")},
-            "median skewness": skewness.loc[m.neurons["neuron_id"]].median(),
-            "manifest": m.digest[:12],
+            **{role: int((m.windows["role"] == role).sum()) for role in ("train", "valid", "test")},
+            "median skewness": known.loc[m.neurons["neuron_id"], "skewness"].median(),
+            "median Fisher": known.loc[m.neurons["neuron_id"], "fisher_direction"].median(),
+            "manifest": m.digest[:8],
         }
         for m in manifests
     ]
-    page.table(pd.DataFrame(rows), {"median skewness": ".2f"})
+    page.table(pd.DataFrame(rows), {"median skewness": ".2f", "median Fisher": ".2f"})
+    page.text(
+        "Median Fisher: fisher_direction in rad^-2, linear Fisher information between neighbouring directions at the "
+        "preferred temporal frequency, from train-role trials; an estimate may be negative."
+    )
 
 
 def lineage_section(page: Page, leaks: LeakReport) -> None:
@@ -73,6 +78,11 @@ def lineage_section(page: Page, leaks: LeakReport) -> None:
     page.table(shown if leaks.ok else shown.assign(detail=table["detail"], allowed=table["allowed"]))
 
 
+def _verdicts(table: pd.DataFrame) -> list[str]:
+    found = zip(table["ok"], table["checked"], strict=True)
+    return ["LEAK" if not ok else "ok" if checked else "nothing to check" for ok, checked in found]
+
+
 def losses_section(page: Page, curves: Mapping[str, npt.NDArray[np.float64]]) -> None:
     """Draw the training losses."""
     page.heading("Training")
@@ -83,23 +93,23 @@ def losses_section(page: Page, curves: Mapping[str, npt.NDArray[np.float64]]) ->
 
 
 def results_section(page: Page, rows: Sequence[ResultRow], interval: str) -> None:
-    """Show the table of results and its picture."""
+    """Show the results as a picture and two tables: what was reached, and what it cost."""
     page.heading("Held-out trials")
     table = result_table(rows)
-    labels = [f"{row.decoder}" + (f" (seed {row.seed})" if row.seed is not None else "") for row in rows]
-    page.figure(figures.accuracies(table.assign(decoder=labels), CHANCE), f"Accuracy on held-out trials. {interval}")
+    seeds = ["" if row.seed is None else f", seed {row.seed}" for row in rows]
+    labels = [f"{row.decoder} ({row.neurons}{seed})" for row, seed in zip(rows, seeds, strict=True)]
+    drawn = table.assign(decoder=labels, low=[row.low for row in rows], high=[row.high for row in rows])
+    page.figure(figures.accuracies(drawn, rows[0].chance), f"Accuracy on held-out trials. {interval}")
+    cost = ["parameters", "steps", "windows_seen", "seconds"]
     blocks = {name: ".3f" for name in table.columns if name.startswith("block")}
+    reached = table.drop(columns=cost).rename(columns={"n_neurons": "read", "n_trials": "trials"})
+    page.table(reached, {"accuracy": ".3f", "chance": ".3f", **blocks})
+    page.text(
+        "What each row cost: parameters of the model, optimiser steps and windows seen over all stages and blocks."
+    )
     page.table(
-        table.rename(columns={"n_neurons": "neurons read", "n_trials": "trials", "windows_seen": "windows seen"}),
-        {
-            "accuracy": ".3f",
-            "low": ".3f",
-            "high": ".3f",
-            "seconds": ".1f",
-            "windows seen": ",",
-            "parameters": ",",
-            **blocks,
-        },
+        table[["decoder", "neurons", "seed", *cost]].rename(columns={"windows_seen": "windows seen"}),
+        {"seconds": ".1f", "windows seen": ",", "parameters": ",", "steps": ","},
     )
 
 

@@ -15,9 +15,10 @@ from poyodata.curation import Manifest, c, check_leaks, load_diet
 from poyodata.curation.leaks import LeakReport
 from poyodata.demo import page as sections
 from poyodata.demo.decoders import Lesson, Recipe, poyo_predictions, ridge_predictions, train_poyo
-from poyodata.demo.results import CHANCE, DemoResult, ResultRow, save_results
+from poyodata.demo.results import DemoResult, ResultRow, require_same_trials, save_results
 from poyodata.errors import UsageError
 from poyodata.ingest import ingest
+from poyodata.progress import stage
 from poyodata.report import Page
 from poyodata.splits import n_folds, resolve_split
 from poyodata.statistics import compute_statistics
@@ -66,6 +67,8 @@ def run_recording(
     """
     begun = time.perf_counter()
     recipe = RECIPE if steps is None else replace(RECIPE, scratch_steps=steps, pretrain_steps=max(1, steps // 3))
+    if recipe.finetune_steps < 1:
+        raise UsageError(f"--steps is {steps}; the two stages need at least 2 steps.")
     session_id = _ingest_one(source, out / "store.zarr", mapping)
     store = open_store(out / "store.zarr")
     folds = n_folds(store, SPLIT)
@@ -78,18 +81,23 @@ def run_recording(
     neurons = pd.DataFrame()
     for fold in range(folds):
         split = resolve_split(store, SPLIT, fold=fold)
-        statistics = compute_statistics(store, split=split)
-        neurons = statistics if fold == 0 else neurons
         eaten = {}
-        for name in DIETS:
-            eaten[name] = load_diet(name).during(c.stimulus == DRIFTING_GRATINGS).resolve(store, split=split)
-            eaten[name].save(out / "diets" / f"block-{fold + 1}" / name)
-            counts[name].append(len(eaten[name].neurons))
+        with stage(f"block {fold + 1}/{folds}: statistics and diets", 1 + len(DIETS)) as advance:
+            statistics = compute_statistics(store, split=split)
+            neurons = statistics if fold == 0 else neurons
+            advance(1)
+            for name in DIETS:
+                eaten[name] = load_diet(name).during(c.stimulus == DRIFTING_GRATINGS).resolve(store, split=split)
+                eaten[name].save(out / "diets" / f"block-{fold + 1}" / name)
+                counts[name].append(len(eaten[name].neurons))
+                advance(1)
         manifests = manifests or eaten
         found = check_leaks([("pretrain", eaten["predictable"]), ("finetune", eaten["unpredictable"])])
-        leaks = leaks or found
-        for name in DIETS:
-            predictions.setdefault(("ridge", name, None), []).append(ridge_predictions(recipe, store, eaten[name]))
+        leaks = found if leaks is None else leaks
+        with stage(f"block {fold + 1}/{folds}: ridge", len(DIETS), "diets") as advance:
+            for name in DIETS:
+                predictions.setdefault(("ridge", name, None), []).append(ridge_predictions(recipe, store, eaten[name]))
+                advance(1)
         for at in range(seeds):
             for decoder, name, lessons in _roads(recipe, eaten):
                 label = f"block {fold + 1}/{folds}, seed {seed + at}"
@@ -105,7 +113,7 @@ def run_recording(
             predictions.items(), key=lambda item: (DIETS.index(item[0][1]), item[0][0], item[0][2] or 0)
         )
     ]
-    _require_same_trials(predictions)
+    require_same_trials({key: pd.concat(found) for key, found in predictions.items()})
 
     scratch = [row for row in rows if row.neurons == "all" and row.steps]
     ridge = next(row for row in rows if row.neurons == "all" and not row.steps)
@@ -114,7 +122,7 @@ def run_recording(
     verdict = (
         f"Leaving out each of {folds} grating blocks, poyo-tiny from scratch on all neurons reaches {reached} "
         f"(one number a seed, {scratch[0].steps // folds} steps a block), "
-        f"ridge {ridge.accuracy:.3f} on the same trials; chance {CHANCE:.3f}."
+        f"ridge {ridge.accuracy:.3f} on the same trials; chance {ridge.chance:.3f}."
     )
     report = Page(f"poyodata demo: recording {session_id}")
     recording = store.sessions.iloc[0]
@@ -179,13 +187,10 @@ def _roads(recipe: Recipe, eaten: dict[str, Manifest]) -> list[tuple[str, str, l
 
 
 def _ingest_one(source: Path, store: Path, mapping: Path | None) -> str:
-    rows = ingest([source], store, mapping=mapping)
+    rows = ingest([source], store, mapping=mapping, expect_one=True)
     opened = open_store(store)
     if len(opened.sessions) != 1:
-        raise UsageError(
-            f"{source} and {store} together hold {len(opened.sessions)} recordings; this demo takes one. "
-            "Give the file of one recording, and an --out of its own."
-        )
+        raise UsageError(f"{store} holds other recordings too; choose another --out, or remove that folder.")
     return str(rows["session_id"].iloc[0])
 
 
@@ -193,7 +198,7 @@ def _row(
     key: tuple[str, str, int | None], found: list[pd.DataFrame], runs: Sequence[object], n_neurons: int
 ) -> ResultRow:
     from poyodata.models import Run
-    from poyodata.models.metrics import accuracy, wilson_interval
+    from poyodata.models.metrics import accuracy, chance_level, wilson_interval
 
     decoder, name, seed = key
     trained = [run for run in runs if isinstance(run, Run)]
@@ -208,6 +213,8 @@ def _row(
         accuracy=float(np.mean(list(blocks.values()))),
         low=low,
         high=high,
+        # Of the block in which it is largest, so that no block's commonest direction passes for a decoder.
+        chance=max(chance_level(p["target"], 8) for p in found),
         blocks=blocks,
         seed=seed,
         parameters=trained[-1].parameters if trained else 0,
@@ -215,14 +222,3 @@ def _row(
         windows_seen=sum(run.windows for run in trained),
         seconds=sum(run.seconds for run in trained),
     )
-
-
-def _require_same_trials(predictions: dict[tuple[str, str, int | None], list[pd.DataFrame]]) -> None:
-    """Every decoder must have answered exactly the same trials, or the table would compare unlike things."""
-    asked = {key: [sorted(p["trial"].tolist()) for p in found] for key, found in predictions.items()}
-    first = next(iter(asked.values()))
-    unlike = [key for key, trials in asked.items() if trials != first]
-    if unlike:
-        raise UsageError(
-            f"decoders were asked different trials ({unlike[0]}); report this with the recording's mapping."
-        )

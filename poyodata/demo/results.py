@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-CHANCE = 1 / 8
+from poyodata.errors import LoaderError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,8 @@ class ResultRow:
         Share of held-out trials whose direction was right; for several blocks, the mean over blocks.
     low, high : float
         95 % interval; the report says of what kind.
+    chance : float
+        Best accuracy of a decoder that reads no neuron: one in eight, or the share of the commonest direction.
     blocks : mapping of block name to accuracy
     seed : int or None
     parameters, steps, windows_seen : int
@@ -44,6 +46,7 @@ class ResultRow:
     accuracy: float
     low: float
     high: float
+    chance: float
     blocks: dict[str, float] = field(default_factory=dict)
     seed: int | None = None
     parameters: int = 0
@@ -54,17 +57,42 @@ class ResultRow:
     @property
     def exceeds_chance(self) -> bool:
         """Whether the whole interval lies above chance."""
-        return self.low > CHANCE
+        return self.low > self.chance
 
 
 def result_table(rows: Sequence[ResultRow]) -> pd.DataFrame:
-    """Rows as the table that is printed and put into the report; blocks are columns."""
+    """Rows as the table that is printed and put into the report; blocks are columns, an interval is one."""
     table = pd.DataFrame([{key: value for key, value in asdict(row).items() if key != "blocks"} for row in rows])
     blocks = sorted({name for row in rows for name in row.blocks})
     for at, name in enumerate(blocks):
         table.insert(4 + at, name, [row.blocks.get(name, np.nan) for row in rows])
     table["seed"] = table["seed"].astype("Int64")
-    return table
+    table.insert(
+        list(table.columns).index("low"), "95 % interval", [f"{row.low:.3f} to {row.high:.3f}" for row in rows]
+    )
+    return table.drop(columns=["low", "high"])
+
+
+def require_same_trials(answers: Mapping[Any, pd.DataFrame]) -> None:
+    """Refuse to compare decoders that answered different trials: a table of them would compare unlike things.
+
+    Parameters
+    ----------
+    answers : mapping of decoder to DataFrame with ``session_id`` and ``trial``
+
+    Raises
+    ------
+    LoaderError
+        Naming the first decoder that differs.
+    """
+    asked = {key: sorted(zip(found["session_id"], found["trial"], strict=True)) for key, found in answers.items()}
+    first = next(iter(asked.values()))
+    for key, trials in asked.items():
+        if trials != first:
+            raise LoaderError(
+                f"{key} answered {len(trials)} trials, others {len(first)} or different ones; "
+                "give every decoder the same manifest and window."
+            )
 
 
 def result_json(rows: Sequence[ResultRow], **facts: Any) -> str:
@@ -77,7 +105,7 @@ def result_json(rows: Sequence[ResultRow], **facts: Any) -> str:
             return [clean(inner) for inner in value]
         return None if isinstance(value, float) and not np.isfinite(value) else value
 
-    return json.dumps(clean({"chance": CHANCE, **facts, "rows": [asdict(row) for row in rows]}), indent=2)
+    return json.dumps(clean({**facts, "rows": [asdict(row) for row in rows]}), indent=2)
 
 
 def save_results(path: Path, rows: Sequence[ResultRow], **facts: Any) -> None:
@@ -120,8 +148,5 @@ class DemoResult:
     def shown_table(self) -> pd.DataFrame:
         """The table for a terminal: intervals in one column, rounded."""
         table = result_table(self.rows)
-        interval = [f"{row.low:.3f}-{row.high:.3f}" for row in self.rows]
-        table.insert(list(table.columns).index("low"), "95% interval", interval)
-        table = table.drop(columns=["low", "high"])
         numbers = table.select_dtypes("float").columns
         return table.assign(**{name: table[name].round(1 if name == "seconds" else 3) for name in numbers})

@@ -12,7 +12,7 @@ import pandas as pd
 from poyodata.curation import Manifest, c, check_leaks, load_diet
 from poyodata.demo import page as sections
 from poyodata.demo.decoders import Lesson, Recipe, poyo_predictions, ridge_predictions, train_poyo
-from poyodata.demo.results import CHANCE, DemoResult, ResultRow, save_results
+from poyodata.demo.results import DemoResult, ResultRow, require_same_trials, save_results
 from poyodata.errors import UsageError
 from poyodata.ingest import ingest
 from poyodata.progress import stage
@@ -83,21 +83,25 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
     whole = Lesson("from scratch on unpredictable", tested, "direction", recipe.scratch_steps)
     scratch, scratch_runs = train_poyo(recipe, store, [whole], seed=seed, label="poyo-tiny")
 
-    def row(decoder: str, predictions: pd.DataFrame, runs: Sequence[object] = ()) -> ResultRow:
-        return score_row(decoder, store, tested, predictions, runs, seed=seed if runs else None)
-
     with stage("evaluating on held-out trials", 3, "decoders") as advance:
-        rows = [row("poyo-tiny, pretrained + fine-tuned", poyo_predictions(recipe, store, tested, tuned), tuned_runs)]
+        answers = {"poyo-tiny, pretrained + fine-tuned": poyo_predictions(recipe, store, tested, tuned)}
         advance(1)
-        rows.append(row("poyo-tiny, from scratch", poyo_predictions(recipe, store, tested, scratch), scratch_runs))
+        answers["poyo-tiny, from scratch"] = poyo_predictions(recipe, store, tested, scratch)
         advance(1)
-        rows.append(row("ridge, one a recording", ridge_predictions(recipe, store, tested)))
+        answers["ridge, one a recording"] = ridge_predictions(recipe, store, tested)
         advance(1)
+    require_same_trials(answers)
+    runs = {"poyo-tiny, pretrained + fine-tuned": tuned_runs, "poyo-tiny, from scratch": scratch_runs}
+    rows = [
+        score_row(decoder, store, tested, found, runs.get(decoder, []), seed=seed if decoder in runs else None)
+        for decoder, found in answers.items()
+    ]
 
     main = rows[0]
     verdict = (
         f"Pretrained on the predictable neurons and fine-tuned on the others, poyo-tiny names {main.accuracy:.1%} of "
-        f"{main.n_trials} held-out gratings (95 % interval {main.low:.1%} to {main.high:.1%}; chance {CHANCE:.1%}): "
+        f"{main.n_trials} held-out gratings (95 % interval {main.low:.1%} to {main.high:.1%}; "
+        f"chance {main.chance:.1%}): "
         + ("above chance." if main.exceeds_chance else "NOT above chance with its whole interval.")
     )
     neurons = statistics.merge(store.neurons[["neuron_id", "cre_line"]], on="neuron_id")
@@ -106,10 +110,12 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
         "fine-tuning: cross-entropy": tuned_runs[1].losses,
         "from scratch: cross-entropy": scratch_runs[0].losses,
     }
-    report = Page("poyodata demo: thirteen simulated recordings, four diets, one model")
+    title = f"{len(store.sessions)} simulated recordings, {len(DIETS)} diets, one model"
+    report = Page(f"poyodata demo: {title}")
     report.text(
         f"{len(store.sessions)} simulated recordings of {store.sessions['cre_line'].nunique()} CRE lines, "
-        f"{len(store.neurons)} neurons. Split {SPLIT}: in each recording, a fifth of every stimulus epoch is held out.",
+        f"{len(store.neurons)} neurons. Split {SPLIT}: in each recording, a fifth of every stimulus epoch is a test, "
+        "another is left unused.",
         "lead",
     )
     report.text(verdict, "verdict")
@@ -197,6 +203,7 @@ def score_row(
         accuracy=found.accuracy,
         low=found.low,
         high=found.high,
+        chance=found.chance,
         seed=seed,
         parameters=trained[-1].parameters if trained else 0,
         steps=sum(run.steps for run in trained),

@@ -14,7 +14,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, VERMILION, GREEN, ORANGE, GREY = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#9aa3ad"
+BLUE, VERMILION, GREEN, ORANGE, GREY, INK = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#9aa3ad", "#1d2530"
 _SERIES = (BLUE, VERMILION, GREEN, ORANGE, "#cc79a7", "#56b4e9", "#000000")
 
 
@@ -61,7 +61,7 @@ def moments_plane(neurons: pd.DataFrame, max_skewness: float, max_kurtosis: floa
     groups = (
         ("predictable", low_skewness & low_kurtosis, BLUE),
         ("both high", ~low_skewness & ~low_kurtosis, VERMILION),
-        ("neither", low_skewness ^ low_kurtosis, ORANGE),
+        ("neither", low_skewness ^ low_kurtosis, INK),
     )
     for name, chosen, colour in groups:
         rows = known[chosen]
@@ -116,7 +116,7 @@ def loss_curves(curves: Mapping[str, npt.NDArray[np.float64]], smooth: int = 25)
     figure, axes = _figure(3.6 * max(1, len(curves)), 3.0, max(1, len(curves)))
     for ax, (name, losses), colour in zip(axes, curves.items(), _SERIES * len(curves), strict=False):
         values = np.asarray(losses, float)
-        ax.plot(np.arange(1, len(values) + 1), values, color=GREY, lw=0.6)
+        ax.plot(np.arange(1, len(values) + 1), values, color=GREY, lw=0.6, marker="." if len(values) < 3 else None)
         if len(values) >= smooth:
             mean = np.convolve(values, np.ones(smooth) / smooth, mode="valid")
             ax.plot(np.arange(smooth, len(values) + 1), mean, color=colour, lw=1.8)

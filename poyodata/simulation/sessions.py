@@ -173,7 +173,7 @@ def simulate_session(
                 }
             ),
             neurons,
-            fisher_direction_true(neurons, timeline.rate_hz),
+            fisher_direction_true(neurons, timeline.rate_hz, world.temporal_frequencies_hz),
         ],
         axis=1,
     )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.simulation.world import World
-from poyodata.vocabulary import DIRECTIONS_DEG, TEMPORAL_FREQUENCIES_HZ
+from poyodata.vocabulary import DIRECTIONS_DEG
 
 ON_S = 2.0
 OFF_S = 1.0
@@ -104,9 +104,9 @@ def session_a(world: World, rng: np.random.Generator) -> Timeline:
 
 
 def _conditions(world: World, rng: np.random.Generator) -> pd.DataFrame:
-    """Directions and temporal frequencies in shuffled rounds of all 40, every 21st sweep or so blank."""
+    """Directions and temporal frequencies in shuffled rounds of all pairs, every 21st sweep or so blank."""
     count = sum(world.trials_per_block)
-    grid = np.array([(d, f) for d in DIRECTIONS_DEG for f in TEMPORAL_FREQUENCIES_HZ])
+    grid = np.array([(d, f) for d in DIRECTIONS_DEG for f in world.temporal_frequencies_hz])
     rounds = [grid[rng.permutation(len(grid))] for _ in range(-(-count // len(grid)))]
     shown = np.concatenate(rounds)[:count].copy()
     blank = np.zeros(count, bool)

@@ -18,6 +18,8 @@ second of a sweep), and that a sweep may last 61 frames in place of 60.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -25,6 +27,7 @@ import pandas as pd
 from poyodata.simulation.population import N_DIRECTIONS, grating_tuning
 from poyodata.simulation.stimulus import OFF_S, ON_S
 from poyodata.simulation.traces import GAIN_S, LATENCY_FRAMES, SHARED_S, SLOW_S, kernel
+from poyodata.vocabulary import TEMPORAL_FREQUENCIES_HZ
 
 _EARLIER = 3
 _BLANK_SHARE = 1.0 / 21.0
@@ -98,7 +101,9 @@ def trial_moments(neurons: pd.DataFrame, rate_hz: float) -> tuple[npt.NDArray[np
     return mean, variance
 
 
-def fisher_direction_true(neurons: pd.DataFrame, rate_hz: float) -> pd.DataFrame:
+def fisher_direction_true(
+    neurons: pd.DataFrame, rate_hz: float, frequencies_hz: Sequence[float] = TEMPORAL_FREQUENCIES_HZ
+) -> pd.DataFrame:
     """Compute the true coarse Fisher information about direction, rad^-2, in three forms.
 
     Parameters
@@ -106,12 +111,14 @@ def fisher_direction_true(neurons: pd.DataFrame, rate_hz: float) -> pd.DataFrame
     neurons : DataFrame
         As `draw_population` gives it.
     rate_hz : float
+    frequencies_hz : sequence of float
+        Temporal frequencies that are shown.
 
     Returns
     -------
     DataFrame, one row a neuron
         ``fisher_direction_true``: temporal frequency drawn anew in every trial, so that its spread counts as noise;
-        ``fisher_direction_true_mean_tf``: the mean of the five values at fixed temporal frequency;
+        ``fisher_direction_true_mean_tf``: the mean of the values at fixed temporal frequency;
         ``fisher_direction_true_preferred_tf``: the value at the frequency with the largest mean response.
 
     Examples
@@ -122,7 +129,8 @@ def fisher_direction_true(neurons: pd.DataFrame, rate_hz: float) -> pd.DataFrame
     >>> bool((fisher_direction_true(neurons, 30.0) > 0).all(axis=None))
     True
     """
-    mean, variance = trial_moments(neurons, rate_hz)
+    shown = [TEMPORAL_FREQUENCIES_HZ.index(frequency) for frequency in frequencies_hz]
+    mean, variance = (moment[:, :, shown] for moment in trial_moments(neurons, rate_hz))
     pooled = _coarse(mean.mean(axis=2), variance.mean(axis=2) + mean.var(axis=2))
     each = np.stack([_coarse(mean[:, :, f], variance[:, :, f]) for f in range(mean.shape[2])], axis=1)
     preferred = mean.mean(axis=1).argmax(axis=1)

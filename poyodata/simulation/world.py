@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from poyodata.digests import json_digest
 from poyodata.errors import SourceError, UsageError, nearest
-from poyodata.vocabulary import AREAS, CRE_LINES, canonical_cre_line
+from poyodata.vocabulary import AREAS, CRE_LINES, TEMPORAL_FREQUENCIES_HZ, canonical_cre_line
 
 _FEWER = {"Sst-IRES-Cre": 24, "Vip-IRES-Cre": 24, "Pvalb-IRES-Cre": 20}
 
@@ -46,6 +46,8 @@ class World(BaseModel):
         Visual areas a recording is drawn from, each as often as it stands there.
     trials_per_block : list of int
         Sweeps of each drifting-gratings block, blanks counted (Allen: 200, 200, 228).
+    temporal_frequencies_hz : list of float
+        Temporal frequencies of the gratings, some of Allen's 1, 2, 4, 8 and 15; fewer leave more trials of each.
     movie_frames, movie_repeats : int
         Frames of natural movie one (Allen: 900) and how often it runs (Allen: 10); 0 repeats leave it out.
     movie_height_px, movie_width_px : int
@@ -83,6 +85,7 @@ class World(BaseModel):
     neurons_by_line: dict[str, int] = Field(default_factory=dict)
     areas: tuple[str, ...] = ("VISp", "VISl", "VISp", "VISal", "VISp", "VISpm")
     trials_per_block: tuple[int, ...] = (66, 66, 66)
+    temporal_frequencies_hz: tuple[float, ...] = (1.0, 4.0)
     movie_frames: int = Field(default=18, ge=1, le=900)
     movie_repeats: int = Field(default=12, ge=0)
     movie_height_px: int = Field(default=304, ge=16)
@@ -128,6 +131,14 @@ class World(BaseModel):
         if not trials or min(trials) < 1:
             raise ValueError("every drifting-gratings block needs at least one trial")
         return trials
+
+    @field_validator("temporal_frequencies_hz")
+    @classmethod
+    def _known_frequencies(cls, frequencies: tuple[float, ...]) -> tuple[float, ...]:
+        unknown = [frequency for frequency in frequencies if frequency not in TEMPORAL_FREQUENCIES_HZ]
+        if unknown or not frequencies:
+            raise ValueError(f"temporal frequencies are some of {TEMPORAL_FREQUENCIES_HZ}, got {frequencies}")
+        return tuple(sorted(set(frequencies)))
 
     @model_validator(mode="after")
     def _rates_increase(self) -> World:

@@ -9,13 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from poyodata.demo.results import CHANCE, ResultRow, result_table
-from poyodata.demo.simulated import run_simulated
-from poyodata.errors import UsageError
+from poyodata.curation import load_diet
+from poyodata.demo.page import MAX_KURTOSIS, MAX_SKEWNESS
+from poyodata.demo.recording import run_recording
+from poyodata.demo.results import ResultRow, require_same_trials, result_table
+from poyodata.demo.simulated import run_simulated, score_row
+from poyodata.errors import LoaderError, UsageError
 from poyodata.simulation import write_array_twin
+from poyodata.statistics import compute_statistics
+from poyodata.store import Store, open_store
 
 
 def demo(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -52,13 +58,40 @@ def test_too_short_a_training_fails_the_check(tmp_path: Path) -> None:
 
 
 def test_a_passing_result_is_only_above_chance_with_its_whole_interval() -> None:
-    row = {"decoder": "a", "neurons": "b", "n_neurons": 1, "n_trials": 80, "accuracy": 0.3, "high": 0.5}
-    assert ResultRow(**row, low=CHANCE + 1e-9).exceeds_chance
-    assert not ResultRow(**row, low=CHANCE).exceeds_chance
+    row = {
+        "decoder": "a",
+        "neurons": "b",
+        "n_neurons": 1,
+        "n_trials": 80,
+        "accuracy": 0.3,
+        "high": 0.5,
+        "chance": 0.158,
+    }
+    assert ResultRow(**row, low=0.158 + 1e-9).exceeds_chance
+    assert not ResultRow(**row, low=0.158).exceeds_chance
+
+
+def test_a_constant_answer_never_passes(tiny_store: Store) -> None:
+    """Chance is the share of the commonest direction where that is more than one in eight."""
+    target = np.array([3] * 9 + [0, 1, 2, 4, 5, 6, 7])
+    sessions = np.repeat(tiny_store.sessions["session_id"].to_numpy()[:2], 8)
+    answers = pd.DataFrame({"session_id": sessions, "trial": range(16), "target": target, "prediction": 3})
+    manifest = load_diet("all").resolve(tiny_store, split="blocks-5fold")
+    row = score_row("constant", tiny_store, manifest, answers, [], seed=None)
+    assert row.chance == row.accuracy == 9 / 16
+    assert not row.exceeds_chance
+
+
+def test_decoders_of_different_trials_are_not_compared() -> None:
+    one = pd.DataFrame({"session_id": ["a", "a"], "trial": [0, 1]})
+    require_same_trials({"ridge": one, "poyo": one.iloc[::-1]})
+    with pytest.raises(LoaderError, match="poyo answered 1 trials"):
+        require_same_trials({"ridge": one, "poyo": one[:1]})
 
 
 def test_blocks_are_columns() -> None:
-    row = {"decoder": "a", "neurons": "b", "n_neurons": 1, "n_trials": 80, "accuracy": 0.3, "low": 0.2, "high": 0.5}
+    row = {"decoder": "a", "neurons": "b", "n_neurons": 1, "n_trials": 80, "accuracy": 0.3}
+    row |= {"low": 0.2, "high": 0.5, "chance": 0.125}
     table = result_table([ResultRow(**row, blocks={"block 1": 0.25}), ResultRow(**row, seed=3)])
     assert table["block 1"].isna().tolist() == [False, True]
     assert table["seed"].isna().tolist() == [True, False]
@@ -72,12 +105,20 @@ def test_demo_as_typed(tmp_path: Path) -> None:
     result = json.loads(done.stdout)
     assert result["passed"]
     main, scratch, ridge = result["rows"]
-    assert main["low"] > CHANCE
+    assert main["low"] > main["chance"] >= 1 / 8
     assert main["steps"] == scratch["steps"]
     assert main["windows_seen"] > 0
     assert ridge["parameters"] == 0
     assert all(row["seconds"] > 0 for row in (main, scratch))
     check_report(tmp_path / "demo" / "report.html")
+    store = open_store(tmp_path / "demo" / "store.zarr")
+    assert compute_statistics(store, split="blocks-5fold")["fisher_direction"].notna().mean() > 0.9
+    picture = (Path(__file__).parents[2] / "docs" / "moments-plane.svg").read_text()
+    drawn = (tmp_path / "demo" / "figures" / "moments-plane.svg").read_text()
+    numbers = [
+        re.findall(r"(?:neurons|predictable|high|neither)[: ]+\d+|\d+ neurons", text) for text in (picture, drawn)
+    ]
+    assert numbers[0] == numbers[1], "docs/moments-plane.svg is stale: copy demo/figures/moments-plane.svg over it"
     for stage in ("simulating", "reading", "statistics", "diets", "pretraining", "fine-tuning", "evaluating"):
         assert stage in done.stderr
 
@@ -106,7 +147,7 @@ def test_demo_on_a_recording(tmp_path: Path) -> None:
     assert rows.loc[rows["decoder"] == "ridge", "neurons"].tolist() == ["all", "predictable", "unpredictable"]
     trained = rows[rows["steps"] > 0]
     assert trained["steps"].tolist() == [36, 36, 36]
-    assert rows.loc[(rows["decoder"] == "ridge") & (rows["neurons"] == "all"), "accuracy"].iloc[0] > 2 * CHANCE
+    assert rows.loc[(rows["decoder"] == "ridge") & (rows["neurons"] == "all"), "accuracy"].iloc[0] > 0.25
     check_report(tmp_path / "out" / "report.html")
 
 
@@ -122,3 +163,15 @@ def test_threads_stay_within_what_the_process_may_use(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1", "PASSIVE"]
+
+
+def test_the_drawn_thresholds_are_the_presets() -> None:
+    assert f"skewness <= {MAX_SKEWNESS} and kurtosis <= {MAX_KURTOSIS}" in load_diet("predictable").to_yaml()
+
+
+def test_too_few_steps_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least 7 steps"):
+        run_simulated(tmp_path / "d", steps=6, world="tiny")
+    with pytest.raises(UsageError, match="at least 2 steps"):
+        run_recording(tmp_path / "nowhere", tmp_path / "d", steps=1)
+    assert not (tmp_path / "d").exists()
