@@ -49,6 +49,10 @@ class Manifest:
     windows : DataFrame
         session_id, role, start_frame, stop_frame (half-open), stimulus, trial (-1: none), epoch, blank, direction_deg,
         temporal_frequency_hz, movie_frame; sorted by (session_id, start_frame).
+    role_time : DataFrame
+        session_id, role, start_frame, stop_frame (half-open), guard_frames: all time that the split gives a role in
+        the recordings of `neurons`, whatever the diet eats of it; sorted by (session_id, start_frame). What is cut
+        around a window must keep clear of it.
     meta : dict
         ``name``, ``diet`` (canonical), ``references``, ``store_digest``, ``split`` (spec, fold, digest, across),
         ``statistics`` (names, window, digest), ``frozen``, ``funnel``, ``warnings``.
@@ -56,6 +60,7 @@ class Manifest:
 
     neurons: pd.DataFrame = field(repr=False)
     windows: pd.DataFrame = field(repr=False)
+    role_time: pd.DataFrame = field(repr=False)
     meta: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -103,7 +108,8 @@ class Manifest:
     @cached_property
     def record_digest(self) -> str:
         """Sha256 over everything that is saved; finds a changed file."""
-        return json_digest({"digest": self.digest, "meta": self.meta, "neurons": table_digest(self.neurons)})
+        tables = {"neurons": table_digest(self.neurons), "role_time": table_digest(self.role_time)}
+        return json_digest({"digest": self.digest, "meta": self.meta, **tables})
 
     def funnel(self) -> pd.DataFrame:
         """Count step by step: step, rule, kept, rejected, unknown, counts (what is counted)."""
@@ -123,7 +129,7 @@ class Manifest:
         return View(self, store)
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``neurons.parquet``, ``windows.parquet`` and ``manifest.json``, all or nothing.
+        """Write ``neurons.parquet``, ``windows.parquet``, ``role_time.parquet`` and ``manifest.json``, all or nothing.
 
         Parameters
         ----------
@@ -144,6 +150,7 @@ class Manifest:
             try:
                 self.neurons.to_parquet(scratch / "neurons.parquet", index=False)
                 self.windows.to_parquet(scratch / "windows.parquet", index=False)
+                self.role_time.to_parquet(scratch / "role_time.parquet", index=False)
                 record = {"format": FORMAT_VERSION, "digest": self.digest, "record_digest": self.record_digest}
                 text = json.dumps(record | {"meta": self.meta}, indent=1, ensure_ascii=False)
                 (scratch / "manifest.json").write_text(text + "\n", encoding="utf-8")
@@ -182,15 +189,18 @@ class Manifest:
             record = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
             neurons = pd.read_parquet(target / "neurons.parquet")
             windows = pd.read_parquet(target / "windows.parquet")
+            role_time = pd.read_parquet(target / "role_time.parquet")
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
-            raise ManifestError(f"{target}: the manifest is damaged ({error}); resolve the diet again.") from None
+            raise ManifestError(
+                f"{target}: the manifest is damaged, or of an earlier version ({error}); resolve the diet again."
+            ) from None
         version = record.get("format") if isinstance(record, dict) else None
         if version != FORMAT_VERSION:
             raise ManifestError(
                 f"{target}: manifest format {version!r}, this version reads {FORMAT_VERSION}; resolve the diet again."
             )
         try:
-            manifest = cls(neurons, windows, record["meta"])
+            manifest = cls(neurons, windows, role_time, record["meta"])
             intact = manifest.digest == record["digest"] and manifest.record_digest == record["record_digest"]
         except (KeyError, TypeError) as error:
             raise ManifestError(f"{target}: the manifest lacks {error}; resolve the diet again.") from None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from poyodata.curation.diet import Diet
@@ -96,7 +97,15 @@ def resolve_diet(
         "funnel": [asdict(step) for step in (first, *selection.steps, *chosen.steps)],
         "warnings": [*warnings, *selection.warnings, *chosen.warnings],
     }
-    return Manifest(neurons, windows, plain_meta(meta))
+    return Manifest(neurons, windows, _role_time(split, neurons), plain_meta(meta))
+
+
+def _role_time(split: Split, neurons: pd.DataFrame) -> pd.DataFrame:
+    """Time with a role in the recordings that hold a kept neuron, each stretch with its recording's guard."""
+    time = split.windows[split.windows["session_id"].isin(neurons["session_id"])]
+    guard = split.sessions.set_index("session_id")["guard_frames"].reindex(time["session_id"])
+    time = time[["session_id", "role", "start_frame", "stop_frame"]].assign(guard_frames=guard.to_numpy(np.int64))
+    return time.sort_values(["session_id", "start_frame"], kind="stable", ignore_index=True)
 
 
 def _population(store: Store, split: Split, columns: Sequence[str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from poyodata.curation.manifest import Manifest
 from poyodata.errors import ManifestError, UsageError, nearest
-from poyodata.intervals import Intervals
+from poyodata.intervals import Intervals, subtract
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,6 +67,30 @@ class View:
             str(key): rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
             for key, rows in chosen.groupby("session_id")
         }
+
+    def free_stretches(self, role: str) -> Mapping[str, Intervals]:
+        """Frames that windows of a role may use: segments without the time that the split gives to other roles.
+
+        Roles to learn from (``train``, ``identify``) also keep the split's guard from the time of other roles. Frames
+        without a role, such as the grey between trials, are free; so are other trials of the role itself.
+
+        Parameters
+        ----------
+        role : str
+
+        Returns
+        -------
+        mapping of session id to ndarray, shape (stretch, 2), int64
+            Sorted; cut at gaps of the recording.
+        """
+        time = self.manifest.role_time
+        others = time[(time["role"] != role).to_numpy(bool)]
+        frames = others[["start_frame", "stop_frame"]].to_numpy(np.int64)
+        if role in ("train", "identify"):
+            frames = frames + others["guard_frames"].to_numpy(np.int64)[:, None] * np.array([-1, 1])
+        rows = others.groupby("session_id").indices
+        none = np.empty(0, np.intp)
+        return {key: subtract(spans, frames[rows.get(key, none)]) for key, spans in self.segments.items()}
 
     def neurons(self, session_id: str) -> pd.DataFrame:
         """Give the selected neurons of a recording, in the order of their trace columns."""

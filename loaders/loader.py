@@ -10,7 +10,9 @@ import numpy as np
 from poyodata.curation.manifest import Manifest
 from poyodata.curation.view import View
 from poyodata.errors import LoaderError, UsageError, nearest
+from poyodata.intervals import Intervals
 from poyodata.loaders.gather import gather
+from poyodata.loaders.missing import drop_missing, missing_frames, reach
 from poyodata.loaders.normalise import Normalisation, fit_normalisation, identity_normalisation
 from poyodata.loaders.order import draws, epoch_order
 from poyodata.loaders.windows import WindowTable, fixed_windows, trial_windows
@@ -57,6 +59,7 @@ class Loader:
     rate_hz : float
     manifest_digest : str
     windows : WindowTable
+        Without those in which a selected neuron has a missing frame.
     """
 
     def __init__(
@@ -94,7 +97,9 @@ class Loader:
             str(name) for key in self.session_ids for name in view.neurons(key)["neuron_id"]
         )
         self._traces = [view.traces(key) for key in self.session_ids]
-        self._segments = view.segments
+        self._free = view.free_stretches(role)
+        self._missing = missing_frames(view, self._spans())
+        self.windows = drop_missing(windows, self.session_ids, self._missing, jitter_frames)
 
     def __len__(self) -> int:
         return -(-len(self.windows) // self.batch_size)
@@ -103,14 +108,24 @@ class Loader:
         """Choose the epoch that the next iteration reads."""
         self.epoch = epoch
         if self.mode == "fixed" and self.shuffle:
-            self.windows = fixed_windows(
+            windows = fixed_windows(
                 self.view.manifest.windows,
                 self.role,
                 self.session_ids,
-                self._segments,
+                self._free,
                 self.windows.n_frames,
                 phase=(self.seed, epoch),
             )
+            self.windows = drop_missing(windows, self.session_ids, self._missing)
+
+    def _spans(self) -> dict[str, Intervals]:
+        """Frames that a window of any epoch can hold, by recording."""
+        if self.mode == "fixed":
+            table = self.view.windows(self.role)
+            rows = table[["start_frame", "stop_frame"]].to_numpy(np.int64)
+            return {str(key): rows[at] for key, at in table.groupby("session_id").indices.items()}
+        rows = np.column_stack(reach(self.windows, self.jitter_frames))
+        return {key: rows[self.windows.session_index == at] for at, key in enumerate(self.session_ids)}
 
     def __iter__(self) -> Iterator[Batch]:
         n = len(self.windows)
@@ -205,7 +220,8 @@ def make_loader(
     Raises
     ------
     LoaderError
-        When no window fits, rates of the recordings differ, or a value is out of range: before training starts.
+        When no window fits or none is without missing frames, rates of the recordings differ, a direction is no
+        multiple of 45 degrees, or a value is out of range: before training starts.
     ManifestError
         When the manifest belongs to another store, or to an earlier state of this one.
     """
@@ -232,11 +248,12 @@ def make_loader(
         )
     shuffled = split == "train" if shuffle is None else shuffle
     sessions = list(view.session_ids)
+    free = view.free_stretches(split)
     if mode == "trial":
-        windows = trial_windows(manifest.windows, split, sessions, view.segments, n_frames, round(offset_s * rate_hz))
+        windows = trial_windows(manifest.windows, split, sessions, free, n_frames, round(offset_s * rate_hz))
     else:
         phase = (seed, 0) if shuffled else None
-        windows = fixed_windows(manifest.windows, split, sessions, view.segments, n_frames, phase)
+        windows = fixed_windows(manifest.windows, split, sessions, free, n_frames, phase)
     return Loader(
         view,
         windows,

@@ -1,21 +1,20 @@
 """Which windows there are: trial-aligned or fixed, each with its exact number of frames.
 
-A window is never cut and never padded. It lies within one stretch recorded without a gap, and shares no frame with a
-window of another role of the same recording.
+A window is never cut and never padded. It lies within one free stretch of its recording (``View.free_stretches``):
+recorded without a gap, and without a frame to which the split gives another role, whatever the diet eats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from poyodata.errors import LoaderError
-from poyodata.intervals import Intervals, as_intervals, covers, subtract
+from poyodata.intervals import Intervals, as_intervals, covers, intersect
 from poyodata.loaders.order import draws
 
 IntArray = npt.NDArray[np.int64]
@@ -38,7 +37,8 @@ class WindowTable:
         Trial number within (recording, stimulus); -1 where there is none.
     n_frames : int
     n_dropped : int
-        Rows of the manifest that gave no window, because of a gap, a border of the recording, or another role.
+        Rows of the manifest that gave no window, because of a gap, a border of the recording or another role, and
+        windows left out because frames are missing.
     """
 
     session_index: IntArray
@@ -53,24 +53,33 @@ class WindowTable:
     def __len__(self) -> int:
         return len(self.start_frame)
 
+    def keep(self, kept: npt.NDArray[np.bool_]) -> WindowTable:
+        """Leave out the windows that are not `kept`, bool of shape (window,), and count them as dropped."""
+        names = ("session_index", "start_frame", "first_start", "last_start", "direction", "trial")
+        columns = {name: getattr(self, name)[kept] for name in names}
+        return replace(self, **columns, n_dropped=self.n_dropped + int((~kept).sum()))
+
 
 def _directions(rows: pd.DataFrame) -> IntArray:
     degrees = rows["direction_deg"].to_numpy(np.float64)
     known = np.isfinite(degrees) & ~rows["blank"].to_numpy(bool)
-    return np.where(known, np.round(np.where(known, degrees, 0.0) / 45.0) % 8, -1).astype(np.int64)
-
-
-def _free_stretches(windows: pd.DataFrame, role: str, session_id: str, segments: Intervals) -> Intervals:
-    """Frames of a recording that windows of `role` may use: its segments without the frames of other roles."""
-    others = windows[(windows["role"] != role) & (windows["session_id"] == session_id)]
-    return subtract(segments, as_intervals(others[["start_frame", "stop_frame"]].to_numpy()))
+    steps = np.where(known, degrees, 0.0) / 45.0
+    odd = np.flatnonzero(np.abs(steps - np.round(steps)) > 1e-6)
+    if len(odd):
+        row = rows.iloc[odd[0]]
+        raise LoaderError(
+            f"recording {row['session_id']!r}, trial {row['trial']} has direction {row['direction_deg']:g} degrees, "
+            "and labels are the 8 multiples of 45. Correct the recording's mapping if the unit is another, choose "
+            "other trials by the diet's windows.where, or use mode='fixed', which has no labels."
+        )
+    return np.where(known, np.round(steps) % 8, -1).astype(np.int64)
 
 
 def trial_windows(
     windows: pd.DataFrame,
     role: str,
     session_ids: Sequence[str],
-    segments: Mapping[str, Intervals],
+    free: Mapping[str, Intervals],
     n_frames: int,
     offset_frames: int = 0,
 ) -> WindowTable:
@@ -83,14 +92,15 @@ def trial_windows(
     role : str
         ``train``, ``valid``, ``test`` or ``identify``.
     session_ids : sequence of str
-    segments : mapping of session id to ndarray, shape (segment, 2)
+    free : mapping of session id to ndarray, shape (stretch, 2)
+        What ``View.free_stretches`` gives for the role.
     n_frames, offset_frames : int
         Length, and start of the window relative to the onset of the trial (negative: before it).
 
     Raises
     ------
     LoaderError
-        When no window is left.
+        When no window is left, or a direction is no multiple of 45 degrees.
     """
     rows = windows[(windows["role"] == role) & (windows["trial"] >= 0)]
     if rows.empty:
@@ -104,10 +114,9 @@ def trial_windows(
     for key in session_ids:
         mine = rows[rows["session_id"] == key]
         start = mine["start_frame"].to_numpy(np.int64) + offset_frames
-        free = _free_stretches(windows, role, key, segments[key])
-        at = np.clip(np.searchsorted(free[:, 0], start, side="right") - 1, 0, None)
-        good = covers(free, start, start + n_frames)
-        inside = free[at[good]]
+        at = np.clip(np.searchsorted(free[key][:, 0], start, side="right") - 1, 0, None)
+        good = covers(free[key], start, start + n_frames)
+        inside = free[key][at[good]]
         kept.append(
             mine[good].assign(
                 start_frame=start[good],
@@ -138,7 +147,7 @@ def fixed_windows(
     windows: pd.DataFrame,
     role: str,
     session_ids: Sequence[str],
-    segments: Mapping[str, Intervals],
+    free: Mapping[str, Intervals],
     n_frames: int,
     phase: tuple[int, int] | None = None,
 ) -> WindowTable:
@@ -146,7 +155,7 @@ def fixed_windows(
 
     Parameters
     ----------
-    windows, role, session_ids, segments, n_frames
+    windows, role, session_ids, free, n_frames
         As for `trial_windows`. Rows of the manifest that touch are one stretch.
     phase : (seed, epoch), optional
         With it every stretch starts at a random frame, a pure function of both; without it at its first frame.
@@ -163,12 +172,9 @@ def fixed_windows(
     longest = 0
     for key in session_ids:
         mine = windows[(windows["role"] == role) & (windows["session_id"] == key)]
-        stretches = as_intervals(mine[["start_frame", "stop_frame"]].to_numpy())
-        # Merging rows that touch must not join two stretches over a gap between segments.
-        cuts = segments[key][:, 0]
-        edges = [np.r_[a, cuts[(cuts > a) & (cuts < b)], b] for a, b in stretches]
-        pieces = [piece for edge in edges for piece in pairwise(edge)]
-        slack = np.array([int(b - a) - n_frames for a, b in pieces], np.int64)
+        # Merging rows that touch must not join two stretches over a gap; intersecting last keeps the gap's cut.
+        pieces = intersect(as_intervals(mine[["start_frame", "stop_frame"]].to_numpy()), free[key])
+        slack = pieces[:, 1] - pieces[:, 0] - n_frames
         longest = max([longest, *(slack + n_frames).tolist()])
         dropped += int((slack < 0).sum())
         shift = np.zeros(len(pieces), np.int64)

@@ -102,7 +102,8 @@ def pretrain(
     steps : int
         Optimiser steps.
     manifest_digest : str, optional
-        Digest of the manifest behind the loader; kept in the run and its checkpoint.
+        Digest of the manifest behind the loader, kept in the run and its checkpoint; by default the one the loader
+        names.
     progress : bool, optional
         Whether a progress bar is drawn; by default on a terminal only.
     on_step : callable, optional
@@ -163,6 +164,8 @@ def train(
     (2, 4, 2)
     """
     folder = _new_folder(config.folder)
+    if manifest_digest is None:
+        manifest_digest = getattr(loader, "manifest_digest", None)
     model.extend_vocabulary(getattr(loader, "neuron_ids", ()), getattr(loader, "session_ids", ()))
     shown = sys.stderr.isatty() if progress is None else progress
     bar = stage(_STAGES[config.objective], config.steps, "steps") if shown else contextlib.nullcontext(lambda _: None)

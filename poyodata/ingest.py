@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from poyodata.errors import UsageError, nearest
 from poyodata.progress import stage
-from poyodata.sources import find_sources
+from poyodata.sources import SourceFile, find_sources
 from poyodata.store import StoreWriter
 
 MISSING = ("error", "keep", "drop")
@@ -22,6 +23,7 @@ def ingest(
     kind: str = "auto",
     mapping: Path | None = None,
     missing: str = "error",
+    expect_one: bool = False,
 ) -> pd.DataFrame:
     """Read recordings into a store, one at a time and block by block.
 
@@ -36,6 +38,8 @@ def ingest(
         Mapping YAML of an ``arrays`` source.
     missing : {"error", "keep", "drop"}
         What to do with NaN in traces: refuse the recording, keep them as missing, or leave out the neurons.
+    expect_one : bool
+        Refuse sources that hold more than one recording, before anything is written.
 
     Returns
     -------
@@ -44,16 +48,36 @@ def ingest(
 
     Raises
     ------
+    UsageError
+        When nothing is found, or several recordings where one is expected.
     SourceError
-        When a file cannot be read. Recordings finished before it stay in the store.
+        When a file cannot be read. Recordings finished before it stay in the store; a store that this call made and
+        that has none yet is removed.
     StoreError
-        When the store cannot be written.
+        When the store cannot be written, or takes a recording not as it is.
     """
     if missing not in MISSING:
         raise UsageError(f"unknown --missing {missing!r}: {nearest(missing, MISSING)}")
     found = [entry for source in sources for entry in find_sources(source, kind=kind, mapping=mapping)]
+    if expect_one and len(found) > 1:
+        raise UsageError(
+            f"{', '.join(map(str, sources))} holds {len(found)} recordings; this takes one: "
+            "give the file of one recording."
+        )
+    is_new = not out.exists()
+    with StoreWriter(out) as writer:
+        try:
+            return _add_all(writer, found, missing)
+        except BaseException:
+            # While the lock is still held, so that no other writer can have put a recording in.
+            if is_new and len(writer.sessions) == 0:
+                shutil.rmtree(out)
+            raise
+
+
+def _add_all(writer: StoreWriter, found: Sequence[SourceFile], missing: str) -> pd.DataFrame:
     rows = []
-    with StoreWriter(out) as writer, stage("reading recordings into the store", len(found), "recordings") as advance:
+    with stage("reading recordings into the store", len(found), "recordings") as advance:
         for entry in found:
             result = writer.add(entry.open(), missing=missing)
             rows.append(

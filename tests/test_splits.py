@@ -1,6 +1,4 @@
 import dataclasses
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +19,7 @@ from poyodata.splits import (
     default_split,
     n_folds,
     resolve_split,
+    split_spec,
 )
 from tests.fake_store import GRATINGS, GREY, MOVIE, make_store
 
@@ -374,15 +373,26 @@ def test_a_missing_file_is_named(tmp_path):
         SplitSpec.from_yaml(tmp_path / "none.yaml")
 
 
-def test_real_recording_epoch_out(tmp_path):
-    root = Path(os.environ.get("POYODATA_REAL_DATA", Path(__file__).parents[2] / "shared/data"))
-    path = root / "abo-dg-527745328/dff_dg_continuous.h5"
-    if os.environ.get("CI") or not path.is_file():
-        pytest.skip("real recording absent (POYODATA_REAL_DATA)")
+@pytest.mark.parametrize("name", ["mine.yaml", "mine.yml"])
+def test_a_split_is_named_by_its_file(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(UsageError, match="no split file at"):
+        split_spec(str(path))
+    spec = SplitSpec(name="mine", within=Blocks(folds=3))
+    path.write_text(spec.to_yaml())
+    assert split_spec(str(path)) == spec
+    store = make_store(tmp_path)
+    assert resolve_split(store, str(path), fold=2).digest == resolve_split(store, spec, fold=2).digest
+    path.write_text("name: mine")
+    with pytest.raises(SplitError, match="within"):
+        split_spec(str(path))
+
+
+def test_real_recording_epoch_out(tmp_path, real_recording):
     import h5py
 
     store = make_store(tmp_path, layout=((GRATINGS, 200), (GRATINGS, 200), (GRATINGS, 228)))
-    with h5py.File(path) as file:
+    with h5py.File(real_recording / "dff_dg_continuous.h5") as file:
         table = file["stimulus_table"]
         start, stop = table["start"][:], table["end"][:]
         segments = np.column_stack([file["segments/start"][:], file["segments/stop"][:]])

@@ -113,7 +113,7 @@ def loss_curves(curves: Mapping[str, npt.NDArray[np.float64]], smooth: int = 25)
 
     Each run has its own panel, for losses of different objectives have no common scale.
     """
-    figure, axes = _figure(3.6 * max(1, len(curves)), 3.0, max(1, len(curves)))
+    figure, axes = _figure(min(3.6 * max(1, len(curves)), 10.0), 2.8, max(1, len(curves)))
     for ax, (name, losses), colour in zip(axes, curves.items(), _SERIES * len(curves), strict=False):
         values = np.asarray(losses, float)
         ax.plot(np.arange(1, len(values) + 1), values, color=GREY, lw=0.6, marker="." if len(values) < 3 else None)

@@ -43,7 +43,8 @@ def simulate(
     Parameters
     ----------
     out_folder : str or Path
-        Made when it is not there. Files of the same names are replaced.
+        Made when it is not there. Files of the same world and seed are written again; a folder of another world or
+        seed is refused.
     world : str, Path or World
         A named world, the path of a world's YAML, or a world.
     seed : int, optional
@@ -59,7 +60,7 @@ def simulate(
     Raises
     ------
     UsageError
-        For a world that cannot exist or a folder that cannot be written.
+        For a world that cannot exist, a folder that holds another world, or one that cannot be written.
 
     Examples
     --------
@@ -71,6 +72,7 @@ def simulate(
     """
     chosen = _seeded(load_world(world), seed)
     folder = Path(out_folder)
+    _refuse_other_world(folder, chosen)
     try:
         (folder / "truth").mkdir(parents=True, exist_ok=True)
         with replacing(folder / "world.yaml") as partial:
@@ -182,6 +184,16 @@ def simulate_session(
 
 def _seeded(world: World, seed: int | None) -> World:
     return world if seed is None else world.replace(seed=seed)
+
+
+def _refuse_other_world(folder: Path, world: World) -> None:
+    """Raise when the folder holds recordings of another world: left there, they would be read with the new ones."""
+    marker = folder / "world.yaml"
+    if marker.is_file() and marker.read_text(encoding="utf-8") != world.to_yaml():
+        raise UsageError(
+            f"{folder} holds recordings of another world or seed (its world.yaml differs); choose another folder, or "
+            "remove that one."
+        )
 
 
 def random_stream(seed: int, name: str) -> np.random.SeedSequence:

@@ -85,7 +85,7 @@ class World(BaseModel):
     neurons_by_line: dict[str, int] = Field(default_factory=dict)
     areas: tuple[str, ...] = ("VISp", "VISl", "VISp", "VISal", "VISp", "VISpm")
     trials_per_block: tuple[int, ...] = (66, 66, 66)
-    temporal_frequencies_hz: tuple[float, ...] = (1.0, 4.0)
+    temporal_frequencies_hz: tuple[float, ...] = TEMPORAL_FREQUENCIES_HZ
     movie_frames: int = Field(default=18, ge=1, le=900)
     movie_repeats: int = Field(default=12, ge=0)
     movie_height_px: int = Field(default=304, ge=16)
@@ -195,6 +195,8 @@ WORLDS: dict[str, World] = {
     "demo": World(
         name="demo",
         description="One mouse of each of the 13 lines, about eleven minutes each: decodable, small, quick.",
+        # Two of Allen's five: in eleven minutes, five leave too few trials of each grating to estimate information.
+        temporal_frequencies_hz=(1.0, 4.0),
         neurons_by_line=_FEWER,
     ),
     "tiny": World(
@@ -204,6 +206,7 @@ WORLDS: dict[str, World] = {
         lines=("Sst-IRES-Cre", "Cux2-CreERT2", "Vip-IRES-Cre"),
         neurons=12,
         trials_per_block=(17, 17, 17),
+        temporal_frequencies_hz=(1.0, 4.0),
         movie_frames=10,
         movie_repeats=4,
         movie_height_px=32,

@@ -74,7 +74,7 @@ def read_arrays(
     if found is None:
         raise UsageError(
             f"no mapping says how to read {source}; put a mapping.yaml beside it or name one (--mapping). "
-            "ArrayMapping documents the keys."
+            "docs/mapping.md explains its keys."
         )
     path, chosen = found
     return _assemble(open_container(path), chosen)

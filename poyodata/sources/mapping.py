@@ -294,7 +294,8 @@ def find_mapping(path: Path, mapping: str | Path | ArrayMapping | None = None) -
 
 def _explain(error: ValidationError, name: str) -> str:
     # A misspelt key also leaves the right one missing; the misspelling is what the user can see.
-    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    order = {"extra_forbidden": 0, "missing": 1}
+    first = min(error.errors(), key=lambda item: order.get(item["type"], 2))
     where = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         known = list(_fields_at(where[:-1]))
@@ -303,7 +304,11 @@ def _explain(error: ValidationError, name: str) -> str:
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}."
         return f"{name}: unknown key {where[-1]!r}{inside}: {hint}"
     if first["type"] == "missing":
-        return f"{name}: the key {'.'.join(where)!r} is missing; see the documentation of ArrayMapping."
+        missing = [repr(".".join(map(str, item["loc"]))) for item in error.errors() if item["type"] == "missing"]
+        lacks = (
+            f"the key {missing[0]} is missing" if len(missing) == 1 else f"the keys {', '.join(missing)} are missing"
+        )
+        return f"{name}: {lacks}; see docs/mapping.md."
     message = first["msg"].removeprefix("Value error, ")
     return f"{name}: {'.'.join(where) or 'content'}: {message} (got {_shown(first.get('input'))})."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from poyodata.errors import SourceError
 from poyodata.intervals import Intervals
+from poyodata.vocabulary import DRIFTING_GRATINGS, NATURAL_MOVIE_ONE, SPONTANEOUS
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -39,6 +41,18 @@ NEURON_COLUMNS: Mapping[str, str] = {
     "valid_roi": "bool",
 }
 """Columns every source gives for `SessionRecord.neurons`; a source may add more."""
+
+STIMULI: tuple[str, ...] = (
+    DRIFTING_GRATINGS,
+    NATURAL_MOVIE_ONE,
+    "natural_movie_two",
+    "natural_movie_three",
+    "natural_scenes",
+    "static_gratings",
+    "locally_sparse_noise",
+    SPONTANEOUS,
+)
+"""Stimuli of the Allen Brain Observatory. Others are welcome, but not names that look like a slip in one of these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,10 +153,12 @@ class SessionRecord:
             raise SourceError(f"{who} has no neurons; a recording needs at least one trace.")
         if self.n_frames < 2:
             raise SourceError(f"{who} has {self.n_frames} frames; a recording needs at least two.")
-        if not np.isfinite(self.time_s).all() or not (np.diff(self.time_s) > 0).all():
-            at = int(np.flatnonzero(~(np.diff(self.time_s) > 0))[0]) if np.isfinite(self.time_s).all() else -1
+        wrong = ~np.isfinite(self.time_s)
+        wrong[1:] |= ~(np.diff(self.time_s) > 0)
+        if wrong.any():
             raise SourceError(
-                f"{who}: timestamps must be finite and increase; they fail at frame {at}. Repair the file's timestamps."
+                f"{who}: timestamps must be finite and increase; they fail at frame {int(wrong.argmax())}. "
+                "Repair the file's timestamps."
             )
         for name, columns, table in (
             ("neurons", NEURON_COLUMNS, self.neurons),
@@ -164,7 +180,36 @@ class SessionRecord:
                 f"{who}: a stimulus table points outside the {self.n_frames} frames of the traces; "
                 "the file is truncated or its stimulus table belongs to another recording."
             )
+        _check_stimulus_names(who, frames["stimulus"])
+        _check_gratings(who, frames[frames["stimulus"] == DRIFTING_GRATINGS])
         return self
+
+
+def _check_stimulus_names(who: str, stimulus: pd.Series[str]) -> None:
+    """Raise for a name so like a known one that every selection of the known one would silently miss it."""
+    for name in stimulus.drop_duplicates():
+        close = difflib.get_close_matches(name.casefold(), STIMULI, n=1, cutoff=0.8)
+        if close and name not in STIMULI:
+            raise SourceError(
+                f"{who}: unknown stimulus {name!r}: did you mean {close[0]!r}? A stimulus of another kind needs a name "
+                "less like that one."
+            )
+
+
+def _check_gratings(who: str, gratings: pd.DataFrame) -> None:
+    """Raise when directions or durations are those of a column mapped wrongly, in radians or in table rows, say."""
+    shown = gratings.loc[~gratings["blank"].astype(bool), "direction_deg"].to_numpy(np.float64)
+    eighths = np.where(np.isfinite(shown), shown / 45.0, 0.5)  # between two directions, as nothing finite fits
+    wrong = np.abs(eighths - np.rint(eighths)) > 1e-6 * np.maximum(1.0, np.abs(eighths))
+    if wrong.any():
+        raise SourceError(
+            f"{who}: {DRIFTING_GRATINGS} has the direction {shown[wrong.argmax()]:g}; directions are multiples of 45 "
+            "degrees wherever something was shown: check the mapping's direction_deg (and blank)."
+        )
+    if len(gratings) and (gratings["stop_frame"] - gratings["start_frame"] == 1).all():
+        raise SourceError(
+            f"{who}: every presentation of {DRIFTING_GRATINGS} lasts one frame; check stop_frame / duration_frames."
+        )
 
 
 def number_epochs(presentations: pd.DataFrame, break_s: float = 10.0) -> npt.NDArray[np.int64]:

@@ -53,7 +53,7 @@ def resolve_split(store: Store, spec: str | SplitSpec, fold: int = 0, sessions: 
     ----------
     store : Store
     spec : str or SplitSpec
-        A name of `SPLITS`, or a specification.
+        A name of `SPLITS`, the path of a YAML file (``.yaml`` or ``.yml``), or a specification.
     fold : int
     sessions : sequence of str, optional
         Divide these recordings alone; all of the store by default.

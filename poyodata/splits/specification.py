@@ -212,12 +212,14 @@ SPLITS: Mapping[str, SplitSpec] = {
 
 
 def split_spec(spec: str | SplitSpec) -> SplitSpec:
-    """Give the specification of this name.
+    """Give the specification of this name, or of the file whose path ends in ``.yaml`` or ``.yml``.
 
     Raises
     ------
     UsageError
-        When no specification is called so.
+        When no specification is called so, or there is no such file.
+    SplitError
+        When the file holds no split.
 
     Examples
     --------
@@ -226,6 +228,8 @@ def split_spec(spec: str | SplitSpec) -> SplitSpec:
     """
     if isinstance(spec, SplitSpec):
         return spec
+    if spec.endswith((".yaml", ".yml")):
+        return SplitSpec.from_yaml(Path(spec))
     if spec not in SPLITS:
         raise UsageError(f"no split is called {spec!r}: {nearest(spec, SPLITS)}")
     return SPLITS[spec]

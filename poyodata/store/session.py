@@ -149,7 +149,8 @@ class SessionContent:
             raise StoreError(
                 f"recording {self.session_id!r}: {int(tally.neurons.sum())} of {self.shape[1]} neurons have missing "
                 f"values (NaN or infinite), in {tally.n_frames} of {self.shape[0]} frames; the store is as it was. "
-                "Repair the recording, or choose missing='keep' (stored as NaN) or 'drop' (those neurons are left out)."
+                "Repair the recording, or choose missing='keep' (--missing keep; stored as NaN) or missing='drop' "
+                "(--missing drop; those neurons are left out)."
             )
 
     def _attributes(self) -> dict[str, Any]:
@@ -221,7 +222,7 @@ def prepare(record: Record, missing: str) -> SessionContent:
         if len(columns) == 0:
             raise StoreError(
                 f"recording {session_id!r}: every neuron has missing values, so missing='drop' leaves none; choose "
-                "missing='keep', or repair the recording."
+                "missing='keep' (--missing keep; stored as NaN), or repair the recording."
             )
     tables = _tables(record, session_id, columns)
     content = SessionContent(record, columns, tables)

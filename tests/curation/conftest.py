@@ -20,6 +20,7 @@ TRIALS = 40
 TRIAL_FRAMES = 60
 GAP_FRAMES = 30
 RATE_HZ = 30.0
+GUARD_FRAMES = 15
 
 
 @dataclass
@@ -147,7 +148,7 @@ def build_split(store: TinyStore, *, across: bool = False, fold: int = 0, name: 
         parts += [("train", 600 + 30 * step, 600 + 40 * step)]
     for session_id, donor in zip(store.sessions["session_id"], store.sessions["donor_id"], strict=True):
         held = across and donor == last
-        roles.append((session_id, donor, "test" if held else "train"))
+        roles.append((session_id, donor, "test" if held else "train", GUARD_FRAMES))
         for role, start, stop in parts:
             shown = role
             if held:
@@ -155,7 +156,7 @@ def build_split(store: TinyStore, *, across: bool = False, fold: int = 0, name: 
             elif across and role == "test":
                 shown = "valid"
             rows.append((session_id, start, stop, shown))
-    sessions = pd.DataFrame(roles, columns=["session_id", "donor_id", "role"])
+    sessions = pd.DataFrame(roles, columns=["session_id", "donor_id", "role", "guard_frames"])
     windows = pd.DataFrame(rows, columns=["session_id", "start_frame", "stop_frame", "role"])
     spec = SimpleNamespace(
         name=name,

@@ -47,11 +47,13 @@ def test_saving_and_loading_gives_the_same_manifest(manifest: Manifest, tmp_path
     assert again.record_digest == manifest.record_digest
     pd.testing.assert_frame_equal(again.neurons, manifest.neurons)
     pd.testing.assert_frame_equal(again.windows, manifest.windows)
+    pd.testing.assert_frame_equal(again.role_time, manifest.role_time)
     assert again.meta == manifest.meta
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
         "m",
         "manifest.json",
         "neurons.parquet",
+        "role_time.parquet",
         "windows.parquet",
     ]
     manifest.save(tmp_path / "m")  # replaces an earlier one
@@ -83,6 +85,12 @@ def _change_window(folder: Path) -> None:
     table.to_parquet(folder / "windows.parquet", index=False)
 
 
+def _change_role_time(folder: Path) -> None:
+    table = pd.read_parquet(folder / "role_time.parquet")
+    table.loc[0, "stop_frame"] -= 1
+    table.to_parquet(folder / "role_time.parquet", index=False)
+
+
 def _change_json(old: str, new: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         text = (folder / "manifest.json").read_text()
@@ -98,6 +106,8 @@ def _change_json(old: str, new: str) -> Callable[[Path], None]:
         pytest.param(_change_neuron, id="neuron"),
         pytest.param(_change_value, id="statistic value"),
         pytest.param(_change_window, id="window"),
+        pytest.param(_change_role_time, id="time of a role"),
+        pytest.param(lambda folder: (folder / "role_time.parquet").unlink(), id="saved before there was role time"),
         pytest.param(_change_json('"seed": 0', '"seed": 1'), id="diet"),
         pytest.param(_change_json('"digest": "', '"digest": "0'), id="digest"),
         pytest.param(_change_json('"format": 1', '"format": 9'), id="format"),
@@ -112,6 +122,34 @@ def test_a_changed_manifest_is_refused(tamper: Callable[[Path], None], manifest:
     tamper(folder)
     with pytest.raises(ManifestError, match="resolve the diet again"):
         Manifest.load(folder)
+
+
+def test_role_time_is_that_of_the_split_whatever_is_eaten(resolve: Resolve, store: Any, make_split: Make) -> None:
+    split = make_split(store)
+    diet = Diet.where("cre_line == 'Sst-IRES-Cre'").during((c.trial == 3) | (c.trial == 24) | (c.trial == 34))
+    manifest = resolve(diet, store, split)
+    columns = ["session_id", "role", "start_frame", "stop_frame"]
+    expected = split.windows.loc[split.windows["session_id"].isin(["s00", "s01"]), columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(manifest.role_time[columns], expected, check_dtype=False)
+    assert set(manifest.role_time["guard_frames"]) == {15}
+
+
+@pytest.mark.parametrize(
+    ("role", "across", "expected"),
+    [
+        pytest.param("train", False, [[0, 2385]], id="train keeps the guard"),
+        pytest.param("valid", False, [[2400, 3300]], id="valid lies between its neighbours"),
+        pytest.param("test", False, [[3300, 4200]], id="test loses nothing"),
+        pytest.param("identify", True, [[0, 2385]], id="identify keeps the guard"),
+        pytest.param("test", True, [[2400, 4200]], id="held-out animal"),
+    ],
+)
+def test_free_stretches_keep_clear_of_other_roles(
+    role: str, across: bool, expected: list[list[int]], resolve: Resolve, store: Any, make_split: Make
+) -> None:
+    diet = Diet.everyone().during((c.trial == 3) | (c.trial == 24) | (c.trial == 34))
+    view = resolve(diet, store, make_split(store, across=across)).open(store)
+    assert view.free_stretches(role)["s07"].tolist() == expected
 
 
 def test_loading_nothing_is_a_usage_error(tmp_path: Path) -> None:
@@ -130,7 +168,9 @@ def test_the_digest_is_that_of_the_content(
     split = make_split(other)
     split.windows = split.windows.iloc[::-1].reset_index(drop=True)
     diet = load_diet("mixed-30").during(c.stimulus == "drifting_gratings", min_length_s=1.9)
-    assert resolve(diet, other, split).digest == manifest.digest
+    same = resolve(diet, other, split)
+    assert same.digest == manifest.digest
+    assert same.record_digest == manifest.record_digest
 
     folder = manifest.save(tmp_path / "m")
     pd.read_parquet(folder / "windows.parquet").to_parquet(

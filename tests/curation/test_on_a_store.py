@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from poyodata.sources.record import SessionMetadata, SessionRecord
 from poyodata.splits import resolve_split
 from poyodata.store import Store, StoreWriter, open_store
 
-REAL = Path(os.environ.get("POYODATA_REAL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "abo-dg-527745328"
 GRATINGS = c.stimulus == "drifting_gratings"
 N_NEURONS, TRIALS, STEP = 8, 120, 90
 FRAMES = TRIALS * STEP
@@ -158,11 +156,9 @@ def test_a_statistic_that_needs_labels_can_select(small: Store) -> None:
     assert manifest.meta["statistics"]["uses_labels"] == ["fisher_direction"]
 
 
-def test_the_real_recording_has_the_known_numbers(tmp_path: Path) -> None:
-    if not REAL.is_dir():
-        pytest.skip("the real recording is not here; set POYODATA_REAL_DATA to the folder that holds it")
+def test_the_real_recording_has_the_known_numbers(real_recording: Path, tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "real.zarr") as writer:
-        writer.add(read_arrays(REAL / "dff_dg_continuous.h5"))
+        writer.add(read_arrays(real_recording / "dff_dg_continuous.h5"))
     store = open_store(tmp_path / "real.zarr")
     low, both = load_diet("predictable"), load_diet("unpredictable-strict")
     neither = Diet.everyone() - low - both

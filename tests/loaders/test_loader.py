@@ -10,6 +10,7 @@ from poyodata.curation import Manifest, c, load_diet
 from poyodata.errors import LoaderError, ManifestError, UsageError
 from poyodata.intervals import covers
 from poyodata.loaders import Batch, Loader, make_loader
+from poyodata.splits import resolve_split
 from poyodata.store import Store
 
 WINDOW_S = 2.0
@@ -108,6 +109,23 @@ def test_jitter_never_touches_another_role_or_gap(tiny_store: Store, manifest: M
             - set(zip(loader.windows.session_index, loader.windows.start_frame, strict=True))
         )
     assert (moved > 0) == (jitter > 0)
+
+
+@pytest.mark.parametrize(("role", "jitter"), [("train", 0), ("train", 60), ("valid", 0), ("test", 0)])
+def test_windows_keep_clear_of_time_that_the_diet_does_not_eat(tiny_store: Store, role: str, jitter: int) -> None:
+    """The diet leaves test trials of other directions out, and they are test time all the same."""
+    diet = load_diet("all").during((c.stimulus == "drifting_gratings") & (c.direction_deg == 90))
+    for fold in range(5):
+        split = resolve_split(tiny_store, "blocks-5fold", fold=fold)
+        manifest = diet.resolve(tiny_store, split=split)
+        assert manifest.roles == ("test", "train", "valid")
+        loader = make_loader(tiny_store, manifest, role, window_s=8.0, jitter_frames=jitter)
+        guard = int(split.sessions["guard_frames"].max()) if role == "train" else 0
+        for session, start in keys(everything(loader)):
+            name, stop = loader.session_ids[session], start + loader.windows.n_frames
+            for other in {"train", "valid", "test"} - {role}:
+                spans = split.intervals(name, other)
+                assert ((spans[:, 1] + guard <= start) | (spans[:, 0] - guard >= stop)).all()
 
 
 def test_normalisation_sees_train_windows_only(tiny_store: Store, manifest: Manifest) -> None:

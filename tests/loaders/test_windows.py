@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from poyodata.errors import LoaderError
 from poyodata.loaders.windows import fixed_windows, trial_windows
 
-SEGMENTS = {"a": np.array([[0, 500], [500, 1000]]), "b": np.array([[0, 300]])}
+FREE = {"a": np.array([[0, 280], [340, 500], [500, 1000]]), "b": np.array([[0, 20], [80, 300]])}
+"""Recording a has a gap at 500 and a test trial at 280, b ends at 300 and has a test trial at 20."""
 
 
 def rows(*entries: tuple[str, str, int, int, int, float]) -> pd.DataFrame:
@@ -47,20 +48,20 @@ def spans(table: object) -> list[tuple[int, int]]:
     ],
 )
 def test_trial_windows(n_frames: int, offset: int, expected: list[tuple[int, int]]) -> None:
-    table = trial_windows(TRIALS, "train", ["a", "b"], SEGMENTS, n_frames, offset)
+    table = trial_windows(TRIALS, "train", ["a", "b"], FREE, n_frames, offset)
     assert spans(table) == expected
     assert table.n_dropped == 5 - len(expected)
     assert table.n_frames == n_frames
 
 
 def test_directions_and_blanks() -> None:
-    table = trial_windows(TRIALS, "train", ["a", "b"], SEGMENTS, 40)
+    table = trial_windows(TRIALS, "train", ["a", "b"], FREE, 40)
     assert table.direction.tolist() == [0, 7, -1, 1, 4]
     assert table.trial.tolist() == [0, 1, 2, 4, 0]
 
 
 def test_starts_may_move_only_inside_their_stretch() -> None:
-    table = trial_windows(TRIALS, "train", ["a", "b"], SEGMENTS, 40)
+    table = trial_windows(TRIALS, "train", ["a", "b"], FREE, 40)
     assert table.first_start.tolist() == [0, 0, 0, 340, 80]
     assert table.last_start.tolist() == [240, 240, 240, 460, 260]
 
@@ -74,18 +75,42 @@ def test_starts_may_move_only_inside_their_stretch() -> None:
 )
 def test_refusals(role: str, n_frames: int, match: str) -> None:
     with pytest.raises(LoaderError, match=match):
-        trial_windows(TRIALS, role, ["a", "b"], SEGMENTS, n_frames)
+        trial_windows(TRIALS, role, ["a", "b"], FREE, n_frames)
+
+
+@pytest.mark.parametrize("degrees", [30.0, 44.999, 22.5, 337.0])
+def test_a_direction_between_labels_is_refused_by_its_value(degrees: float) -> None:
+    odd = TRIALS.assign(direction_deg=TRIALS["direction_deg"].replace(315.0, degrees))
+    with pytest.raises(LoaderError, match=rf"'a', trial 1 has direction {degrees:g} degrees.*windows.where"):
+        trial_windows(odd, "train", ["a", "b"], FREE, 40)
+
+
+@pytest.mark.parametrize("degrees", [-45.0, 675.0, 315.00001])
+def test_a_direction_of_another_turn_or_rounding_is_that_direction(degrees: float) -> None:
+    same = TRIALS.assign(direction_deg=TRIALS["direction_deg"].replace(315.0, degrees))
+    assert trial_windows(same, "train", ["a", "b"], FREE, 40).direction.tolist() == [0, 7, -1, 1, 4]
+
+
+def test_the_direction_of_a_blank_sweep_does_not_matter() -> None:
+    blank = TRIALS.assign(direction_deg=TRIALS["direction_deg"].fillna(7.0))
+    assert trial_windows(blank, "train", ["a", "b"], FREE, 40).direction.tolist() == [0, 7, -1, 1, 4]
 
 
 STRETCHES = rows(
     ("a", "train", 0, 500, -1, np.nan), ("a", "train", 500, 800, -1, np.nan), ("b", "train", 100, 150, -1, np.nan)
 )  # fmt: skip
+SEGMENTS = {"a": np.array([[0, 500], [500, 1000]]), "b": np.array([[0, 300]])}
 
 
 def test_fixed_windows_without_phase() -> None:
     table = fixed_windows(STRETCHES, "train", ["a", "b"], SEGMENTS, 120)
     assert spans(table) == [(0, 0), (0, 120), (0, 240), (0, 360), (0, 500), (0, 620)]
     assert table.n_dropped == 1
+
+
+def test_fixed_windows_use_free_frames_only() -> None:
+    table = fixed_windows(STRETCHES, "train", ["a", "b"], FREE, 120)
+    assert spans(table) == [(0, 0), (0, 120), (0, 340), (0, 500), (0, 620)]
 
 
 def test_fixed_windows_refuse_what_is_too_long() -> None:

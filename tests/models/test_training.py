@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from poyodata.errors import ModelError
-from poyodata.models import PoyoConfig, PoyoPlus, TrainConfig, evaluate, finetune, load_checkpoint, pretrain, train
+from poyodata.models import PoyoConfig, PoyoPlus, Run, TrainConfig, evaluate, finetune, load_checkpoint, pretrain, train
 from poyodata.models.batches import ModelBatches
 from poyodata.models.metrics import accuracy
 from poyodata.models.teacher import Teacher
@@ -183,6 +183,16 @@ def test_a_run_is_a_folder(model: PoyoPlus, batch: dict[str, Tensor], tmp_path: 
     torch.testing.assert_close(loaded.model(batch), model(batch), rtol=0, atol=0)
     with pytest.raises(ModelError, match="holds a run already"):
         finetune(model, [batch], steps=3, folder=str(folder), progress=False)
+
+
+@pytest.mark.parametrize("learn", [pretrain, finetune])
+def test_a_run_names_the_manifest_of_its_loader(learn: Callable[..., Run], config: PoyoConfig) -> None:
+    loader = TwoSessions()
+    assert learn(PoyoPlus(config, ["a:0"], ["a"]), loader, steps=1, progress=False).manifest_digest is None
+    loader.manifest_digest = "5c"  # as the package's own loader has it
+    assert learn(PoyoPlus(config, ["a:0"], ["a"]), loader, steps=1, progress=False).manifest_digest == "5c"
+    given = learn(PoyoPlus(config, ["a:0"], ["a"]), loader, steps=1, manifest_digest="0f", progress=False)
+    assert given.manifest_digest == "0f"
 
 
 def test_bad_values_stop_the_run_with_the_step(model: PoyoPlus, batch: dict[str, Tensor]) -> None:

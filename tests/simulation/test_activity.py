@@ -12,7 +12,7 @@ from poyodata.simulation.population import LINES, draw_population
 from poyodata.simulation.stimulus import session_a
 from poyodata.simulation.traces import autoregression, simulate_dff
 from poyodata.simulation.truth import fisher_direction_true, trial_moments
-from poyodata.vocabulary import CRE_LINES, canonical_cre_line
+from poyodata.vocabulary import CRE_LINES, TEMPORAL_FREQUENCIES_HZ, canonical_cre_line
 
 PREDICTABLE_LINES = ["Ntsr1-Cre_GN220", "Pvalb-IRES-Cre", "Sst-IRES-Cre", "Vip-IRES-Cre"]
 
@@ -90,7 +90,8 @@ def test_truth_is_what_many_trials_give() -> None:
     response = np.stack([dff[:, start : start + 60].mean(axis=1, dtype=np.float64) for start in shown["start"]])
     direction = (shown["orientation"] / 45).to_numpy().astype(int)
 
-    mean, variance = trial_moments(neurons, 30.0)
+    shown_hz = [TEMPORAL_FREQUENCIES_HZ.index(frequency) for frequency in world.temporal_frequencies_hz]
+    mean, variance = (moment[:, :, shown_hz] for moment in trial_moments(neurons, 30.0))
     got_mean = np.stack([response[direction == k].mean(axis=0) for k in range(8)], axis=1)
     got_variance = np.stack([response[direction == k].var(axis=0, ddof=1) for k in range(8)], axis=1)
     count = np.bincount(direction)
@@ -104,7 +105,7 @@ def test_truth_is_what_many_trials_give() -> None:
     rise = (np.roll(got_mean, -1, axis=1) - got_mean) ** 2 - noise - np.roll(noise, -1, axis=1)
     between = (got_variance + np.roll(got_variance, -1, axis=1)) / 2
     found = (rise / ((np.pi / 4) ** 2 * between)).mean(axis=1)
-    truth = fisher_direction_true(neurons, 30.0)["fisher_direction_true"].to_numpy()
+    truth = fisher_direction_true(neurons, 30.0, world.temporal_frequencies_hz)["fisher_direction_true"].to_numpy()
     strong = truth > 0.1
     assert strong.sum() >= 5
     assert found[strong] / truth[strong] == pytest.approx(1.0, abs=0.25)

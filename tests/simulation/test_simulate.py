@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from poyodata.errors import UsageError
+from poyodata.simulation import World, load_world, session_ids, simulate, simulate_session
 from poyodata.simulation import allen_writer as writer
-from poyodata.simulation import load_world, session_ids, simulate, simulate_session
 
 SMALL = load_world("tiny").replace(neurons=3, trials_per_block=(4, 3))
 
@@ -90,6 +90,24 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"):
         simulate(tmp_path / "file" / "inner", SMALL)
+
+
+@pytest.mark.parametrize(
+    "other", [pytest.param(SMALL, id="seed"), pytest.param(SMALL.replace(sessions=1, seed=1), id="world")]
+)
+def test_folder_of_another_world_is_refused_untouched(other: World, tmp_path: Path) -> None:
+    simulate(tmp_path, SMALL, seed=1)
+
+    def content() -> dict[Path, bytes]:
+        return {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    before = content()
+    with pytest.raises(UsageError, match=r"another world or seed.*choose another folder, or remove"):
+        simulate(tmp_path, other)
+    assert content() == before
+    (tmp_path / "900000001.nwb").unlink()
+    simulate(tmp_path, SMALL, seed=1)  # the same world may be written again
+    assert content() == before
 
 
 def test_world_without_movie_and_grey(tmp_path: Path) -> None:

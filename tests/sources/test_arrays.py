@@ -22,21 +22,22 @@ METADATA = {
 }
 
 
+GRATINGS: dict[str, Any] = {
+    "stimulus": "drifting_gratings",
+    "start_frame": "start",
+    "duration_frames": 5,
+    "direction_deg": "angle",
+    "blank": "nan(direction_deg)",
+}
+
+
 def mapping(**changes: Any) -> ArrayMapping:
     content: dict[str, Any] = {
         "mapping": 1,
         "traces": {"name": "dff", "dims": ["time", "neuron"]},
         "neurons": {"roi_id": "roi"},
         "time": {"timestamps": "clock"},
-        "stimuli": [
-            {
-                "stimulus": "drifting_gratings",
-                "start_frame": "start",
-                "duration_frames": 5,
-                "direction_deg": "angle",
-                "blank": "nan(direction_deg)",
-            }
-        ],
+        "stimuli": [GRATINGS],
         "metadata": METADATA,
     }
     return ArrayMapping.model_validate(content | changes)
@@ -168,6 +169,28 @@ BAD: list[Any] = [
     pytest.param(
         {"clock": np.r_[0:99, 98] / 30.0}, {}, "timestamps must be finite and increase", id="clock_stands_still"
     ),
+    pytest.param({"clock": np.r_[0:50, 49, 51:100] / 30.0}, {}, "they fail at frame 50", id="clock_stands_still_where"),
+    pytest.param({"clock": np.r_[0:50, np.nan, 51:100] / 30.0}, {}, "they fail at frame 50", id="clock_is_nan"),
+    pytest.param({"angle": np.array([1.5708, 0.0, np.nan])}, {}, "direction 1.5708; .*direction_deg", id="radians"),
+    pytest.param(
+        {"angle": np.array([45.001, 0.0, np.nan])}, {}, "direction 45.001; .*direction_deg", id="not_quite_45"
+    ),
+    pytest.param({"angle": np.array([90.0, np.inf, np.nan])}, {}, "direction inf; .*direction_deg", id="infinite"),
+    pytest.param({}, {"stimuli": [GRATINGS | {"blank": None}]}, "direction nan; .*direction_deg", id="nan_not_blank"),
+    pytest.param(
+        {}, {"stimuli": [GRATINGS | {"duration_frames": 1}]}, "lasts one frame; check stop_frame", id="one_frame_each"
+    ),
+    *(
+        pytest.param(
+            {}, {"stimuli": [GRATINGS | {"stimulus": name}]}, f"{name}': did you mean '{meant}'", id=f"misspelt_{name}"
+        )
+        for name, meant in (
+            ("drifting_grating", "drifting_gratings"),
+            ("Drifting_Gratings", "drifting_gratings"),
+            ("natural_movies_one", "natural_movie_one"),
+            ("spontanous", "spontaneous"),
+        )
+    ),
     pytest.param({}, {"time": {"rate_hz": "@rate"}}, "no attribute 'rate'", id="missing_attribute"),
     pytest.param({}, {"time": {"rate_hz": 0.0}}, "time.rate_hz must be above 0", id="rate_of_zero"),
     pytest.param(
@@ -211,6 +234,20 @@ def test_bad_arrays(
     arrays |= {"seg0": np.array([0, 40]), "seg1": np.array([40, 100])} | change
     with pytest.raises(SourceError, match=message):
         read_arrays(save("xarray", tmp_path, arrays), mapping(**parts))
+
+
+@pytest.mark.parametrize("name", ["natural_movie_two", "natural_scenes", "looming_disc", "plaids"])
+def test_other_stimuli_are_welcome(name: str, arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+    arrays["angle"] = np.array([10.0, 20.0, 30.0])  # only gratings have directions in eighths
+    shown = GRATINGS | {"stimulus": name, "duration_frames": 1}
+    table = read_arrays(save("xarray", tmp_path, arrays), mapping(stimuli=[shown])).presentations
+    assert table["stimulus"].tolist() == [name] * 3
+
+
+@pytest.mark.parametrize("angle", [315.0, np.float32(45) * (1 + 1e-7), 360.0, -45.0])
+def test_multiples_of_45_are_directions(angle: float, arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+    arrays["angle"] = np.array([angle, 0.0, np.nan])
+    assert read_arrays(save("xarray", tmp_path, arrays), mapping()).presentations["direction_deg"].max() >= 0
 
 
 def test_missing_dataset_lists_what_there_is(twin_path: Path) -> None:

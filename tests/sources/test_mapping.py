@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from poyodata.errors import SourceError, UsageError
 from poyodata.sources import ArrayMapping, find_mapping, shipped_mappings
+from poyodata.sources import mapping as module
 
 GOOD = """
 mapping: 1
@@ -30,6 +32,11 @@ STIMULUS = "stimuli: [{stimulus: drifting_gratings, start_frame: start, stop_fra
             id="misspelt_in_list",
         ),
         pytest.param(GOOD.replace("area: VISp, ", ""), "key 'metadata.area' is missing", id="missing_key"),
+        pytest.param(
+            "mapping: 1\ntime: {rate_hz: 30.0}\nmetadata: {session_id: s1, donor_id: d1, depth_um: 275}",
+            r"'traces', 'metadata.container_id', 'metadata.cre_line', 'metadata.area' are missing; see docs/mapping.md",
+            id="all_missing_keys",
+        ),
         pytest.param(
             GOOD.replace("[neuron, time]", "[neuron, neuron]"), "neuron and time once each", id="same_dim_twice"
         ),
@@ -88,10 +95,29 @@ def test_mapping_for_a_folder_must_name_its_file(tmp_path: Path) -> None:
         find_mapping(tmp_path, tmp_path / "m.yaml")
 
 
-def test_every_key_is_documented() -> None:
-    from poyodata.sources import mapping as module
+PARTS = ("Array", "Traces", "Neurons", "Time", "Segments", "Stimulus", "Metadata")
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "mapping.md"
 
-    for name in ("Array", "Traces", "Neurons", "Time", "Segments", "Stimulus", "Metadata"):
-        model = getattr(module, f"{name}Mapping")
-        for key in model.model_fields:
-            assert key in (model.__doc__ or ""), f"{name}Mapping.{key}"
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_key_is_documented(part: str) -> None:
+    model = getattr(module, f"{part}Mapping")
+    page = DOCUMENT.read_text(encoding="utf-8")
+    for key in model.model_fields:
+        assert key in (model.__doc__ or ""), f"{part}Mapping.{key}"
+        assert re.search(rf"^[ -]*{key}:|`(\w+\.)?{key}`", page, re.MULTILINE), (
+            f"{part}Mapping.{key} in {DOCUMENT.name}"
+        )
+
+
+def test_the_documented_example_is_the_shipped_mapping() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    shown, shipped = ArrayMapping.from_yaml(text), shipped_mappings()["abo-dg-527745328"]
+    assert shown.segments is not None
+    assert shipped.segments is not None
+    # The page rounds the gaps; all else is the same.
+    assert shown.segments.gaps_s == pytest.approx(shipped.segments.gaps_s, abs=0.05)
+    rounded = shipped.segments.model_copy(update={"gaps_s": shown.segments.gaps_s})
+    ours, theirs = shown.model_dump(), shipped.model_copy(update={"segments": rounded}).model_dump()
+    assert ours["metadata"].pop("age_days") != theirs["metadata"].pop("age_days")  # NaN, equal to nothing
+    assert ours == theirs

@@ -13,8 +13,8 @@ from poyodata.sources import SessionRecord, open_source
 
 
 @pytest.fixture(scope="module")
-def record(real_folder: Path) -> SessionRecord:
-    return next(iter(open_source(real_folder)))
+def record(real_recording: Path) -> SessionRecord:
+    return next(iter(open_source(real_recording)))
 
 
 def test_shape_and_segments(record: SessionRecord) -> None:
@@ -41,8 +41,8 @@ def test_metadata(record: SessionRecord) -> None:
     assert (meta.cre_line, meta.area, meta.depth_um) == ("Cux2-CreERT2", "VISp", 275.0)
 
 
-def test_every_block_is_the_file_transposed(record: SessionRecord, real_folder: Path) -> None:
-    with h5py.File(real_folder / "dff_dg_continuous.h5") as file:
+def test_every_block_is_the_file_transposed(record: SessionRecord, real_recording: Path) -> None:
+    with h5py.File(real_recording / "dff_dg_continuous.h5") as file:
         stored = file["dff"][()]
     start = 0
     for block in record.blocks(1024):
@@ -60,7 +60,7 @@ def test_predictable_neurons(record: SessionRecord) -> None:
     assert (low.sum(), high.sum(), (~low & ~high).sum()) == (111, 105, 38)
 
 
-def test_twin_has_the_layout_of_the_real_file(real_folder: Path, twin_path: Path) -> None:
+def test_twin_has_the_layout_of_the_real_file(real_recording: Path, twin_path: Path) -> None:
     def layout(path: Path) -> tuple[dict[str, str], set[str]]:
         found: dict[str, str] = {}
         with h5py.File(path) as file:
@@ -69,4 +69,4 @@ def test_twin_has_the_layout_of_the_real_file(real_folder: Path, twin_path: Path
             )
             return found, set(file.attrs)
 
-    assert layout(twin_path) == layout(real_folder / "dff_dg_continuous.h5")
+    assert layout(twin_path) == layout(real_recording / "dff_dg_continuous.h5")

@@ -195,14 +195,10 @@ def test_compiled_code_is_kept_between_processes(tmp_path):
     assert hits == ["0", "1"]
 
 
-def test_real_recording_has_the_known_classes():
-    root = Path(os.environ.get("POYODATA_REAL_DATA", Path(__file__).parents[3] / "shared/data"))
-    path = root / "abo-dg-527745328/dff_dg_continuous.h5"
-    if os.environ.get("CI") or not path.is_file():
-        pytest.skip("real recording absent (POYODATA_REAL_DATA)")
+def test_real_recording_has_the_known_classes(real_recording):
     import h5py
 
-    with h5py.File(path) as file:
+    with h5py.File(real_recording / "dff_dg_continuous.h5") as file:
         traces = np.ascontiguousarray(file["dff"][:].T.astype(np.float32))
     values = MomentState.of(traces).finalize()
     low = (values["skewness"] <= 3.51, values["kurtosis"] <= 22.62)
