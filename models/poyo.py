@@ -269,7 +269,7 @@ def _positions(names: Sequence[str], known: Sequence[str], kind: str) -> list[in
     if missing:
         raise ModelError(
             f"{len(missing)} of {len(names)} {kind}s have no row in this model, first {missing[0]!r} "
-            f"({nearest(missing[0], known)}); train on them or call extend_vocabulary first"
+            f"({nearest(missing[0], known)}) Train on them or call extend_vocabulary first"
         )
     return [where[name] for name in names]
 

@@ -59,7 +59,7 @@ class ModelError(PoyodataError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which known name is meant, or list what is known; made to be appended to a message.
+    """Say which known name is meant, or list what is known: the end of a sentence, to be appended to a message.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("skewnes", ["skewness", "kurtosis"])
     "did you mean 'skewness'?"
     >>> nearest("zzz", ["skewness", "kurtosis"])
-    'known are kurtosis, skewness'
+    'known are kurtosis, skewness.'
     """
     names = sorted({str(k) for k in known})
     folded = {k.casefold(): k for k in names}
@@ -89,6 +89,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {folded[close[0]]!r}?"
     if not names:
-        return "none is known here"
+        return "none is known here."
     shown = ", ".join(names[:12])
-    return f"known are {shown}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return f"known are {shown}" + (f" and {len(names) - 12} more." if len(names) > 12 else ".")

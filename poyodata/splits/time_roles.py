@@ -125,7 +125,7 @@ def epochs_of(recording: Recording, stimulus: str) -> pd.DataFrame:
         known = recording.epochs["stimulus"].unique().tolist()
         raise SplitError(
             f"recording {recording.session_id} has {len(epochs)} epochs of {stimulus}, and leaving one out needs at "
-            f"least 2 ({nearest(stimulus, known)}); use 'blocks-5fold', or `sessions` without this recording."
+            f"least 2 ({nearest(stimulus, known)}) Use 'blocks-5fold', or `sessions` without this recording."
         )
     return epochs
 
