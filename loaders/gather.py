@@ -3,8 +3,8 @@
 Why it is written like this: a recording is a C-order (time, neuron) matrix in the page cache, and a batch wants
 (neuron, time). NumPy's fancy indexing builds an index array and a temporary for every sample and then copies again for
 the transpose; a compiled loop reads each cache line of the file once and writes straight into the batch. Indices are
-unsigned and flat: numba checks signed ones for wrap-around in every access (1.3 to 2.1 times slower). One thread
-without the GIL: on busy cores ``prange`` is up to ten times slower, and a prefetch thread wants the GIL free.
+unsigned and flat: numba checks signed ones for wrap-around in every access and is slower. One thread
+without the GIL: on busy cores ``prange`` is many times slower, and a prefetch thread wants the GIL free.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from poyodata.curation import Manifest, c, check_leaks, load_diet
 from poyodata.curation.leaks import LeakReport
 from poyodata.demo import page as sections
 from poyodata.demo.decoders import Lesson, Recipe, poyo_predictions, ridge_predictions, train_poyo
-from poyodata.demo.results import DemoResult, ResultRow, require_same_trials, save_results
+from poyodata.demo.results import DemoResult, ResultRow, require_same_trials, training_cost
 from poyodata.errors import UsageError
 from poyodata.ingest import ingest
 from poyodata.progress import stage
@@ -24,6 +25,9 @@ from poyodata.splits import n_folds, resolve_split
 from poyodata.statistics import compute_statistics
 from poyodata.store import open_store
 from poyodata.vocabulary import DRIFTING_GRATINGS
+
+if TYPE_CHECKING:
+    from poyodata.models import Run
 
 SPLIT = "epoch-out"
 DIETS = ("all", "predictable", "unpredictable")
@@ -73,7 +77,7 @@ def run_recording(
     store = open_store(out / "store.zarr")
     folds = n_folds(store, SPLIT)
     predictions: dict[tuple[str, str, int | None], list[pd.DataFrame]] = {}
-    runs: dict[tuple[str, str, int | None], list[object]] = {}
+    runs: dict[tuple[str, str, int | None], list[Run]] = {}
     counts: dict[str, list[int]] = {name: [] for name in DIETS}
     manifests: dict[str, Manifest] = {}
     curves: dict[str, npt.NDArray[np.float64]] = {}
@@ -106,7 +110,7 @@ def run_recording(
                 predictions.setdefault(key, []).append(poyo_predictions(recipe, store, eaten[name], model))
                 runs.setdefault(key, []).extend(done)
                 if fold == 0 and at == 0:
-                    curves |= {f"{lesson.name}": run.losses for lesson, run in zip(lessons, done, strict=True)}
+                    curves |= {lesson.name: run.losses for lesson, run in zip(lessons, done, strict=True)}
     rows = [
         _row(key, found, runs.get(key, []), round(float(np.mean(counts[key[1]]))))
         for key, found in sorted(
@@ -157,7 +161,7 @@ def run_recording(
         next_commands=(f"poyodata info {out / 'store.zarr'}", f"poyodata stats {out / 'store.zarr'} --splits {SPLIT}"),
         facts={"seconds": round(time.perf_counter() - begun, 1), "split": SPLIT, "digests": facts},
     )
-    save_results(out / "results.json", rows, verdict=verdict, passed=passed, **result.facts)
+    result.save(out / "results.json")
     return result
 
 
@@ -194,14 +198,10 @@ def _ingest_one(source: Path, store: Path, mapping: Path | None) -> str:
     return str(rows["session_id"].iloc[0])
 
 
-def _row(
-    key: tuple[str, str, int | None], found: list[pd.DataFrame], runs: Sequence[object], n_neurons: int
-) -> ResultRow:
-    from poyodata.models import Run
+def _row(key: tuple[str, str, int | None], found: list[pd.DataFrame], runs: Sequence[Run], n_neurons: int) -> ResultRow:
     from poyodata.models.metrics import accuracy, chance_level, wilson_interval
 
     decoder, name, seed = key
-    trained = [run for run in runs if isinstance(run, Run)]
     blocks = {f"block {at + 1}": accuracy(p["prediction"], p["target"]) for at, p in enumerate(found)}
     every = pd.concat(found)
     low, high = wilson_interval(int((every["prediction"] == every["target"]).sum()), len(every))
@@ -217,8 +217,5 @@ def _row(
         chance=max(chance_level(p["target"], 8) for p in found),
         blocks=blocks,
         seed=seed,
-        parameters=trained[-1].parameters if trained else 0,
-        steps=sum(run.steps for run in trained),
-        windows_seen=sum(run.windows for run in trained),
-        seconds=sum(run.seconds for run in trained),
+        **training_cost(runs),
     )

@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from poyodata.errors import LoaderError
+
+if TYPE_CHECKING:
+    from poyodata.models import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,24 +98,14 @@ def require_same_trials(answers: Mapping[Any, pd.DataFrame]) -> None:
             )
 
 
-def result_json(rows: Sequence[ResultRow], **facts: Any) -> str:
-    """Rows and further facts as JSON; numbers that do not exist are null."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: clean(inner) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [clean(inner) for inner in value]
-        return None if isinstance(value, float) and not np.isfinite(value) else value
-
-    return json.dumps(clean({**facts, "rows": [asdict(row) for row in rows]}), indent=2)
-
-
-def save_results(path: Path, rows: Sequence[ResultRow], **facts: Any) -> None:
-    """Write `result_json` to a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(result_json(rows, **facts) + "\n", encoding="utf-8")
-    temporary.replace(path)
+def training_cost(runs: Sequence[Run]) -> dict[str, Any]:
+    """What `ResultRow` says of training, over all stages and blocks: parameters, steps, windows seen, seconds."""
+    return {
+        "parameters": runs[-1].parameters if runs else 0,
+        "steps": sum(run.steps for run in runs),
+        "windows_seen": sum(run.windows for run in runs),
+        "seconds": sum(run.seconds for run in runs),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +136,14 @@ class DemoResult:
 
     def to_json(self) -> str:
         """Rows and facts as JSON."""
-        return result_json(self.rows, verdict=self.verdict, passed=self.passed, report=str(self.report), **self.facts)
+        facts = {"verdict": self.verdict, "passed": self.passed, "report": str(self.report), **self.facts}
+        return json.dumps({**facts, "rows": [asdict(row) for row in self.rows]}, indent=2, allow_nan=False)
+
+    def save(self, path: Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(self.to_json() + "\n", encoding="utf-8")
+        temporary.replace(path)
 
     def shown_table(self) -> pd.DataFrame:
         """The table for a terminal: intervals in one column, rounded."""

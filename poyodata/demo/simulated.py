@@ -6,13 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from poyodata.curation import Manifest, c, check_leaks, load_diet
 from poyodata.demo import page as sections
 from poyodata.demo.decoders import Lesson, Recipe, poyo_predictions, ridge_predictions, train_poyo
-from poyodata.demo.results import DemoResult, ResultRow, require_same_trials, save_results
+from poyodata.demo.results import DemoResult, ResultRow, require_same_trials, training_cost
 from poyodata.errors import UsageError
 from poyodata.ingest import ingest
 from poyodata.progress import stage
@@ -21,6 +22,9 @@ from poyodata.splits import resolve_split
 from poyodata.statistics import compute_statistics
 from poyodata.store import Store, open_store
 from poyodata.vocabulary import DRIFTING_GRATINGS
+
+if TYPE_CHECKING:
+    from poyodata.models import Run
 
 SPLIT = "blocks-5fold"
 DIETS = ("predictable", "unpredictable", "inhibitory", "mixed-30")
@@ -104,7 +108,6 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
         f"chance {main.chance:.1%}): "
         + ("above chance." if main.exceeds_chance else "NOT above chance with its whole interval.")
     )
-    neurons = statistics.merge(store.neurons[["neuron_id", "cre_line"]], on="neuron_id")
     curves = {
         "pretraining: masked latents + 0.01 cross-entropy": tuned_runs[0].losses,
         "fine-tuning: cross-entropy": tuned_runs[1].losses,
@@ -119,8 +122,8 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
         "lead",
     )
     report.text(verdict, "verdict")
-    sections.plane_section(report, neurons, out, "all simulated recordings")
-    sections.diets_section(report, list(manifests.values()), neurons)
+    sections.plane_section(report, statistics, out, "all simulated recordings")
+    sections.diets_section(report, list(manifests.values()), statistics)
     sections.lineage_section(report, leaks)
     sections.losses_section(report, curves)
     sections.results_section(
@@ -151,7 +154,7 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
         ),
         facts={"seed": seed, "seconds": round(seconds, 1), "split": SPLIT, "digests": facts},
     )
-    save_results(out / "results.json", rows, verdict=verdict, passed=result.passed, **result.facts)
+    result.save(out / "results.json")
     return result
 
 
@@ -161,13 +164,9 @@ def _simulate(raw: Path, world: str, seed: int) -> None:
 
     chosen = load_world(world).replace(seed=seed)
     marker = raw / "world.yaml"
-    if marker.exists():
-        if marker.read_text(encoding="utf-8") != chosen.to_yaml():
-            raise UsageError(
-                f"{raw} holds recordings of another seed or world; choose another --out, or remove that folder."
-            )
-        if all((raw / f"{name}.nwb").exists() for name in session_ids(chosen)):
-            return
+    is_same = marker.exists() and marker.read_text(encoding="utf-8") == chosen.to_yaml()
+    if is_same and all((raw / f"{name}.nwb").exists() for name in session_ids(chosen)):
+        return
     with stage("simulating recordings", chosen.sessions, "recordings") as advance:
         # The simulator calls before each recording and once at the end: all calls but the first end one.
         simulate(raw, chosen, progress=lambda done, _total, _label: advance(1) if done else None)
@@ -178,14 +177,13 @@ def score_row(
     store: Store,
     manifest: Manifest,
     predictions: pd.DataFrame,
-    runs: Sequence[object],
+    runs: Sequence[Run],
     *,
     seed: int | None,
 ) -> ResultRow:
     """Score predictions on a manifest's test trials, with an interval that draws donors again."""
-    from poyodata.models import Run, score
+    from poyodata.models import score
 
-    trained = [run for run in runs if isinstance(run, Run)]
     donor = store.sessions.set_index("session_id")["donor_id"]
     found = score(
         predictions["session_id"],
@@ -205,8 +203,5 @@ def score_row(
         high=found.high,
         chance=found.chance,
         seed=seed,
-        parameters=trained[-1].parameters if trained else 0,
-        steps=sum(run.steps for run in trained),
-        windows_seen=sum(run.windows for run in trained),
-        seconds=sum(run.seconds for run in trained),
+        **training_cost(runs),
     )

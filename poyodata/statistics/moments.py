@@ -8,12 +8,12 @@ Why it is written like this
   costs no digits. A distance between shift and block mean costs digits only in proportion to the between-block term
   that the merge adds anyway, as long as what came before weighs at least as much as the block; before that, the block's
   own mean is taken. Plain float32 power sums lose four digits, and everything when a trace sits at +500.
-* Every block is first added up in reading order. That keeps the memory prefetcher busy (four rows at once do not: 13
-  against 8 ms for 115,000 x 200) and tells, in one number, whether a frame is missing; only such blocks pay for tests.
+* Every block is first added up in reading order. That keeps the memory prefetcher busy (four rows at once do
+  not) and tells, in one number, whether a frame is missing; only such blocks pay for tests.
 * Four rows at a time, because the accumulators are then loaded and stored a quarter as often. Eight gain nothing.
 * No fast-math where results come from: the order of additions is fixed, and the same traces give the same bits on every
   machine. (Reassociation is allowed in the block's sum, which nobody sees.)
-* One thread. Threads inside gain little on idle cores and cost tenfold on busy ones; recordings can run side by side.
+* One thread. Threads inside gain little on idle cores and lose much on busy ones; recordings can run side by side.
 """
 
 from __future__ import annotations

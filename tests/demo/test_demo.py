@@ -53,7 +53,7 @@ def test_too_short_a_training_fails_the_check(tmp_path: Path) -> None:
     saved = json.loads((tmp_path / "d" / "results.json").read_text())
     assert saved["rows"] == json.loads(result.to_json())["rows"]
     assert {path.name for path in (tmp_path / "d" / "diets").iterdir()} == set(simulated.DIETS)
-    with pytest.raises(UsageError, match="another seed or world"):
+    with pytest.raises(UsageError, match="another world or seed"):
         run_simulated(tmp_path / "d", steps=7, world="tiny", seed=1)
 
 
