@@ -1,4 +1,4 @@
-"""The field's own names: CRE lines, visual areas, stimuli, and how free text is brought to them.
+"""The field's own names: CRE lines, visual areas, stimuli, traces, and how free text is brought to them.
 
 Spellings are those of the Allen Brain Observatory (driver lines of ``experiment_containers.json``).
 """
@@ -26,8 +26,32 @@ CRE_LINES: tuple[str, ...] = (
 AREAS: tuple[str, ...] = ("VISal", "VISam", "VISl", "VISp", "VISpm", "VISrl")
 
 DRIFTING_GRATINGS = "drifting_gratings"
+STATIC_GRATINGS = "static_gratings"
+NATURAL_SCENES = "natural_scenes"
 NATURAL_MOVIE_ONE = "natural_movie_one"
+NATURAL_MOVIE_TWO = "natural_movie_two"
+NATURAL_MOVIE_THREE = "natural_movie_three"
+LOCALLY_SPARSE_NOISE = "locally_sparse_noise"
+LOCALLY_SPARSE_NOISE_4DEG = "locally_sparse_noise_4deg"
+LOCALLY_SPARSE_NOISE_8DEG = "locally_sparse_noise_8deg"
 SPONTANEOUS = "spontaneous"
+
+NATURAL_MOVIES: tuple[str, ...] = (NATURAL_MOVIE_ONE, NATURAL_MOVIE_TWO, NATURAL_MOVIE_THREE)
+SPARSE_NOISE: tuple[str, ...] = (LOCALLY_SPARSE_NOISE, LOCALLY_SPARSE_NOISE_4DEG, LOCALLY_SPARSE_NOISE_8DEG)
+
+STIMULI: tuple[str, ...] = (
+    DRIFTING_GRATINGS,
+    STATIC_GRATINGS,
+    NATURAL_SCENES,
+    *NATURAL_MOVIES,
+    *SPARSE_NOISE,
+    SPONTANEOUS,
+)
+"""Stimuli of the Allen Brain Observatory. Others are welcome, but not names that look like a slip in one of these."""
+
+DFF = "dff"
+TRACES: tuple[str, ...] = (DFF, "raw", "neuropil", "demixed", "corrected")
+"""Traces of a recording: dF/F, which every recording has, and the fluorescence behind it."""
 
 DIRECTIONS_DEG: tuple[float, ...] = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0, 270.0, 315.0)
 TEMPORAL_FREQUENCIES_HZ: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0)

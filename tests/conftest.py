@@ -35,12 +35,22 @@ def tiny_store(tiny_store_path: Path) -> Store:
     return open_store(tiny_store_path)
 
 
+def _real(name: str, file: str) -> Path:
+    folder = Path(os.environ.get("POYODATA_REAL_DATA", ROOT.parent / "shared" / "data")) / name
+    if os.environ.get("CI"):
+        pytest.skip("real data is not used in CI")
+    if not (folder / file).exists():
+        pytest.skip(f"no {file} in {folder}; set POYODATA_REAL_DATA to the folder that holds {name}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def real_recording() -> Path:
     """Folder of the real recording; a test that asks for it is skipped where it is not, and in CI."""
-    folder = Path(os.environ.get("POYODATA_REAL_DATA", ROOT.parent / "shared" / "data")) / "abo-dg-527745328"
-    if os.environ.get("CI"):
-        pytest.skip("real data is not used in CI")
-    if not (folder / "dff_dg_continuous.h5").exists():
-        pytest.skip(f"no real recording at {folder}; set POYODATA_REAL_DATA to the folder that holds it")
-    return folder
+    return _real("abo-dg-527745328", "dff_dg_continuous.h5")
+
+
+@pytest.fixture(scope="session")
+def real_metadata() -> Path:
+    """Folder of the observatory's real metadata; skipped as `real_recording` is."""
+    return _real("abo-metadata", "experiments_flat.csv")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from poyodata.simulation.sessions import session_ids, simulate, simulate_session
+from poyodata.simulation.census import session_ids
+from poyodata.simulation.sessions import Truth, simulate, simulate_session
 from poyodata.simulation.twin import write_array_twin
-from poyodata.simulation.world import WORLDS, World, load_world
+from poyodata.simulation.world import World
+from poyodata.simulation.worlds import WORLDS, load_world
 
-__all__ = ["WORLDS", "World", "load_world", "session_ids", "simulate", "simulate_session", "write_array_twin"]
+__all__ = ["WORLDS", "Truth", "World", "load_world", "session_ids", "simulate", "simulate_session", "write_array_twin"]

@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from poyodata._version import version
-from poyodata.errors import UsageError
-from poyodata.simulation.allen_writer import FOV_PX, FOV_UM, SimulatedSession, replacing, write_allen_nwb
-from poyodata.simulation.population import LINES, draw_population
-from poyodata.simulation.stimulus import movie_drive, movie_template, session_a
-from poyodata.simulation.traces import GAIN_S, autoregression, simulate_dff
-from poyodata.simulation.truth import fisher_direction_true
-from poyodata.simulation.world import World, load_world
-from poyodata.sources.record import SessionMetadata
-from poyodata.vocabulary import CRE_LINES
-
-_FIRST_SESSION, _FIRST_CONTAINER, _FIRST_DONOR = 900_000_000, 910_000_000, 700_000
+from poyodata.errors import UsageError, nearest
+from poyodata.simulation.allen_writer import write_allen_nwb
+from poyodata.simulation.behaviour import draw_behaviour, draw_latents
+from poyodata.simulation.census import Recording, recording, session_ids
+from poyodata.simulation.drive import Drive, visual_drive
+from poyodata.simulation.nwb2_writer import write_nwb2
+from poyodata.simulation.population import count_cells, draw_population, found_again
+from poyodata.simulation.recording import FOV_PX, FOV_UM, Rois, SimulatedSession
+from poyodata.simulation.regions import draw_anatomy, draw_fluorescence, mark_copies, mask_pixels
+from poyodata.simulation.streams import random_stream
+from poyodata.simulation.sweep_model import noise_covariance, sweep_model
+from poyodata.simulation.templates import Templates
+from poyodata.simulation.timeline import session_timeline
+from poyodata.simulation.traces import simulate_activity
+from poyodata.simulation.truth import fisher_direction_true, fisher_movie_true
+from poyodata.simulation.whole_files import replacing
+from poyodata.simulation.world import World
+from poyodata.simulation.worlds import load_world
 
 Progress = Callable[[int, int, str], None]
+FORMATS = ("allen-nwb", "nwb2")
+_TRUTH_COLUMNS_LEFT_OUT = ("cell", "x_px", "y_px", "long_px", "short_px", "tilt_rad")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What is true of one recording.
+
+    Attributes
+    ----------
+    neurons : DataFrame, one row a neuron
+        ``session_id, cell_specimen_id, roi_id, cre_line, x_um, y_um, exclusion_label``, ``duplicate_of`` (its
+        ``cell_specimen_id``), the columns of `poyodata.simulation.population.draw_population` and the true Fisher
+        informations of `poyodata.simulation.truth`.
+    events : DataFrame
+        ``neuron``, ``frame``, ``amplitude`` of every calcium event.
+    noise_covariance : ndarray, shape (neuron, neuron), float64, squares of dF/F
+        Of the mean dF/F over a drifting-gratings sweep at a fixed grating.
+    """
+
+    neurons: pd.DataFrame
+    events: pd.DataFrame
+    noise_covariance: npt.NDArray[np.float64]
 
 
 def simulate(
@@ -32,13 +64,15 @@ def simulate(
     world: str | Path | World = "demo",
     seed: int | None = None,
     progress: Progress | None = None,
+    file_format: Literal["allen-nwb", "nwb2"] = "allen-nwb",
 ) -> list[Path]:
-    """Simulate every recording of a world into NWB 1.0 files, one a recording.
+    """Simulate every recording of a world into NWB files, one a recording.
 
     A recording depends on the seed and on its own running number alone: adding recordings leaves the others as they
-    were, bit for bit. Beside the files lie ``world.yaml`` (with the seed used), ``truth/<session_id>.parquet`` (the
-    parameters of every neuron and its true Fisher information, see `poyodata.simulation.truth`) and
-    ``truth/<session_id>.json``.
+    were, bit for bit. Beside the files lie ``world.yaml`` (with the seed used) and the folder ``truth`` with four files
+    of each: ``<session_id>.parquet`` (parameters and true Fisher information of every neuron),
+    ``<session_id>.events.parquet`` (every calcium event), ``<session_id>.noise_covariance.npy`` and
+    ``<session_id>.json``; see `Truth`.
 
     Parameters
     ----------
@@ -51,6 +85,8 @@ def simulate(
         The world's own when left out.
     progress : callable ``(done, total, label)``, optional
         Called before each recording and once at the end.
+    file_format : {"allen-nwb", "nwb2"}
+        NWB 1.0 as the Allen Institute released it, or NWB 2 in the layout of DANDI 000728.
 
     Returns
     -------
@@ -71,6 +107,8 @@ def simulate(
     ['900000000.nwb']
     """
     chosen = _seeded(load_world(world), seed)
+    if file_format not in FORMATS:
+        raise UsageError(f"unknown format {file_format!r}: {nearest(file_format, FORMATS)}")
     folder = Path(out_folder)
     _refuse_other_world(folder, chosen)
     try:
@@ -79,107 +117,148 @@ def simulate(
             partial.write_text(chosen.to_yaml(), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
-    movie = _movie(chosen)
+    templates = Templates(chosen)
     paths = []
-    for index, session_id in enumerate(session_ids(chosen)):
+    for number, session_id in enumerate(session_ids(chosen)):
         if progress is not None:
-            progress(index, chosen.sessions, f"session {session_id} ({chosen.line_of(index)})")
-        session, truth = simulate_session(chosen, index, movie)
-        with replacing(folder / "truth" / f"{session_id}.parquet") as partial:
-            truth.to_parquet(partial, index=False)
-        with replacing(folder / "truth" / f"{session_id}.json") as partial:
-            partial.write_text(json.dumps(_lineage(chosen, session), indent=1), encoding="utf-8")
-        paths.append(write_allen_nwb(folder / f"{session_id}.nwb", session))
+            progress(number, chosen.sessions, f"session {session_id} ({recording(chosen, number).line})")
+        session, truth = simulate_session(chosen, number, templates)
+        _write_truth(folder / "truth", chosen, session, truth)
+        path = folder / f"{session_id}.nwb"
+        if file_format == "nwb2":
+            paths.append(write_nwb2(path, session))
+        else:
+            paths.append(write_allen_nwb(path, session, chosen.templates))
     if progress is not None:
         progress(chosen.sessions, chosen.sessions, "done")
     return paths
 
 
-def session_ids(world: World) -> list[str]:
-    """Ids of a world's recordings, in order.
-
-    Examples
-    --------
-    >>> session_ids(load_world("tiny"))
-    ['900000000', '900000001', '900000002']
-    """
-    return [str(_FIRST_SESSION + index) for index in range(world.sessions)]
-
-
-def simulate_session(
-    world: World, index: int, movie: npt.NDArray[np.uint8] | None = None
-) -> tuple[SimulatedSession, pd.DataFrame]:
+def simulate_session(world: World, number: int, templates: Templates | None = None) -> tuple[SimulatedSession, Truth]:
     """Simulate one recording in memory.
 
     Parameters
     ----------
     world : World
-    index : int
+    number : int
         Running number of the recording, from 0.
-    movie : ndarray, shape (frame, height, width), uint8, optional
-        The world's movie, when it is at hand; made anew when left out.
+    templates : Templates, optional
+        The world's, when they are at hand; made anew when left out.
 
     Returns
     -------
     session : SimulatedSession
-    truth : DataFrame, one row a neuron
-        ``session_id, cell_specimen_id, roi_id, cre_line``, the columns of `draw_population` and of
-        `fisher_direction_true`.
+    truth : Truth
 
     Examples
     --------
     >>> session, truth = simulate_session(load_world("tiny").replace(trials_per_block=(3,)), 0)
-    >>> session.metadata.cre_line, session.dff.shape[0] == len(truth)
+    >>> session.metadata.cre_line, session.dff.shape[0] == len(truth.neurons)
     ('Sst-IRES-Cre', True)
     """
-    line = world.line_of(index)
-    session_id = str(_FIRST_SESSION + index)
+    entry = recording(world, number)
+
     # Streams of their own, so that a change to one (more neurons, say) leaves the others as they are.
-    stimulus, population, activity, anatomy = (
-        np.random.default_rng(random_stream(world.seed, f"{session_id}:{part}"))
-        for part in ("stimulus", "population", "activity", "anatomy")
+    def stream(part: str) -> np.random.Generator:
+        return np.random.default_rng(random_stream(world.seed, f"{entry.metadata.session_id}:{part}"))
+
+    timeline = session_timeline(
+        world, entry.metadata.session_type, stream("stimulus"), dropped_frames_per_hour=world.dropped_frames_per_hour
     )
-    timeline = session_a(world, stimulus)
-    neurons = draw_population(line, world, population)
-    if movie is None:
-        movie = _movie(world)
-    gain = autoregression(len(timeline.time_s), GAIN_S * timeline.rate_hz, activity)
-    dff = simulate_dff(neurons, timeline, None if movie is None else movie_drive(movie), gain, activity)
-    count = len(neurons)
-    baseline = anatomy.uniform(300.0, 1500.0, count)
-    ids = 10_000_000_000 + (int(session_id) - _FIRST_SESSION) * 10_000 + np.arange(count)
+    shown = (templates or Templates(world)).of(timeline.tables)
+    neurons = mark_copies(_cells_found(world, entry, stream("population")), world, stream("copies"))
+    latents = draw_latents(timeline.n_frames, timeline.rate_hz, world.artefacts_per_hour, stream("latents"))
+    drive = visual_drive(neurons, timeline, shown)
+    activity = simulate_activity(neurons, drive, latents, timeline.rate_hz, stream("activity"))
+    behaviour = stream("behaviour")
+    eye_tracked = bool(behaviour.random() < world.eye_tracking_share)
     session = SimulatedSession(
-        metadata=_metadata(world, index, session_id, line, anatomy),
-        specimen_name=f"{LINES[line].reporter}-{_donor(world, index)}",
+        metadata=entry.metadata,
+        specimen_name=entry.specimen_name,
         timeline=timeline,
-        dff=dff,
-        fluorescence=np.clip(np.rint(baseline[:, None] * (1.0 + dff)), 0, 65535).astype(np.uint16),
-        cell_specimen_id=ids,
-        roi_id=ids + 5_000_000_000,
-        centre_px=anatomy.uniform(12.0, FOV_PX - 12.0, (count, 2)),
-        radius_px=anatomy.uniform(5.0, 9.0, count),
-        # The mouse runs when the shared gain is high; treadmill noise on top.
-        running_speed=np.maximum(0.0, 9.0 * (gain + 0.4)) + anatomy.normal(0.0, 0.3, len(gain)),
-        movie=movie,
+        dff=activity.dff,
+        fluorescence=draw_fluorescence(neurons, activity.dff, latents, world.neuropil_scale, stream("fluorescence")),
+        rois=Rois(
+            cell_specimen_id=entry.cell_specimen_ids(neurons["cell"].to_numpy()),
+            roi_id=entry.roi_ids(len(neurons)),
+            pixels=mask_pixels(neurons),
+            exclusion_label=tuple(neurons["exclusion_label"]),
+        ),
+        behaviour=draw_behaviour(latents, timeline.time_s, eye_tracked, behaviour),
+        templates=shown,
+        start_time=_start_time(entry),
     )
-    truth = pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "session_id": session_id,
-                    "cell_specimen_id": ids,
-                    "roi_id": session.roi_id,
-                    "cre_line": line,
-                    "x_um": session.centre_px[:, 0] * FOV_UM / FOV_PX,
-                    "y_um": session.centre_px[:, 1] * FOV_UM / FOV_PX,
-                }
-            ),
-            neurons,
-            fisher_direction_true(neurons, timeline.rate_hz, world.temporal_frequencies_hz),
-        ],
-        axis=1,
+    return session, _truth(world, entry, session, neurons, drive, activity.events)
+
+
+def _cells_found(world: World, entry: Recording, rng: np.random.Generator) -> pd.DataFrame:
+    """Cells of the recording's container that it finds, with their anatomy."""
+    cells, mean = _container_cells(world, entry.container, entry.line)
+    alone = len(world.session_types) == 1
+    count = mean if alone else min(len(cells), max(1, int(rng.binomial(len(cells), world.cell_overlap))))
+    return found_again(cells, rng, count)
+
+
+@lru_cache(maxsize=4)
+def _container_of(world_yaml: str, container: int, line: str) -> tuple[pd.DataFrame, int]:
+    world = World.from_yaml(world_yaml)
+    rng = np.random.default_rng(random_stream(world.seed, f"cells:{container}"))
+    mean = count_cells(line, world, rng)
+    total = mean if len(world.session_types) == 1 else max(mean, round(mean / world.cell_overlap))
+    cells = draw_population(line, world, rng, total)
+    return pd.concat([cells, draw_anatomy(total, rng)], axis=1), mean
+
+
+def _container_cells(world: World, container: int, line: str) -> tuple[pd.DataFrame, int]:
+    return _container_of(world.to_yaml(), container, line)
+
+
+def _truth(
+    world: World,
+    entry: Recording,
+    session: SimulatedSession,
+    neurons: pd.DataFrame,
+    drive: Drive,
+    events: pd.DataFrame,
+) -> Truth:
+    rate_hz, shown = session.timeline.rate_hz, world.temporal_frequencies_hz
+    model = sweep_model(neurons, rate_hz, shown, world.artefacts_per_hour)
+    ids = session.rois.cell_specimen_id
+    source = neurons["duplicate_of"].to_numpy(np.int64)
+    first = pd.DataFrame(
+        {
+            "session_id": entry.metadata.session_id,
+            "cell_specimen_id": ids,
+            "roi_id": session.rois.roi_id,
+            "cre_line": entry.line,
+            "x_um": neurons["x_px"] * FOV_UM / FOV_PX,
+            "y_um": neurons["y_px"] * FOV_UM / FOV_PX,
+        }
     )
-    return session, truth
+    parameters = neurons.drop(columns=list(_TRUTH_COLUMNS_LEFT_OUT)).assign(
+        duplicate_of=pd.array(np.where(source >= 0, ids[source], -1), dtype="Int64")
+    )
+    parameters.loc[source < 0, "duplicate_of"] = pd.NA
+    parts = [first, parameters, fisher_direction_true(neurons, rate_hz, shown, world.artefacts_per_hour, model)]
+    if "natural_movie_one" in drive.first_row:
+        begin = drive.first_row["natural_movie_one"]
+        movie = drive.rate_hz[begin : begin + world.movie_frames]
+        parts.append(fisher_movie_true(neurons, movie, rate_hz, world.artefacts_per_hour))
+    return Truth(
+        neurons=pd.concat(parts, axis=1), events=events, noise_covariance=noise_covariance(neurons, model, shown)
+    )
+
+
+def _write_truth(folder: Path, world: World, session: SimulatedSession, truth: Truth) -> None:
+    session_id = session.metadata.session_id
+    with replacing(folder / f"{session_id}.parquet") as partial:
+        truth.neurons.to_parquet(partial, index=False)
+    with replacing(folder / f"{session_id}.events.parquet") as partial:
+        truth.events.to_parquet(partial, index=False)
+    with replacing(folder / f"{session_id}.noise_covariance.npy") as partial, partial.open("wb") as file:
+        np.save(file, truth.noise_covariance, allow_pickle=False)
+    with replacing(folder / f"{session_id}.json") as partial:
+        partial.write_text(json.dumps(_lineage(world, session), indent=1), encoding="utf-8")
 
 
 def _seeded(world: World, seed: int | None) -> World:
@@ -196,41 +275,9 @@ def _refuse_other_world(folder: Path, world: World) -> None:
         )
 
 
-def random_stream(seed: int, name: str) -> np.random.SeedSequence:
-    """Name a stream of random numbers: its content depends on the seed and the name, on no other stream."""
-    return np.random.SeedSequence(entropy=seed, spawn_key=(zlib.crc32(name.encode()),))
-
-
-def _movie(world: World) -> npt.NDArray[np.uint8] | None:
-    if not world.movie_repeats:
-        return None
-    rng = np.random.default_rng(random_stream(world.seed, "natural_movie_one"))
-    return movie_template(world.movie_frames, world.movie_height_px, world.movie_width_px, rng)
-
-
-def _donor(world: World, index: int) -> str:
-    # Numbered within the line, so that a longer list of recordings renames no mouse.
-    line = world.line_of(index)
-    turn = index // len(world.lines)
-    return str(_FIRST_DONOR + CRE_LINES.index(line) * 1000 + turn // world.sessions_per_donor)
-
-
-def _metadata(world: World, index: int, session_id: str, line: str, anatomy: np.random.Generator) -> SessionMetadata:
-    law = LINES[line]
-    donor = np.random.default_rng(random_stream(world.seed, f"donor:{_donor(world, index)}"))
-    return SessionMetadata(
-        session_id=session_id,
-        donor_id=_donor(world, index),
-        container_id=str(_FIRST_CONTAINER + index),
-        cre_line=line,
-        area=world.areas[int(anatomy.integers(len(world.areas)))],
-        depth_um=law.depth_um,
-        session_type="three_session_A",
-        indicator="GCaMP6f",
-        genotype=law.genotype,
-        sex=str(donor.choice(["female", "male"])),
-        age_days=float(donor.integers(80, 140)),
-    )
+def _start_time(entry: Recording) -> str:
+    day = pd.Timestamp("2017-01-02 10:00:00") + pd.Timedelta(days=entry.container % 600 + entry.number % 7)
+    return day.strftime("%a %b %d %H:%M:%S %Y")
 
 
 def _lineage(world: World, session: SimulatedSession) -> dict[str, object]:
@@ -243,5 +290,5 @@ def _lineage(world: World, session: SimulatedSession) -> dict[str, object]:
         "world": world.name,
         "world_digest": world.digest(),
         "poyodata": version,
-        "fisher_direction_true": "rad^-2; formula and what it leaves out: documentation of poyodata.simulation.truth",
+        "fisher": "rad^-2 and s^-2; formulas and what they leave out: documentation of poyodata.simulation.truth",
     }

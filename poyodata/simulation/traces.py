@@ -1,55 +1,49 @@
-"""From event rates to dF/F: Poisson bursts, calcium kinetics, a shared gain, and noise.
+"""From event rates to dF/F: Poisson bursts, calcium kinetics, shared gains, noise and drift.
 
 The model of one neuron, frame by frame (``t`` in frames, ``F`` the frame rate)::
 
-    rate(t)   = exp(gain_sd z(t) - gain_sd^2 / 2) (base + driven tuning(grating) + movie contrast(frame))
-    events(t) ~ Poisson(rate(t) / F), each of amplitude LogNormal(log amplitude, burst_log_sd)
-    dff(t)    = sum over events of amplitude k(t - t_event) + white + slow + shared
+    rate(t)   = exp(a z1(t) + g z2(t) - (a^2 + g^2) / 2) (base + drive(what was on the screen))
+    events(t) ~ Poisson(rate(t) / F), each of amplitude LogNormal(log amplitude, burst_log_sd), cut at 3 sd
+    dff(t)    = sum over events of amplitude k(t - t_event) + white + slow + drift + shared + artefact
 
-with ``z`` a standard autoregression common to the recording (time constant 5 s), ``k`` a difference of exponentials of
-peak 1, ``slow`` and ``shared`` autoregressions of time constants 3 s and 1 s. A stimulus acts `LATENCY_FRAMES` after it
-is shown. `poyodata.simulation.truth` uses these very formulas to compute the true Fisher information.
+with ``z1`` (arousal) and ``z2`` standard autoregressions common to the recording (time constant 6 s), ``k`` a
+difference of exponentials of peak 1, ``slow``, ``drift`` and ``shared`` autoregressions of time constants 3 s, 60 s and
+1 s (the last one common to the recording), ``artefact`` the recording's jerks. `poyodata.simulation.truth` uses these
+very formulas to compute the true Fisher information.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.signal import lfilter
+from scipy.special import ndtr, ndtri
 
-from poyodata.simulation.population import grating_tuning
-from poyodata.simulation.stimulus import Timeline
-from poyodata.vocabulary import DIRECTIONS_DEG, TEMPORAL_FREQUENCIES_HZ
+from poyodata.simulation.behaviour import Latents, autoregression
+from poyodata.simulation.drive import Drive
 
-LATENCY_FRAMES = 2
-GAIN_S = 5.0
 SLOW_S = 3.0
-SHARED_S = 1.0
+DRIFT_S = 60.0
+# Event amplitudes beyond are cut: no indicator grows brighter for ever.
+_BURST_LIMIT = 3.0
 
 
-def autoregression(n_frames: int, time_constant_frames: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Draw a stationary autoregression of order 1 with mean 0 and variance 1.
+@dataclass(frozen=True)
+class Activity:
+    """What one recording's neurons did.
 
-    Parameters
+    Attributes
     ----------
-    n_frames : int
-    time_constant_frames : float
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape (time,), float64
-
-    Examples
-    --------
-    >>> autoregression(4, 30.0, np.random.default_rng(0)).shape
-    (4,)
+    dff : ndarray, shape (neuron, time), float32, dF/F
+    events : DataFrame
+        ``neuron`` (row of `dff`), ``frame``, ``amplitude`` (peak dF/F), one row an event, in order.
     """
-    keep = np.exp(-1.0 / time_constant_frames)
-    shocks = rng.normal(size=n_frames) * np.sqrt(1 - keep**2)
-    shocks[0] /= np.sqrt(1 - keep**2)
-    return np.asarray(lfilter([1.0], [1.0, -keep], shocks))
+
+    dff: npt.NDArray[np.float32]
+    events: pd.DataFrame
 
 
 def kernel(rise_s: float, decay_s: float, rate_hz: float, n_frames: int) -> npt.NDArray[np.float64]:
@@ -75,91 +69,117 @@ def kernel(rise_s: float, decay_s: float, rate_hz: float, n_frames: int) -> npt.
     return np.asarray((np.exp(-lag / decay_s) - np.exp(-lag / rise_s)) / _peak(rise_s, decay_s))
 
 
-def event_rates(
-    neurons: pd.DataFrame,
-    timeline: Timeline,
-    contrast: npt.NDArray[np.float64] | None,
-    gain: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
-    """Events a second of every neuron in every frame.
+def simulate_activity(
+    neurons: pd.DataFrame, drive: Drive, latents: Latents, rate_hz: float, rng: np.random.Generator
+) -> Activity:
+    """Draw events and dF/F of one recording from the model in this file's head.
 
     Parameters
     ----------
     neurons : DataFrame
-        As `draw_population` gives it.
-    timeline : Timeline
-    contrast : ndarray, shape (movie frame, patch), float64, or None without a movie
-    gain : ndarray, shape (time,), float64
-        The shared latent, standard normal.
-
-    Returns
-    -------
-    ndarray, shape (time, neuron), float64, Hz
-    """
-    n_frames = len(timeline.time_s)
-    rate = np.tile(neurons["base_rate_hz"].to_numpy(np.float64), (n_frames, 1))
-    tuned = grating_tuning(neurons) * neurons["driven_rate_hz"].to_numpy(np.float64)[:, None, None]
-    columns = timeline.gratings[["start", "end", "orientation", "temporal_frequency"]].to_numpy(np.float64)
-    for start, end, direction, frequency in columns[timeline.gratings["blank_sweep"].to_numpy() == 0].tolist():
-        k, f = DIRECTIONS_DEG.index(direction), TEMPORAL_FREQUENCIES_HZ.index(frequency)
-        rate[int(start) + LATENCY_FRAMES : int(end) + LATENCY_FRAMES] += tuned[:, k, f]
-    if contrast is not None and len(timeline.movie):
-        first = int(timeline.movie["start"].iloc[0])
-        last = int(timeline.movie["end"].iloc[-1])
-        # Which movie frame is on the screen in each imaging frame.
-        shown = np.searchsorted(timeline.movie["start"].to_numpy(), np.arange(first, last), side="right") - 1
-        seen = contrast[timeline.movie["frame"].to_numpy()[shown]][:, neurons["movie_patch"].to_numpy()]
-        rate[first + LATENCY_FRAMES : last + LATENCY_FRAMES] += seen * neurons["movie_rate_hz"].to_numpy(np.float64)
-    spread = neurons["gain_sd"].to_numpy(np.float64)
-    rate *= np.exp(gain[:, None] * spread - spread**2 / 2)
-    return rate
-
-
-def simulate_dff(
-    neurons: pd.DataFrame,
-    timeline: Timeline,
-    contrast: npt.NDArray[np.float64] | None,
-    gain: npt.NDArray[np.float64],
-    rng: np.random.Generator,
-) -> npt.NDArray[np.float32]:
-    """Draw dF/F of one recording from the model in this file's head.
-
-    Parameters
-    ----------
-    neurons, timeline, contrast, gain
-        As in `event_rates`.
+        As `poyodata.simulation.population.draw_population` gives it. A neuron with a column ``duplicate_of`` that is
+        not negative repeats the calcium of that row, with noise of its own.
+    drive : Drive
+    latents : Latents
+    rate_hz : float
+        Frame rate.
     rng : numpy.random.Generator
 
     Returns
     -------
-    ndarray, shape (neuron, time), float32, dF/F
+    Activity
 
     Examples
     --------
+    >>> from poyodata.simulation.behaviour import draw_latents
     >>> from poyodata.simulation.population import draw_population
-    >>> from poyodata.simulation.stimulus import session_a
-    >>> from poyodata.simulation.world import load_world
-    >>> world, rng = load_world("tiny"), np.random.default_rng(0)
-    >>> timeline, neurons = session_a(world, rng), draw_population("Sst-IRES-Cre", world, rng)
-    >>> gain = np.zeros(len(timeline.time_s))
-    >>> simulate_dff(neurons, timeline, None, gain, rng).dtype
+    >>> from poyodata.simulation.worlds import load_world
+    >>> rng = np.random.default_rng(0)
+    >>> neurons = draw_population("Sst-IRES-Cre", load_world("tiny"), rng)
+    >>> grey = Drive(np.zeros(300, np.int32), np.zeros((1, len(neurons)), np.float32), {})
+    >>> simulate_activity(neurons, grey, draw_latents(300, 30.0, 0.0, rng), 30.0, rng).dff.dtype
     dtype('float32')
     """
-    n_frames, rate_hz = len(timeline.time_s), timeline.rate_hz
-    counts = rng.poisson(event_rates(neurons, timeline, contrast, gain) / rate_hz)
-    shared = autoregression(n_frames, SHARED_S * rate_hz, rng)
+    n_frames = len(drive.state)
+    twin = neurons["duplicate_of"].to_numpy(np.int64) if "duplicate_of" in neurons else np.full(len(neurons), -1)
+    sources = set(twin[twin >= 0].tolist())
     dff = np.empty((len(neurons), n_frames), np.float32)
-    columns = ["amplitude", "burst_log_sd", "rise_s", "decay_s", "white_noise", "slow_noise", "shared_noise"]
-    for index, values in enumerate(neurons[columns].to_numpy(np.float64).tolist()):
-        amplitude, burst_log_sd, rise_s, decay_s, white, slow, common = values
-        frame = np.repeat(np.arange(n_frames), counts[:, index])
-        size = amplitude * np.exp(burst_log_sd * rng.normal(size=len(frame)))
-        calcium = _filter(np.bincount(frame, size, n_frames).astype(np.float64), rise_s, decay_s, rate_hz)
-        calcium += white * rng.normal(size=n_frames)
-        calcium += slow * autoregression(n_frames, SLOW_S * rate_hz, rng)
-        calcium += common * shared
+    quiet: dict[int, npt.NDArray[np.float64]] = {}
+    events: list[pd.DataFrame] = []
+    # float32 halves what the gains cost; their rounding is far below that of a Poisson draw.
+    gains = np.stack([latents.arousal, latents.gain]).astype(np.float32)
+    # Sources come before their duplicates.
+    for index in np.argsort(twin >= 0, kind="stable").tolist():
+        neuron = neurons.iloc[index]
+        if twin[index] >= 0:
+            source = int(twin[index])
+            calcium = quiet[source] * (neuron["amplitude"] / neurons["amplitude"].iloc[source])
+        else:
+            frame, size = _draw_events(neuron, drive, gains, index, rate_hz, rng)
+            events.append(pd.DataFrame({"neuron": np.int32(index), "frame": frame.astype(np.int32), "amplitude": size}))
+            calcium = _filter(
+                np.bincount(frame, size, n_frames).astype(np.float64), neuron["rise_s"], neuron["decay_s"], rate_hz
+            )
+            calcium += neuron["slow_noise"] * autoregression(n_frames, SLOW_S * rate_hz, rng)
+            calcium += neuron["drift_noise"] * autoregression(n_frames, DRIFT_S * rate_hz, rng)
+            calcium += neuron["shared_noise"] * latents.shared + neuron["artefact"] * latents.artefact
+            if index in sources:
+                quiet[index] = calcium
         dff[index] = calcium
-    return dff
+        dff[index] += np.float32(neuron["white_noise"]) * rng.standard_normal(n_frames, dtype=np.float32)
+    none = pd.DataFrame({"neuron": np.empty(0, np.int32), "frame": np.empty(0, np.int32), "amplitude": np.empty(0)})
+    table = pd.concat(events, ignore_index=True) if events else none
+    return Activity(dff, table.sort_values(["neuron", "frame"], kind="stable", ignore_index=True))
+
+
+def _draw_events(
+    neuron: pd.Series[float],
+    drive: Drive,
+    gains: npt.NDArray[np.float32],
+    index: int,
+    rate_hz: float,
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Frames and amplitudes of one neuron's events."""
+    weights = np.array([neuron["arousal_gain"], neuron["shared_gain"]], np.float32)
+    expected = np.exp(weights @ gains - np.float32(0.5) * (weights**2).sum())
+    expected *= (np.float32(neuron["base_rate_hz"]) + drive.rate_hz[:, index])[drive.state] / np.float32(rate_hz)
+    count = rng.poisson(expected)
+    active = np.flatnonzero(count)
+    frame = np.repeat(active, count[active])
+    least = ndtr(-_BURST_LIMIT)
+    deviation = ndtri(least + (1.0 - 2.0 * least) * rng.random(len(frame)))
+    return frame, neuron["amplitude"] * np.exp(neuron["burst_log_sd"] * deviation)
+
+
+def amplitude_moments(
+    amplitude: npt.ArrayLike, burst_log_sd: npt.ArrayLike
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """First and second moment of the amplitude of one event.
+
+    Parameters
+    ----------
+    amplitude, burst_log_sd : array_like, shape (neuron,)
+
+    Returns
+    -------
+    first, second : ndarray, shape (neuron,), float64, dF/F and its square
+
+    Examples
+    --------
+    >>> first, second = amplitude_moments([2.0], [0.0])
+    >>> first, second
+    (array([2.]), array([4.]))
+    """
+    median, log_sd = np.asarray(amplitude, np.float64), np.asarray(burst_log_sd, np.float64)
+    inside = 1.0 - 2.0 * ndtr(-_BURST_LIMIT)
+
+    def moment(order: int) -> npt.NDArray[np.float64]:
+        shift = order * log_sd
+        kept = ndtr(_BURST_LIMIT - shift) - ndtr(-_BURST_LIMIT - shift)
+        return np.asarray(median**order * np.exp(shift**2 / 2) * kept / inside)
+
+    return moment(1), moment(2)
 
 
 def _filter(events: npt.NDArray[np.float64], rise_s: float, decay_s: float, rate_hz: float) -> npt.NDArray[np.float64]:

@@ -1,19 +1,11 @@
 """What a statistic should find: the true Fisher information of every simulated neuron, from the model itself.
 
-``fisher_direction_true`` is design section 4.1: the mean over the eight neighbouring pairs of directions of
-``(mu_{k+1} - mu_k)^2 / (dtheta^2 x mean of the two variances)``, ``dtheta = pi / 4``, in rad^-2. ``mu_k`` and the
-variances are those of one number a trial, the mean dF/F over the frames of the sweep.
-
-Both moments are exact for the model of `poyodata.simulation.traces` (a filtered Poisson process with a log-normal gain:
-Campbell's theorem), not sampled. Per trial of direction k and temporal frequency f, with ``h`` the calcium kernel
-averaged over the sweep and ``r`` the mean rate (baseline, this sweep, and the three before it, every three seconds)::
-
-    mean     = E[A] sum_s r_s h_s / F
-    variance = E[A^2] sum_s r_s h_s^2 / F  +  E[A]^2 sum_ss' r_s r_s' (exp(gain_sd^2 rho_ss') - 1) h_s h_s' / F^2
-               + spread of the mean over what the three earlier sweeps were  + white / n + slow + shared
-
-What is left out: the ends of a block (a first sweep has no sweep before it), the movie and the grey (never within a
-second of a sweep), and that a sweep may last 61 frames in place of 60.
+``fisher_direction_true`` is the mean over the eight neighbouring pairs of directions of ``(mu_{k+1} - mu_k)^2 /
+(dtheta^2 x mean of the two variances)``, ``dtheta = pi / 4``, in rad^-2; ``fisher_direction_derivative_true`` the mean
+over the circle of ``(dmu / dtheta)^2 / variance``. ``mu`` and the variances are those of
+`poyodata.simulation.sweep_model`. ``fisher_movie_true`` and ``fisher_movie_derivative_true`` are the same for the time
+of natural movie one, in s^-2: from one second's mean dF/F to the next second's, and from the slope of the mean dF/F in
+single frames; their moments leave out what was shown before the movie and in its earlier repeats.
 """
 
 from __future__ import annotations
@@ -24,136 +16,140 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from poyodata.simulation.population import N_DIRECTIONS, grating_tuning
-from poyodata.simulation.stimulus import OFF_S, ON_S
-from poyodata.simulation.traces import GAIN_S, LATENCY_FRAMES, SHARED_S, SLOW_S, kernel
-from poyodata.vocabulary import TEMPORAL_FREQUENCIES_HZ
+from poyodata.simulation.behaviour import GAIN_S, SHARED_S
+from poyodata.simulation.sweep_model import (
+    FloatArray,
+    SweepModel,
+    jerk_variance,
+    mean_variance,
+    sweep_model,
+    trial_moments,
+)
+from poyodata.simulation.traces import DRIFT_S, SLOW_S, amplitude_moments, kernel
+from poyodata.vocabulary import DIRECTIONS_DEG, TEMPORAL_FREQUENCIES_HZ
 
-_EARLIER = 3
-_BLANK_SHARE = 1.0 / 21.0
-
-
-def trial_moments(neurons: pd.DataFrame, rate_hz: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and variance of the mean dF/F over a sweep, for every neuron and grating.
-
-    Parameters
-    ----------
-    neurons : DataFrame
-        As `draw_population` gives it.
-    rate_hz : float
-        Frame rate.
-
-    Returns
-    -------
-    mean, variance : ndarray, shape (neuron, 8, 5), float64
-        dF/F and its square, for each direction and temporal frequency.
-
-    Examples
-    --------
-    >>> from poyodata.simulation.population import draw_population
-    >>> from poyodata.simulation.world import load_world
-    >>> neurons = draw_population("Sst-IRES-Cre", load_world("tiny"), np.random.default_rng(0))
-    >>> mean, variance = trial_moments(neurons, 30.0)
-    >>> mean.shape, bool((variance > 0).all())
-    ((12, 8, 5), True)
-    """
-    on, period = round(ON_S * rate_hz), round((ON_S + OFF_S) * rate_hz)
-    past = _EARLIER * period
-    shape = grating_tuning(neurons)
-    mean, variance = np.empty_like(shape), np.empty_like(shape)
-    lag = np.abs(np.subtract.outer(np.arange(past + on), np.arange(past + on)))
-    rho = np.exp(-lag / (GAIN_S * rate_hz))
-    # Rows: baseline, this sweep, the sweep before, the one before that, ...: 1 in the frames that each one drives.
-    active = np.zeros((2 + _EARLIER, past + on))
-    active[0] = 1.0
-    for sweep in range(_EARLIER + 1):
-        first = past - sweep * period + LATENCY_FRAMES
-        active[1 + sweep, max(first, 0) : first + on] = 1.0
-    steady = _mean_variance(on, SLOW_S * rate_hz), _mean_variance(on, SHARED_S * rate_hz)
-    for index, neuron in enumerate(neurons.to_dict("records")):
-        driven = float(neuron["driven_rate_hz"]) * shape[index]
-        response = kernel(float(neuron["rise_s"]), float(neuron["decay_s"]), rate_hz, past + on)
-        # Weight of an event in each frame in the mean over the sweep, by the cumulated kernel.
-        cumulated = np.r_[0.0, np.cumsum(response)]
-        frame = np.arange(past + on)
-        weight = (cumulated[past + on - frame] - cumulated[np.maximum(past - frame, 0)]) / on
-        amplitude, log_sd = float(neuron["amplitude"]), float(neuron["burst_log_sd"])
-        first_moment = amplitude * np.exp(log_sd**2 / 2) / rate_hz
-        second_moment = amplitude**2 * np.exp(2 * log_sd**2) / rate_hz
-        single = active @ weight * first_moment
-        square = active @ weight**2 * second_moment
-        shared = np.exp(float(neuron["gain_sd"]) ** 2 * rho) - 1.0
-        pair = (active * weight) @ shared @ (active * weight).T * first_moment**2
-        # What an earlier sweep adds to the rate: nothing when it was blank, else any of the 40 gratings.
-        earlier = (1 - _BLANK_SHARE) * driven.mean()
-        earlier_variance = (1 - _BLANK_SHARE) * (driven**2).mean() - earlier**2
-        rates = np.empty((2 + _EARLIER, *driven.shape))
-        rates[0], rates[1], rates[2:] = float(neuron["base_rate_hz"]), driven, earlier
-        mean[index] = np.tensordot(single, rates, 1)
-        variance[index] = (
-            np.tensordot(square, rates, 1)
-            + np.einsum("ikf,ij,jkf->kf", rates, pair, rates)
-            + earlier_variance * float(np.trace(pair[2:, 2:]) + (single[2:] ** 2).sum())
-            + float(neuron["white_noise"]) ** 2 / on
-            + float(neuron["slow_noise"]) ** 2 * steady[0]
-            + float(neuron["shared_noise"]) ** 2 * steady[1]
-        )
-    return mean, variance
+MOVIE_STEP_S = 1.0
+_FINE_DIRECTIONS = 72
 
 
 def fisher_direction_true(
-    neurons: pd.DataFrame, rate_hz: float, frequencies_hz: Sequence[float] = TEMPORAL_FREQUENCIES_HZ
+    neurons: pd.DataFrame,
+    rate_hz: float,
+    frequencies_hz: Sequence[float] = TEMPORAL_FREQUENCIES_HZ,
+    artefacts_per_hour: float = 0.0,
+    model: SweepModel | None = None,
 ) -> pd.DataFrame:
-    """Compute the true coarse Fisher information about direction, rad^-2, in three forms.
+    """Compute the true Fisher information about direction, rad^-2, in six forms.
 
     Parameters
     ----------
-    neurons : DataFrame
-        As `draw_population` gives it.
-    rate_hz : float
-    frequencies_hz : sequence of float
-        Temporal frequencies that are shown.
+    neurons, rate_hz, frequencies_hz, artefacts_per_hour, model
+        As for `trial_moments`.
 
     Returns
     -------
     DataFrame, one row a neuron
         ``fisher_direction_true``: temporal frequency drawn anew in every trial, so that its spread counts as noise;
         ``fisher_direction_true_mean_tf``: the mean of the values at fixed temporal frequency;
-        ``fisher_direction_true_preferred_tf``: the value at the frequency with the largest mean response.
+        ``fisher_direction_true_preferred_tf``: the value at the frequency with the largest mean response; and
+        ``fisher_direction_derivative_true`` with the same endings, from the slope of the tuning curve.
 
     Examples
     --------
     >>> from poyodata.simulation.population import draw_population
-    >>> from poyodata.simulation.world import load_world
+    >>> from poyodata.simulation.worlds import load_world
     >>> neurons = draw_population("Sst-IRES-Cre", load_world("tiny"), np.random.default_rng(0))
     >>> bool((fisher_direction_true(neurons, 30.0) > 0).all(axis=None))
     True
     """
-    shown = [TEMPORAL_FREQUENCIES_HZ.index(frequency) for frequency in frequencies_hz]
-    mean, variance = (moment[:, :, shown] for moment in trial_moments(neurons, rate_hz))
-    pooled = _coarse(mean.mean(axis=2), variance.mean(axis=2) + mean.var(axis=2))
-    each = np.stack([_coarse(mean[:, :, f], variance[:, :, f]) for f in range(mean.shape[2])], axis=1)
-    preferred = mean.mean(axis=1).argmax(axis=1)
-    return pd.DataFrame(
-        {
-            "fisher_direction_true": pooled,
-            "fisher_direction_true_mean_tf": each.mean(axis=1),
-            "fisher_direction_true_preferred_tf": each[np.arange(len(each)), preferred],
-        }
+    model = model or sweep_model(neurons, rate_hz, frequencies_hz, artefacts_per_hour)
+    fine = np.arange(_FINE_DIRECTIONS) * 360.0 / _FINE_DIRECTIONS
+    columns: dict[str, FloatArray] = {}
+    for name, directions, inform in (
+        ("fisher_direction_true", DIRECTIONS_DEG, _coarse),
+        ("fisher_direction_derivative_true", fine, _slope),
+    ):
+        mean, variance = trial_moments(neurons, rate_hz, frequencies_hz, artefacts_per_hour, directions, model)
+        each = np.stack([inform(mean[:, :, f], variance[:, :, f]) for f in range(mean.shape[2])], axis=1)
+        preferred = mean.mean(axis=1).argmax(axis=1)
+        columns[name] = inform(mean.mean(axis=2), variance.mean(axis=2) + mean.var(axis=2))
+        columns[f"{name}_mean_tf"] = each.mean(axis=1)
+        columns[f"{name}_preferred_tf"] = each[np.arange(len(each)), preferred]
+    return pd.DataFrame(columns)
+
+
+def fisher_movie_true(
+    neurons: pd.DataFrame, movie_rate_hz: npt.NDArray[np.float32], rate_hz: float, artefacts_per_hour: float = 0.0
+) -> pd.DataFrame:
+    """Compute the true Fisher information about the time of a movie, s^-2, for one showing of it.
+
+    Parameters
+    ----------
+    neurons : DataFrame
+    movie_rate_hz : ndarray, shape (movie frame, neuron), float32, Hz
+        As `poyodata.simulation.drive.movie_rates` gives it; one imaging frame a movie frame.
+    rate_hz : float
+    artefacts_per_hour : float
+
+    Returns
+    -------
+    DataFrame, one row a neuron
+        ``fisher_movie_true`` (means over `MOVIE_STEP_S`, neighbouring steps) and ``fisher_movie_derivative_true``
+        (single frames); NaN for a movie shorter than two steps.
+    """
+    step = round(MOVIE_STEP_S * rate_hz)
+    coarse, slope = np.full(len(neurons), np.nan), np.full(len(neurons), np.nan)
+    for index in range(len(neurons)):
+        neuron = neurons.iloc[index]
+        rate = float(neuron["base_rate_hz"]) + movie_rate_hz[:, index].astype(np.float64)
+        if len(rate) >= 2 * step:
+            mean, variance = _movie_moments(neuron, rate, step, rate_hz, artefacts_per_hour)
+            mean, variance = mean[step - 1 :: step], variance[step - 1 :: step]
+            coarse[index] = _ratio(np.diff(mean) ** 2, MOVIE_STEP_S**2 * (variance[1:] + variance[:-1]) / 2)
+        if len(rate) >= 3:
+            mean, variance = _movie_moments(neuron, rate, 1, rate_hz, artefacts_per_hour)
+            slope[index] = _ratio((np.gradient(mean) * rate_hz) ** 2, variance)
+    return pd.DataFrame({"fisher_movie_true": coarse, "fisher_movie_derivative_true": slope})
+
+
+def _movie_moments(
+    neuron: pd.Series[float], rate: FloatArray, n: int, rate_hz: float, artefacts_per_hour: float
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and variance of the mean dF/F over the `n` frames that end with each frame of a movie."""
+    length = round(6.0 * float(neuron["decay_s"]) * rate_hz) + n
+    response = np.cumsum(kernel(float(neuron["rise_s"]), float(neuron["decay_s"]), rate_hz, length))
+    response[n:] -= response[:-n].copy()
+    weight = response[::-1] / n
+    # The base rate before the first frame, as after a grey screen.
+    padded = np.r_[np.full(length - 1, float(neuron["base_rate_hz"])), rate]
+    window = np.lib.stride_tricks.sliding_window_view(padded, length) * weight
+    first, second = amplitude_moments(neuron["amplitude"], neuron["burst_log_sd"])
+    first_moment, second_moment = float(first) / rate_hz, float(second) / rate_hz
+    lag = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+    gain = (float(neuron["arousal_gain"]) ** 2 + float(neuron["shared_gain"]) ** 2) * np.exp(-lag / (GAIN_S * rate_hz))
+    variance = (
+        second_moment * (window * weight).sum(axis=1)
+        + first_moment**2 * ((window @ np.expm1(gain)) * window).sum(axis=1)
+        + float(neuron["white_noise"]) ** 2 / n
+        + float(neuron["slow_noise"]) ** 2 * mean_variance(n, SLOW_S * rate_hz)
+        + float(neuron["drift_noise"]) ** 2 * mean_variance(n, DRIFT_S * rate_hz)
+        + float(neuron["shared_noise"]) ** 2 * mean_variance(n, SHARED_S * rate_hz)
+        + float(neuron["artefact"]) ** 2 * jerk_variance(n, rate_hz, artefacts_per_hour)
     )
+    return first_moment * window.sum(axis=1), variance
 
 
-def _coarse(mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    step = 2 * np.pi / N_DIRECTIONS
+def _coarse(mean: FloatArray, variance: FloatArray) -> FloatArray:
+    step = 2 * np.pi / mean.shape[1]
     rise = (np.roll(mean, -1, axis=1) - mean) ** 2
-    between = (np.roll(variance, -1, axis=1) + variance) / 2
+    return _ratio(rise, step**2 * (np.roll(variance, -1, axis=1) + variance) / 2)
+
+
+def _slope(mean: FloatArray, variance: FloatArray) -> FloatArray:
+    step = 2 * np.pi / mean.shape[1]
+    return _ratio(((np.roll(mean, -1, axis=1) - np.roll(mean, 1, axis=1)) / (2 * step)) ** 2, variance)
+
+
+def _ratio(rise: FloatArray, noise: FloatArray) -> FloatArray:
     # A neuron that neither varies nor answers (noise and events switched off) carries no information.
-    each = np.divide(rise, step**2 * between, out=np.zeros_like(rise), where=between > 0)
-    return np.asarray(each.mean(axis=1))
-
-
-def _mean_variance(frames: int, time_constant_frames: float) -> float:
-    """Variance of the mean of `frames` values of a unit autoregression."""
-    keep = np.exp(-1.0 / time_constant_frames)
-    lag = np.arange(1, frames)
-    return float((1 + 2 * ((1 - lag / frames) * keep**lag).sum()) / frames)
+    return np.asarray(np.divide(rise, noise, out=np.zeros_like(rise), where=noise > 0).mean(axis=-1))

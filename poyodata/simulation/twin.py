@@ -9,11 +9,14 @@ import h5py
 import numpy as np
 
 from poyodata.errors import UsageError
-from poyodata.simulation.allen_writer import replacing
-from poyodata.simulation.population import LINES, draw_population
-from poyodata.simulation.sessions import random_stream
-from poyodata.simulation.stimulus import session_a
-from poyodata.simulation.traces import GAIN_S, autoregression, simulate_dff
+from poyodata.simulation.behaviour import draw_latents
+from poyodata.simulation.drive import visual_drive
+from poyodata.simulation.lines import LINES
+from poyodata.simulation.population import draw_population
+from poyodata.simulation.streams import random_stream
+from poyodata.simulation.timeline import session_timeline
+from poyodata.simulation.traces import simulate_activity
+from poyodata.simulation.whole_files import replacing
 from poyodata.simulation.world import World
 
 _LINE = "Cux2-CreERT2"
@@ -67,12 +70,13 @@ def write_array_twin(path: str | Path, seed: int, neurons: int = 24, trials: int
         frame_rate_hz=(rate_hz, rate_hz),
     )
     rng = np.random.default_rng(random_stream(seed, "twin"))
-    timeline = session_a(world, rng)
+    timeline = session_timeline(world, "three_session_A", rng)
     population = draw_population(_LINE, world, rng, neurons)
-    gain = autoregression(len(timeline.time_s), GAIN_S * rate_hz, rng)
-    dff = simulate_dff(population, timeline, None, gain, rng)
+    latents = draw_latents(timeline.n_frames, rate_hz, world.artefacts_per_hour, rng)
+    dff = simulate_activity(population, visual_drive(population, timeline, {}), latents, rate_hz, rng).dff
 
-    starts = timeline.gratings["start"].to_numpy(np.int64)
+    table = timeline.tables["drifting_gratings"]
+    starts = table["start"].to_numpy(np.int64)
     edges = np.r_[0, np.cumsum(blocks)]
     # Cut in the middle and at the end of every block.
     cuts = sorted({*edges.tolist(), *((a + b) // 2 for a, b in pairwise(edges.tolist()))})
@@ -102,7 +106,6 @@ def write_array_twin(path: str | Path, seed: int, neurons: int = 24, trials: int
             "stop": stop,
         }.items():
             file[f"segments/{name}"] = values.astype(np.int64)
-        table = timeline.gratings
         file["stimulus_table/trial"] = np.arange(trials, dtype=np.int64)
         file["stimulus_table/segment"] = segment_of_trial.astype(np.int64)
         file["stimulus_table/start"] = trial_start

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -12,7 +11,8 @@ from poyodata.digests import json_digest
 from poyodata.errors import SourceError, UsageError, nearest
 from poyodata.vocabulary import AREAS, CRE_LINES, TEMPORAL_FREQUENCIES_HZ, canonical_cre_line
 
-_FEWER = {"Sst-IRES-Cre": 24, "Vip-IRES-Cre": 24, "Pvalb-IRES-Cre": 20}
+SESSION_TYPES = ("A", "B", "C", "C2", "C/C2")
+_KINDS = ("dense", "bursty", "quiet")
 
 
 def _line(text: str) -> str:
@@ -25,7 +25,8 @@ def _line(text: str) -> str:
 class World(BaseModel):
     """A simulated data set: which animals, how many neurons, what they see, how they answer.
 
-    Recording ``i`` belongs to line ``lines[i % len(lines)]`` and does not depend on how many recordings there are.
+    Recording ``i`` belongs to container ``i // len(session_types)`` and depends on the seed and on its own number, not
+    on how many recordings there are.
 
     Attributes
     ----------
@@ -33,15 +34,26 @@ class World(BaseModel):
     seed : int
         Everything random follows from it.
     sessions : int
-        Recordings, at least 1. Each is a container of its own.
+        Recordings, at least 1.
+    session_types : list of str
+        The recordings of a container, in turn: A (drifting gratings, movies one and three), B (static gratings, scenes,
+        movie one), C or C2 (sparse noise, movies one and two), or ``C/C2`` for either, by container.
+    census : {"turns", "allen"}
+        ``turns``: one container of each of ``lines`` in turn. ``allen``: the 506 containers of the Allen Brain
+        Observatory, with its counts of donors and containers of each line, in an order of which any beginning is a fair
+        sample; ``lines`` and ``containers_per_donor`` have no say then.
     lines : list of str
         CRE lines, any spelling; taken in turn.
-    sessions_per_donor : int
-        Recordings of one line that share a mouse.
+    containers_per_donor : int
+        Containers of one line that share a mouse.
     neurons : int
         Neurons in a recording, at least 1.
     neurons_by_line : dict of str to int
         Other counts for some lines.
+    neurons_log_sd : float
+        Spread of the count over containers, in log units; counts then stay between 10 and 400.
+    cell_overlap : float
+        Share of a container's cells that each of its recordings finds again.
     areas : list of str
         Visual areas a recording is drawn from, each as often as it stands there.
     trials_per_block : list of int
@@ -49,9 +61,18 @@ class World(BaseModel):
     temporal_frequencies_hz : list of float
         Temporal frequencies of the gratings, some of Allen's 1, 2, 4, 8 and 15; fewer leave more trials of each.
     movie_frames, movie_repeats : int
-        Frames of natural movie one (Allen: 900) and how often it runs (Allen: 10); 0 repeats leave it out.
+        Frames of natural movies one and two (Allen: 900) and how often each runs (Allen: 10); 0 repeats leave them out.
+    movie_three_frames, movie_three_repeats : int
+        Frames of natural movie three (Allen: 3,600) and how often it runs in each of its two blocks (Allen: 5); 0
+        repeats leave it out.
     movie_height_px, movie_width_px : int
-        Size of the movie's template (Allen: 304 x 608).
+        Size of the movies' templates (Allen: 304 x 608).
+    static_gratings_per_block, scenes_per_block : list of int
+        Presentations of a quarter second in each block of session B (Allen: 1920, 1920, 2160 and 1920, 1920, 2110).
+    scenes, scene_height_px, scene_width_px : int
+        Natural scenes and their size (Allen: 118 of 918 x 1174).
+    sparse_noise_per_block : list of int
+        Frames of a quarter second of locally sparse noise in each block of sessions C and C2 (Allen: 2880, 2880, 3120).
     spontaneous_s : float
         Length of the grey epoch; 0 leaves it out.
     lead_s, pause_s : float, seconds
@@ -62,15 +83,35 @@ class World(BaseModel):
         Multiply the rate of calcium events, their amplitude, and the part of the rate that stimuli drive.
     noise_scale, shared_gain_scale : float
         Multiply the measurement noise and the strength of the shared gain. 0 switches either off.
+    drift_scale, artefacts_per_hour : float
+        Slow drift of the baseline, and how often the brain jerks under the microscope.
+    tuning_by_kind : dict of str to float
+        Multiply the part of the rate that stimuli drive for neurons of a kind (dense, bursty, quiet): worlds in which
+        one kind knows more about the stimulus than another.
+    driven_by_line : dict of str to float
+        Other shares of neurons that stimuli drive, for some lines.
+    heaviness : float
+        Multiplies the spread of event amplitudes: the heaviness of all tails.
+    neuropil_scale : float
+        Multiplies the neuropil around the cells.
+    dropped_frames_per_hour : float
+        Gaps of one to four imaging frames.
+    duplicate_share, invalid_share : float
+        Shares of regions of interest that are near-duplicates of another (and pass for valid), and of regions that
+        carry an exclusion label.
+    eye_tracking_share : float
+        Share of recordings in which the eye was tracked.
+    templates : {"inside", "linked"}
+        Movies, scenes and noise: written into every file, or once into ``templates.h5`` that the files link to.
 
     Examples
     --------
-    >>> world = load_world("tiny")
+    >>> world = World(name="mine", sessions=2)
     >>> World.from_yaml(world.to_yaml()) == world
     True
     >>> world.replace(sessions=0)
     Traceback (most recent call last):
-    poyodata.errors.UsageError: world 'tiny': sessions: Input should be greater than or equal to 1 (got 0).
+    poyodata.errors.UsageError: world 'mine': sessions: Input should be greater than or equal to 1 (got 0).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,15 +120,27 @@ class World(BaseModel):
     description: str = ""
     seed: int = Field(default=0, ge=0)
     sessions: int = Field(default=13, ge=1)
+    session_types: tuple[str, ...] = ("A",)
+    census: Literal["turns", "allen"] = "turns"
     lines: tuple[str, ...] = CRE_LINES
-    sessions_per_donor: int = Field(default=1, ge=1)
+    containers_per_donor: int = Field(default=1, ge=1)
     neurons: int = Field(default=40, ge=1, le=5000)
     neurons_by_line: dict[str, int] = Field(default_factory=dict)
+    neurons_log_sd: float = Field(default=0.0, ge=0, le=2)
+    cell_overlap: float = Field(default=0.85, gt=0, le=1)
     areas: tuple[str, ...] = ("VISp", "VISl", "VISp", "VISal", "VISp", "VISpm")
     trials_per_block: tuple[int, ...] = (66, 66, 66)
     temporal_frequencies_hz: tuple[float, ...] = TEMPORAL_FREQUENCIES_HZ
     movie_frames: int = Field(default=18, ge=1, le=900)
     movie_repeats: int = Field(default=12, ge=0)
+    movie_three_frames: int = Field(default=60, ge=1, le=3600)
+    movie_three_repeats: int = Field(default=0, ge=0)
+    static_gratings_per_block: tuple[int, ...] = (240, 240, 240)
+    scenes_per_block: tuple[int, ...] = (240, 240, 240)
+    scenes: int = Field(default=12, ge=1, le=118)
+    scene_height_px: int = Field(default=92, ge=16)
+    scene_width_px: int = Field(default=118, ge=16)
+    sparse_noise_per_block: tuple[int, ...] = (240, 240, 240)
     movie_height_px: int = Field(default=304, ge=16)
     movie_width_px: int = Field(default=608, ge=16)
     spontaneous_s: float = Field(default=20.0, ge=0)
@@ -99,6 +152,37 @@ class World(BaseModel):
     tuning_scale: float = Field(default=1.0, ge=0)
     noise_scale: float = Field(default=1.0, ge=0)
     shared_gain_scale: float = Field(default=1.0, ge=0)
+    drift_scale: float = Field(default=1.0, ge=0)
+    artefacts_per_hour: float = Field(default=30.0, ge=0, le=3600)
+    tuning_by_kind: dict[str, float] = Field(default_factory=dict)
+    driven_by_line: dict[str, float] = Field(default_factory=dict)
+    heaviness: float = Field(default=1.0, ge=0, le=2)
+    neuropil_scale: float = Field(default=1.0, ge=0)
+    dropped_frames_per_hour: float = Field(default=0.0, ge=0, le=3600)
+    duplicate_share: float = Field(default=0.0, ge=0, le=0.5)
+    invalid_share: float = Field(default=0.0, ge=0, le=0.5)
+    eye_tracking_share: float = Field(default=1.0, ge=0, le=1)
+    templates: Literal["inside", "linked"] = "inside"
+
+    @field_validator("session_types")
+    @classmethod
+    def _known_types(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in types:
+            if kind not in SESSION_TYPES:
+                raise ValueError(f"unknown session type {kind!r}: {nearest(kind, SESSION_TYPES)}")
+        if not types or len(set(types)) < len(types):
+            raise ValueError("a container needs at least one session, and no type twice")
+        return types
+
+    @field_validator("tuning_by_kind")
+    @classmethod
+    def _known_kinds(cls, factors: dict[str, float]) -> dict[str, float]:
+        for kind, factor in factors.items():
+            if kind not in _KINDS:
+                raise ValueError(f"unknown kind of neuron {kind!r}: {nearest(kind, _KINDS)}")
+            if not factor >= 0:
+                raise ValueError(f"a factor of the tuning must be at least 0, got {factor} for {kind}")
+        return factors
 
     @field_validator("lines")
     @classmethod
@@ -115,6 +199,14 @@ class World(BaseModel):
                 raise ValueError(f"a recording needs at least one neuron, got {count} for {line}")
         return {_line(line): count for line, count in counts.items()}
 
+    @field_validator("driven_by_line")
+    @classmethod
+    def _canonical_shares(cls, shares: dict[str, float]) -> dict[str, float]:
+        for line, share in shares.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"a share lies between 0 and 1, got {share} for {line}")
+        return {_line(line): share for line, share in shares.items()}
+
     @field_validator("areas")
     @classmethod
     def _known_areas(cls, areas: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,11 +217,11 @@ class World(BaseModel):
             raise ValueError("at least one visual area is needed")
         return areas
 
-    @field_validator("trials_per_block")
+    @field_validator("trials_per_block", "static_gratings_per_block", "scenes_per_block", "sparse_noise_per_block")
     @classmethod
     def _blocks_hold_trials(cls, trials: tuple[int, ...]) -> tuple[int, ...]:
         if not trials or min(trials) < 1:
-            raise ValueError("every drifting-gratings block needs at least one trial")
+            raise ValueError("every block needs at least one trial")
         return trials
 
     @field_validator("temporal_frequencies_hz")
@@ -147,9 +239,14 @@ class World(BaseModel):
             raise ValueError(f"frame_rate_hz must be a range above 0, got {low} to {high}")
         return self
 
-    def line_of(self, session: int) -> str:
-        """CRE line of the recording with this running number."""
-        return self.lines[session % len(self.lines)]
+    @model_validator(mode="after")
+    def _census_is_large_enough(self) -> World:
+        most = 506 * len(self.session_types)
+        if self.census == "allen" and self.sessions > most:
+            raise ValueError(
+                f"the Allen Brain Observatory has 506 containers, hence {most} recordings, got {self.sessions}"
+            )
+        return self
 
     def n_neurons(self, line: str) -> int:
         """Neurons in a recording of this line."""
@@ -189,57 +286,6 @@ class World(BaseModel):
         if not isinstance(content, dict):
             raise UsageError(f"a world must hold keys such as name and sessions, got {type(content).__name__}.")
         return _validate(content, str(content.get("name", "without name")))
-
-
-WORLDS: dict[str, World] = {
-    "demo": World(
-        name="demo",
-        description="One mouse of each of the 13 lines, about eleven minutes each: decodable, small, quick.",
-        # Two of Allen's five: in eleven minutes, five leave too few trials of each grating to estimate information.
-        temporal_frequencies_hz=(1.0, 4.0),
-        neurons_by_line=_FEWER,
-    ),
-    "tiny": World(
-        name="tiny",
-        description="Three recordings of three lines, three minutes each, for tests.",
-        sessions=3,
-        lines=("Sst-IRES-Cre", "Cux2-CreERT2", "Vip-IRES-Cre"),
-        neurons=12,
-        trials_per_block=(17, 17, 17),
-        temporal_frequencies_hz=(1.0, 4.0),
-        movie_frames=10,
-        movie_repeats=4,
-        movie_height_px=32,
-        movie_width_px=64,
-        spontaneous_s=12.0,
-        lead_s=2.0,
-    ),
-}
-"""Worlds by name."""
-
-
-def load_world(world: str | Path | World) -> World:
-    """Take a world as it is, by name, or from a YAML file.
-
-    Raises
-    ------
-    UsageError
-        For an unknown name or a missing file.
-
-    Examples
-    --------
-    >>> load_world("demmo")
-    Traceback (most recent call last):
-    poyodata.errors.UsageError: unknown world 'demmo': did you mean 'demo'? Or give the path of a world's YAML.
-    """
-    if isinstance(world, World):
-        return world
-    if str(world) in WORLDS:
-        return WORLDS[str(world)]
-    path = Path(world)
-    if path.is_file():
-        return World.from_yaml(path.read_text(encoding="utf-8"))
-    raise UsageError(f"unknown world {str(world)!r}: {nearest(str(world), WORLDS)} Or give the path of a world's YAML.")
 
 
 def _validate(content: dict[str, Any], name: str) -> World:

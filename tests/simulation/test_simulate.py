@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -10,8 +11,9 @@ import pandas as pd
 import pytest
 
 from poyodata.errors import UsageError
-from poyodata.simulation import World, load_world, session_ids, simulate, simulate_session
-from poyodata.simulation import allen_writer as writer
+from poyodata.simulation import Truth, World, load_world, session_ids, simulate, simulate_session
+from poyodata.simulation.recording import SimulatedSession
+from poyodata.simulation.traces import kernel
 
 SMALL = load_world("tiny").replace(neurons=3, trials_per_block=(4, 3))
 
@@ -45,7 +47,7 @@ def test_a_recording_does_not_depend_on_the_others() -> None:
 
 
 def test_donors_hold_one_line_and_their_own_recordings() -> None:
-    world = SMALL.replace(sessions=12, sessions_per_donor=2)
+    world = SMALL.replace(sessions=12, containers_per_donor=2)
     metadata = pd.DataFrame([simulate_session(world, index)[0].metadata.__dict__ for index in range(12)])
     assert (metadata.groupby("donor_id").size() == 2).all()
     of_a_donor = metadata[["donor_id", "cre_line", "sex", "age_days", "genotype"]].drop_duplicates()
@@ -67,23 +69,6 @@ def test_truth_and_world_lie_beside_the_files(tmp_path: Path) -> None:
     lineage = json.loads((tmp_path / "truth" / "900000001.json").read_text())
     assert lineage["seed"] == 4
     assert lineage["world_digest"] == SMALL.replace(seed=4).digest()
-
-
-def test_a_failure_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    session, _ = simulate_session(SMALL, 0)
-    path = tmp_path / "one.nwb"
-
-    def fail(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(writer, "_write_stimuli", fail)
-    with pytest.raises(KeyboardInterrupt):
-        writer.write_allen_nwb(path, session)
-    assert list(tmp_path.iterdir()) == []
-    path.write_bytes(b"older")
-    with pytest.raises(KeyboardInterrupt):
-        writer.write_allen_nwb(path, session)
-    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"older"]
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -114,19 +99,144 @@ def test_world_without_movie_and_grey(tmp_path: Path) -> None:
     (path,) = simulate(tmp_path, SMALL.replace(sessions=1, movie_repeats=0, spontaneous_s=0.0))
     with h5py.File(path) as file:
         assert list(file["stimulus/presentation"]) == ["drifting_gratings_stimulus"]
-        assert "stimulus/templates" not in file
+        assert list(file["stimulus/templates"]) == []
 
 
-def test_allensdk_finds_what_it_decodes(tmp_path: Path) -> None:
-    """Rules that AllenSDK's reader has beyond the paths: fixed-length strings, an age in days, a device sentence."""
-    (path,) = simulate(tmp_path, SMALL.replace(sessions=1))
+@pytest.fixture(scope="module")
+def container() -> list[tuple[SimulatedSession, Truth]]:
+    """Sessions A, B, C and C2 of one container."""
+    world = load_world("tiny-sessions").replace(neurons=40)
+    return [simulate_session(world, number) for number in range(4)]
+
+
+def test_sessions_of_a_container_share_most_cells(container: list[tuple[SimulatedSession, Truth]]) -> None:
+    cells = [set(session.rois.cell_specimen_id.tolist()) for session, _ in container]
+    rois = [set(session.rois.roi_id.tolist()) for session, _ in container]
+    for number, these in enumerate(cells):
+        for other, those in enumerate(cells[:number]):
+            assert 0.6 < len(these & those) / min(len(these), len(those)) < 1.0
+            assert not rois[number] & rois[other]
+    metadata = pd.DataFrame([session.metadata.__dict__ for session, _ in container])
+    assert metadata["session_type"].tolist() == [f"three_session_{kind}" for kind in ("A", "B", "C", "C2")]
+    assert metadata[["container_id", "donor_id", "area", "depth_um", "cre_line"]].drop_duplicates().shape == (1, 5)
+    assert metadata["session_id"].is_unique
+
+
+def test_a_cell_keeps_its_tuning_and_place(container: list[tuple[SimulatedSession, Truth]]) -> None:
+    first, second = (truth.neurons.set_index("cell_specimen_id") for _, truth in container[:2])
+    shared = first.index.intersection(second.index)
+    valid = (first.loc[shared, "duplicate_of"].isna() & second.loc[shared, "duplicate_of"].isna()).to_numpy()
+    valid = (
+        valid
+        & ((first.loc[shared, "exclusion_label"] == "") & (second.loc[shared, "exclusion_label"] == "")).to_numpy()
+    )
+    assert valid.sum() > 15
+    kept = shared[valid]
+    for name in ("preferred_direction_deg", "azimuth_deg", "x_um", "kind"):
+        assert (first.loc[kept, name] == second.loc[kept, name]).all()
+    rates = np.log(first.loc[kept, "base_rate_hz"] / second.loc[kept, "base_rate_hz"]).to_numpy(np.float64)
+    assert 0.1 < rates.std() < 0.6  # a little changed
+
+
+def test_near_duplicates_and_labelled_regions(container: list[tuple[SimulatedSession, Truth]]) -> None:
+    session, truth = container[0]
+    copies = truth.neurons["duplicate_of"].notna().to_numpy()
+    labels = truth.neurons["exclusion_label"].to_numpy()
+    assert copies.sum() == 5  # four that pass for valid, and one that was noticed
+    assert sorted(set(labels)) == ["", "duplicate", "motion_border", "union"]
+    assert (labels[copies] == "").sum() == 4
+    assert session.rois.exclusion_label == tuple(labels)
+    row = dict(zip(session.rois.cell_specimen_id.tolist(), range(len(labels)), strict=True))
+    for copy in np.flatnonzero(copies).tolist():
+        source = row[int(truth.neurons["duplicate_of"].iloc[copy])]
+        amplitude = truth.neurons["amplitude"].to_numpy()[[copy, source]]
+        assert 0.8 < amplitude[0] / amplitude[1] < 1.2
+        assert np.corrcoef(session.dff[[copy, source]])[0, 1] > 0.15
+        pixels = [set(map(tuple, session.rois.pixels[k].tolist())) for k in (copy, source)]
+        assert len(pixels[0] & pixels[1]) > 0.3 * len(pixels[0])
+
+
+def test_events_make_the_trace() -> None:
+    """Without noise dF/F is the events through the kernel, nothing else."""
+    world = SMALL.replace(noise_scale=0.0, sessions=1)
+    session, truth = simulate_session(world, 0)
+    neuron = truth.neurons.iloc[1]
+    events = truth.events[truth.events["neuron"] == 1]
+    n = session.timeline.n_frames
+    impulse = np.bincount(events["frame"], events["amplitude"], n)
+    response = kernel(neuron["rise_s"], neuron["decay_s"], session.timeline.rate_hz, n)
+    assert len(events) > 5
+    np.testing.assert_allclose(session.dff[1], np.convolve(impulse, response)[:n], atol=1e-5)
+
+
+def test_fluorescence_leads_back_to_dff() -> None:
+    session, truth = simulate_session(load_world("tiny-sessions"), 0)
+    light = session.fluorescence
+    corrected = light.demixed - light.neuropil_r[:, None] * light.neuropil
+    baseline = truth.neurons["baseline"].to_numpy()[:, None]
+    np.testing.assert_allclose(corrected / baseline - 1.0, session.dff, atol=2e-5)
+    sources = set(truth.neurons["duplicate_of"].dropna())
+    overlaps = truth.neurons["duplicate_of"].notna() | truth.neurons["cell_specimen_id"].isin(sources)
+    alone = ~overlaps.to_numpy()
+    assert 0 < alone.sum() < len(alone)
+    np.testing.assert_array_equal(light.raw[alone], light.demixed[alone])
+    assert (light.raw[~alone].mean(axis=1) > 1.1 * light.demixed[~alone].mean(axis=1)).all()
+
+
+def test_behaviour_goes_with_the_neurons() -> None:
+    """Running and pupil follow arousal; so do neurons with a positive gain, and the others go against it."""
+    world = load_world("tiny").replace(
+        sessions=1, lines=("Vip-IRES-Cre",), neurons=60, trials_per_block=(200,), shared_gain_scale=2.0, noise_scale=0.1
+    )
+    session, truth = simulate_session(world, 0)
+    eye = session.behaviour.eye
+    assert eye is not None
+    assert 0.0 < np.isnan(eye.area_px).mean() < 0.1
+    pupil = pd.Series(np.log(eye.area_px)).interpolate(limit_direction="both").to_numpy()
+    activity = pd.DataFrame(session.dff.T).rolling(60, center=True, min_periods=1).mean().to_numpy()
+    follows = np.array([np.corrcoef(pupil, activity[:, k])[0, 1] for k in range(60)])
+    assert np.corrcoef(follows, truth.neurons["arousal_gain"])[0, 1] > 0.6
+    running = np.interp(session.timeline.time_s, session.behaviour.running_time_s, session.behaviour.running_speed)
+    assert np.corrcoef(running, pupil)[0, 1] > 0.3
+    assert set(session.behaviour.running_time_s) <= set(session.timeline.time_s)
+
+
+def test_dropped_frames_leave_gaps_in_time_alone() -> None:
+    world = load_world("tiny").replace(sessions=1, dropped_frames_per_hour=600.0)
+    session, _ = simulate_session(world, 0)
+    step = np.diff(session.timeline.time_s) * session.timeline.rate_hz
+    assert (step > 1.5).sum() >= 5
+    assert session.dff.shape[1] == session.timeline.n_frames == len(session.behaviour.motion_px)
+
+
+@pytest.mark.parametrize("file_format", ["allen-nwb", "nwb2"])
+def test_formats(file_format: Literal["allen-nwb", "nwb2"], tmp_path: Path) -> None:
+    (path,) = simulate(tmp_path, SMALL.replace(sessions=1), file_format=file_format)
     with h5py.File(path) as file:
-        assert file["general/subject/age"][()].decode().endswith(" days")
-        assert file["general/devices/2-photon microscope"][()].decode().split(". ")[1].split()[1] == "Please"
-        assert file["general/generated_by"][()][-1] == b"3.0"
-        texts = [item for item in file["general"].values() if isinstance(item, h5py.Dataset)]
-        assert all(item.dtype.kind == "S" for item in texts)
-        base = file["processing/brain_observatory_pipeline"]
-        assert base["Fluorescence/imaging_plane_1/data"].shape == base["DfOverF/imaging_plane_1/data"].shape
-        names = base["ImageSegmentation/imaging_plane_1/roi_list"][()]
-        assert base["ImageSegmentation/imaging_plane_1"][names[0]]["img_mask"].shape == (512, 512)
+        assert ("nwb_version" in file.attrs) == (file_format == "nwb2")
+
+
+def test_unknown_format(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown format 'nwb3': did you mean 'nwb2'"):
+        simulate(tmp_path, SMALL, file_format="nwb3")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_linked_templates_are_written_once(tmp_path: Path) -> None:
+    paths = simulate(tmp_path, SMALL.replace(sessions=2, templates="linked"))
+    assert (tmp_path / "templates.h5").is_file()
+    frames = []
+    for path in paths:
+        with h5py.File(path) as file:
+            stack = file["stimulus/templates"]
+            links = [stack.get(name, getlink=True) for name in stack]
+            links += [stack[name].get("data", getlink=True) for name in stack]
+            assert any(isinstance(link, h5py.ExternalLink) for link in links)
+            frames.append(file["stimulus/templates/natural_movie_one_image_stack/data"][()])
+    np.testing.assert_array_equal(*frames)
+
+
+def test_a_tenth_of_eyes_is_tracked() -> None:
+    world = SMALL.replace(sessions=60, eye_tracking_share=0.1, trials_per_block=(1,), movie_repeats=0)
+    tracked = sum(simulate_session(world, number)[0].behaviour.eye is not None for number in range(60))
+    assert 1 <= tracked <= 14

@@ -7,6 +7,7 @@ import pytest
 
 from poyodata.errors import UsageError
 from poyodata.simulation import WORLDS, World, load_world
+from poyodata.simulation.census import recording
 from poyodata.vocabulary import CRE_LINES
 
 
@@ -22,7 +23,7 @@ def test_yaml_round_trip(name: str, tmp_path: Path) -> None:
 
 def test_demo_has_every_line_once() -> None:
     demo = load_world("demo")
-    assert [demo.line_of(index) for index in range(demo.sessions)] == list(CRE_LINES)
+    assert [recording(demo, index).line for index in range(demo.sessions)] == list(CRE_LINES)
     assert sum(demo.trials_per_block) >= 192
 
 
@@ -54,6 +55,23 @@ def test_demo_has_every_line_once() -> None:
         pytest.param({"movie_frames": 0}, "movie_frames", id="no_movie_frame"),
         pytest.param({"sesions": 3}, "unknown field 'sesions': did you mean 'sessions'", id="unknown_field"),
         pytest.param({"seed": -1}, "seed", id="negative_seed"),
+        pytest.param(
+            {"session_types": ("A", "D")}, "session_types: unknown session type 'D': known are A, B", id="session_type"
+        ),
+        pytest.param({"session_types": ("A", "A")}, "session_types: .*no type twice", id="a_type_twice"),
+        pytest.param({"census": "alen"}, "census: .*'turns' or 'allen'", id="census"),
+        pytest.param(
+            {"census": "allen", "sessions": 507}, "506 containers, hence 506 recordings, got 507", id="too_many"
+        ),
+        pytest.param({"cell_overlap": 0.0}, "cell_overlap", id="no_overlap"),
+        pytest.param(
+            {"tuning_by_kind": {"burst": 1.0}}, "unknown kind of neuron 'burst': did you mean 'bursty'", id="kind"
+        ),
+        pytest.param({"tuning_by_kind": {"bursty": -1.0}}, "at least 0, got -1.0 for bursty", id="negative_tuning"),
+        pytest.param({"templates": "outside"}, "templates: .*'inside' or 'linked'", id="templates"),
+        pytest.param({"invalid_share": 0.9}, "invalid_share", id="all_invalid"),
+        pytest.param({"scenes_per_block": ()}, "scenes_per_block: every", id="no_scenes"),
+        pytest.param({"eye_tracking_share": 1.5}, "eye_tracking_share", id="more_than_all"),
     ],
 )
 def test_worlds_that_cannot_exist(changes: dict[str, Any], message: str) -> None:
