@@ -58,6 +58,10 @@ class ModelError(PoyodataError):
     """A model, its configuration or its checkpoint is not usable."""
 
 
+class JudgeError(PoyodataError):
+    """AllenSDK's environment cannot be made, or AllenSDK cannot be run in it."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say which known name is meant, or list what is known: the end of a sentence, to be appended to a message.
 

@@ -12,8 +12,10 @@ from poyodata.errors import UsageError, nearest
 from poyodata.progress import stage
 from poyodata.sources import SourceFile, find_sources
 from poyodata.store import StoreWriter
+from poyodata.store.missing import MISSING
+from poyodata.vocabulary import DFF, TRACES
 
-MISSING = ("error", "keep", "drop")
+ALL_TRACES = "all"
 
 
 def ingest(
@@ -23,6 +25,7 @@ def ingest(
     kind: str = "auto",
     mapping: Path | None = None,
     missing: str = "error",
+    traces: Sequence[str] = (DFF,),
     expect_one: bool = False,
 ) -> pd.DataFrame:
     """Read recordings into a store, one at a time and block by block.
@@ -37,7 +40,9 @@ def ingest(
     mapping : Path, optional
         Mapping YAML of an ``arrays`` source.
     missing : {"error", "keep", "drop"}
-        What to do with NaN in traces: refuse the recording, keep them as missing, or leave out the neurons.
+        What to do with NaN in dF/F: refuse the recording, keep them as missing, or leave out the neurons.
+    traces : sequence of str
+        Traces to store, of `poyodata.vocabulary.TRACES`; dF/F always is. ``("all",)`` stores what each recording has.
     expect_one : bool
         Refuse sources that hold more than one recording, before anything is written.
 
@@ -49,15 +54,18 @@ def ingest(
     Raises
     ------
     UsageError
-        When nothing is found, or several recordings where one is expected.
+        When nothing is found, several recordings where one is expected, or unknown traces are asked for.
     SourceError
-        When a file cannot be read. Recordings finished before it stay in the store; a store that this call made and
-        that has none yet is removed.
+        When a file cannot be read or does not have the traces. Recordings finished before it stay in the store; a store
+        that this call made and that has none yet is removed.
     StoreError
         When the store cannot be written, or takes a recording not as it is.
     """
     if missing not in MISSING:
         raise UsageError(f"unknown --missing {missing!r}: {nearest(missing, MISSING)}")
+    for name in traces:
+        if name not in (*TRACES, ALL_TRACES):
+            raise UsageError(f"unknown --traces {name!r}: {nearest(name, (*TRACES, ALL_TRACES))}")
     found = [entry for source in sources for entry in find_sources(source, kind=kind, mapping=mapping)]
     if expect_one and len(found) > 1:
         raise UsageError(
@@ -67,7 +75,7 @@ def ingest(
     is_new = not out.exists()
     with StoreWriter(out) as writer:
         try:
-            return _add_all(writer, found, missing)
+            return _add_all(writer, found, missing, traces)
         except BaseException:
             # While the lock is still held, so that no other writer can have put a recording in.
             if is_new and len(writer.sessions) == 0:
@@ -75,11 +83,13 @@ def ingest(
             raise
 
 
-def _add_all(writer: StoreWriter, found: Sequence[SourceFile], missing: str) -> pd.DataFrame:
+def _add_all(writer: StoreWriter, found: Sequence[SourceFile], missing: str, traces: Sequence[str]) -> pd.DataFrame:
     rows = []
     with stage("reading recordings into the store", len(found), "recordings") as advance:
         for entry in found:
-            result = writer.add(entry.open(), missing=missing)
+            record = entry.open()
+            chosen = [DFF, *record.further] if ALL_TRACES in traces else traces
+            result = writer.add(record, missing=missing, traces=chosen)
             rows.append(
                 {
                     "session_id": result.session_id,

@@ -265,4 +265,5 @@ def _neurons(arrays: _Arrays, mapping: ArrayMapping, session_id: str, count: int
         columns[key] = np.full(count, np.nan) if values is None else values.astype(np.float64)
     valid = column(part.valid_roi)
     columns["valid_roi"] = np.ones(count, bool) if valid is None else valid.astype(bool)
+    columns["exclusion_label"] = [""] * count
     return pd.DataFrame(columns, columns=list(NEURON_COLUMNS))

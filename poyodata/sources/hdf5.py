@@ -75,6 +75,70 @@ def dataset_names(file: h5py.File) -> list[str]:
     return names
 
 
+def holds(file: h5py.File, name: str) -> bool:
+    """Tell whether the file has something under `name`, following links.
+
+    Parameters
+    ----------
+    file : h5py.File
+    name : str
+        Path inside the file.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    SourceError
+        When a link to another file stands there and cannot be followed: what is lost that way is not merely missing.
+
+    Examples
+    --------
+    >>> with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+    ...     file["stimulus/templates/movie"] = 1
+    ...     holds(file, "stimulus/templates/movie"), holds(file, "stimulus/presentation")
+    (True, False)
+    """
+    place = ""
+    for part in name.split("/"):
+        place = f"{place}/{part}" if place else part
+        if place not in file:
+            return False
+        link = file.get(place, getlink=True)
+        if isinstance(link, h5py.HardLink):
+            continue
+        try:
+            file[place]  # h5py counts a link as there, wherever it points
+        except (KeyError, OSError) as error:
+            if isinstance(link, h5py.SoftLink):
+                return False
+            where = Path(file.filename).parent / link.filename
+            fault = f"has no {link.path!r} to be read" if where.exists() else "is not there"
+            raise SourceError(
+                f"{place} lies in another file, {link.filename}, which {fault}; put {where} in its place."
+            ) from error
+    return True
+
+
+def text_of(value: Any) -> str:
+    """Text of a string dataset, whatever its kind; of an array the first.
+
+    Examples
+    --------
+    >>> text_of(np.bytes_(b"VISp")), text_of(np.array([b"a", b"b"]))
+    ('VISp', 'a')
+    """
+    if isinstance(value, np.ndarray):
+        value = value.reshape(-1)[0] if value.size else ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def texts_of(dataset: h5py.Dataset) -> list[str]:
+    """Texts of a string dataset of any kind and shape."""
+    return [text_of(value) for value in np.asarray(dataset[()]).reshape(-1)]
+
+
 def closest_or_all(name: str, known: list[str]) -> str:
     """Say which known dataset is meant, compared by whole path and by last part; else list them."""
     tails = {known_name.rsplit("/", 1)[-1]: known_name for known_name in known}
@@ -107,11 +171,19 @@ class Hdf5Traces:
 
     def __call__(self, start_frame: int, stop_frame: int) -> npt.NDArray[np.float32]:
         """Read frames ``[start_frame, stop_frame)`` as (time, neuron), float32, C order."""
+        return np.ascontiguousarray(self.stored(start_frame, stop_frame), dtype=np.float32)
+
+    def stored(self, start_frame: int, stop_frame: int) -> npt.NDArray[Any]:
+        """Read frames ``[start_frame, stop_frame)`` as (time, neuron), in the dtype of the file."""
         try:
             dataset = self._opened()
             if self.time_axis == 0:
-                return np.ascontiguousarray(dataset[start_frame:stop_frame, :], dtype=np.float32)
-            return np.ascontiguousarray(dataset[:, start_frame:stop_frame].T, dtype=np.float32)
+                block = np.asarray(dataset[start_frame:stop_frame, :])
+            else:
+                block = np.asarray(dataset[:, start_frame:stop_frame]).T
+            if stop_frame >= dataset.shape[self.time_axis]:
+                self.close()  # a recording has several traces, and each would keep its cache
+            return block
         except (OSError, KeyError) as error:
             raise SourceError(
                 f"{self.path}: frames {start_frame} to {stop_frame} of {self.name!r} cannot be read "
@@ -140,6 +212,68 @@ class Hdf5Traces:
     def __getstate__(self) -> dict[str, Any]:
         # An open handle does not travel to another process; the copy opens the file itself.
         return self.__dict__ | {"_file": None, "_dataset": None}
+
+
+class Hdf5Frames:
+    """Frames of a stimulus in an HDF5 dataset, read from the file when they are sliced.
+
+    A feature-length movie does not fit into memory beside everything else; ``np.asarray`` reads all of one.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        The dataset's path inside the file.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (frame, height, width).
+    dtype : dtype
+        uint8.
+
+    Raises
+    ------
+    SourceError
+        When the dataset is not three-dimensional, or, on slicing, when a value is no whole number from 0 to 255.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        with open_hdf5(path) as file:
+            self.shape = tuple(file[name].shape)
+        if len(self.shape) != 3:
+            raise SourceError(f"{path}: {name!r} has shape {self.shape}; (frame, height, width) was expected.")
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, frames: slice) -> npt.NDArray[np.uint8]:
+        """Read some frames, whole."""
+        try:
+            with open_hdf5(self.path) as file:
+                stored = np.asarray(file[self.name][frames])
+        except (OSError, KeyError) as error:
+            raise SourceError(
+                f"{self.path}: {self.name!r} cannot be read ({_short(error)}); the file is damaged or changed, copy or "
+                "download it again."
+            ) from error
+        if stored.dtype == np.uint8:
+            return stored
+        with np.errstate(invalid="ignore"):
+            whole = stored.astype(np.uint8)
+        if not np.array_equal(whole, stored):
+            raise SourceError(
+                f"{self.path}: {self.name!r} has {stored.dtype} values from {stored.min()} to {stored.max()}; whole "
+                "numbers from 0 to 255 were expected, as a screen shows them."
+            )
+        return whole
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return self[:].astype(dtype or np.uint8, copy=False)
 
 
 def _short(error: Exception) -> str:

@@ -21,6 +21,10 @@ def presentation_rows(
     *,
     direction_deg: npt.ArrayLike | None = None,
     temporal_frequency_hz: npt.ArrayLike | None = None,
+    orientation_deg: npt.ArrayLike | None = None,
+    spatial_frequency_cpd: npt.ArrayLike | None = None,
+    phase: npt.ArrayLike | None = None,
+    image: npt.ArrayLike | None = None,
     movie_frame: npt.ArrayLike | None = None,
     repeat: npt.ArrayLike | None = None,
     blank: npt.ArrayLike | None = None,
@@ -33,8 +37,12 @@ def presentation_rows(
     start_frame, stop_frame : array_like, shape (presentation,), integer
         Half-open. A presentation shorter than a frame (stop equal to start) gets the one frame it began in.
     time_s : ndarray, shape (time,), float64, seconds
-    direction_deg, temporal_frequency_hz, movie_frame, repeat, blank : array_like, shape (presentation,), optional
-        NaN, NaN, -1, -1 and False where left out. Direction and frequency of blanks become NaN.
+    direction_deg, temporal_frequency_hz, orientation_deg, spatial_frequency_cpd, phase : array_like, optional
+        Shape (presentation,), as those below. NaN where left out, and for blanks.
+    image, movie_frame, repeat : array_like of integer, optional
+        -1 where left out; ``image`` also for blanks.
+    blank : array_like of bool, optional
+        False where left out.
 
     Returns
     -------
@@ -55,6 +63,7 @@ def presentation_rows(
     """
     start = np.asarray(start_frame).astype(np.int64)
     stop = np.asarray(stop_frame).astype(np.int64)
+    order = np.lexsort((stop, start))
     stop = np.where(stop == start, start + 1, stop)
     wrong = (start < 0) | (stop > len(time_s)) | (stop < start)
     if wrong.any():
@@ -66,6 +75,10 @@ def presentation_rows(
     count = len(start)
     is_blank = np.zeros(count, bool) if blank is None else np.asarray(blank).astype(bool)
     step_s = float(np.median(np.diff(time_s)))
+
+    def feature(values: npt.ArrayLike | None) -> npt.NDArray[np.float64]:
+        return np.where(is_blank, np.nan, _or(values, np.nan, count, np.float64))
+
     table = pd.DataFrame(
         {
             "stimulus": [stimulus] * count,
@@ -77,15 +90,20 @@ def presentation_rows(
             # The end of the last frame, not the start of the next one, which may lie behind a gap.
             "stop_s": time_s[stop - 1] + step_s,
             "blank": is_blank,
-            "direction_deg": np.where(is_blank, np.nan, _or(direction_deg, np.nan, count, np.float64)),
-            "temporal_frequency_hz": np.where(is_blank, np.nan, _or(temporal_frequency_hz, np.nan, count, np.float64)),
+            "direction_deg": feature(direction_deg),
+            "temporal_frequency_hz": feature(temporal_frequency_hz),
+            "orientation_deg": feature(orientation_deg),
+            "spatial_frequency_cpd": feature(spatial_frequency_cpd),
+            "phase": feature(phase),
+            "image": np.where(is_blank, -1, _or(image, -1, count, np.int64)),
             "movie_frame": _or(movie_frame, -1, count, np.int64),
             "repeat": _or(repeat, -1, count, np.int64),
         },
         columns=list(PRESENTATION_COLUMNS),
     )
     table["stimulus"] = table["stimulus"].astype("str")
-    table = table.sort_values("start_frame", kind="stable", ignore_index=True)
+    # By the given stop: of two movie frames within one imaging frame, the one that ends in it came first.
+    table = table.iloc[order].reset_index(drop=True)
     table["trial"] = np.arange(count, dtype=np.int64)
     return table
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from poyodata.errors import SourceError
 from poyodata.intervals import Intervals
-from poyodata.vocabulary import DRIFTING_GRATINGS, NATURAL_MOVIE_ONE, SPONTANEOUS
+from poyodata.sources.hdf5 import Hdf5Frames
+from poyodata.vocabulary import DFF, DRIFTING_GRATINGS, STIMULI
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -27,6 +28,10 @@ PRESENTATION_COLUMNS: Mapping[str, str] = {
     "blank": "bool",
     "direction_deg": "float64",  # NaN where it has no meaning
     "temporal_frequency_hz": "float64",
+    "orientation_deg": "float64",  # of static gratings; NaN where it has no meaning
+    "spatial_frequency_cpd": "float64",
+    "phase": "float64",  # part of a cycle
+    "image": "int64",  # frame of natural scenes or sparse noise; -1 where it has no meaning
     "movie_frame": "int64",  # -1 where it has no meaning
     "repeat": "int64",  # -1 where it has no meaning
 }
@@ -39,20 +44,9 @@ NEURON_COLUMNS: Mapping[str, str] = {
     "x_um": "float64",  # centre of the region of interest in the imaging plane; NaN where unknown
     "y_um": "float64",
     "valid_roi": "bool",
+    "exclusion_label": "str",  # why a region should be left out; "" where it is valid or nobody says
 }
 """Columns every source gives for `SessionRecord.neurons`; a source may add more."""
-
-STIMULI: tuple[str, ...] = (
-    DRIFTING_GRATINGS,
-    NATURAL_MOVIE_ONE,
-    "natural_movie_two",
-    "natural_movie_three",
-    "natural_scenes",
-    "static_gratings",
-    "locally_sparse_noise",
-    SPONTANEOUS,
-)
-"""Stimuli of the Allen Brain Observatory. Others are welcome, but not names that look like a slip in one of these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +99,15 @@ class SessionRecord:
         Stretches recorded without a gap; they cover every frame. No window ever crosses from one to the next.
     presentations : DataFrame, columns `PRESENTATION_COLUMNS`, sorted by ``start_frame``
     read_traces : callable ``(start_frame, stop_frame) -> ndarray, shape (time, neuron), float32, dF/F``
-    signals : mapping of name to Signal
-    templates : mapping of stimulus name to callable returning ndarray, shape (frame, height, width), uint8
     source_digest : str
         Digest of the file or files this was read from.
+    signals : mapping of name to Signal
+    templates : mapping of stimulus name to callable returning frames, shape (frame, height, width), uint8
+        An array, or an `Hdf5Frames` that reads the frames it is sliced for.
+    further : mapping of name to callable ``(start_frame, stop_frame) -> ndarray, shape (time, neuron), float32``
+        Fluorescence behind dF/F, in the file's counts, as far as the source has it: `poyodata.vocabulary.TRACES`.
+    masks : list of ndarray, shape (pixel, 2), int16, one for each trace column; or None
+        Pixels of every region of interest: x (column) and y (row), row by row.
     """
 
     metadata: SessionMetadata
@@ -119,7 +118,9 @@ class SessionRecord:
     read_traces: Callable[[int, int], FloatArray]
     source_digest: str
     signals: Mapping[str, Signal] = field(default_factory=dict)
-    templates: Mapping[str, Callable[[], npt.NDArray[np.uint8]]] = field(default_factory=dict)
+    templates: Mapping[str, Callable[[], npt.NDArray[np.uint8] | Hdf5Frames]] = field(default_factory=dict)
+    further: Mapping[str, Callable[[int, int], FloatArray]] = field(default_factory=dict)
+    masks: list[npt.NDArray[np.int16]] | None = None
 
     @property
     def n_frames(self) -> int:
@@ -136,10 +137,11 @@ class SessionRecord:
         """Frame rate from the median step between timestamps."""
         return float(1.0 / np.median(np.diff(self.time_s)))
 
-    def blocks(self, rows: int) -> Iterator[FloatArray]:
-        """Yield the traces in order, `rows` frames at a time (the last block may be shorter)."""
+    def blocks(self, rows: int, name: str = DFF) -> Iterator[FloatArray]:
+        """Yield traces in order, `rows` frames at a time (the last block may be shorter)."""
+        read = self.read_traces if name == DFF else self.further[name]
         for start in range(0, self.n_frames, rows):
-            yield self.read_traces(start, min(start + rows, self.n_frames))
+            yield read(start, min(start + rows, self.n_frames))
 
     def check(self) -> SessionRecord:
         """Return self when it is coherent, else say in one sentence what is wrong.
@@ -170,6 +172,13 @@ class SessionRecord:
         if self.neurons["neuron_id"].duplicated().any():
             twice = self.neurons.loc[self.neurons["neuron_id"].duplicated(), "neuron_id"].iloc[0]
             raise SourceError(f"{who}: neuron {twice} stands there twice; every trace needs its own cell or ROI id.")
+        excluded = (self.neurons["exclusion_label"].fillna("") != "").to_numpy(bool)
+        if (excluded & self.neurons["valid_roi"].to_numpy(bool)).any():
+            raise SourceError(
+                f"{who}: a region of interest is excluded and valid; valid_roi is False where a label is."
+            )
+        if self.masks is not None and len(self.masks) != self.n_neurons:
+            raise SourceError(f"{who} has {len(self.masks)} masks for {self.n_neurons} traces; each needs its own.")
         frames = self.presentations
         if len(frames) and (
             (frames["start_frame"] < 0).any()

@@ -5,7 +5,8 @@
     allen.zarr/
       zarr.json                            Zarr v3 group; attributes: format, format_version
       sessions/<session_id>/               one recording; plain xarray opens it as a Dataset
-        dff  time  neuron_id  ...          Zarr arrays; `dff` is one shard that can be memory-mapped
+        dff  [raw  corrected  ...]         Zarr arrays of traces, each one shard that can be memory-mapped
+        time  neuron_id  mask_px  ...      clock, neurons, behavioural signals and masks, small Zarr arrays
       stimuli/<name>/frames                stimulus templates, mapped in the same way
       tables/sessions.parquet              the commit point: a recording exists if and only if it has a row here
       tables/{neurons,epochs,segments,blocks,parts}.parquet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +26,21 @@ class Signal(Protocol):
     @property
     def unit(self) -> str:
         """Unit of the values."""
+
+
+class Frames(Protocol):
+    """Frames of a stimulus: an array, or what reads the frames that it is sliced for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(frame, height, width)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the frames: uint8."""
+
+    def __getitem__(self, frames: slice, /) -> npt.NDArray[Any]:
+        """Some of the frames."""
 
 
 class Record(Protocol):
@@ -60,11 +75,19 @@ class Record(Protocol):
         """Behavioural signals by name."""
 
     @property
-    def templates(self) -> Mapping[str, Callable[[], npt.NDArray[np.uint8]]]:
-        """Stimulus templates by stimulus name, each read when called: (frame, height, width), uint8."""
+    def templates(self) -> Mapping[str, Callable[[], Frames]]:
+        """Stimulus templates by stimulus name, each opened when called: (frame, height, width), uint8."""
 
-    def blocks(self, rows: int) -> Iterator[npt.NDArray[np.float32]]:
-        """Traces in order, `rows` frames at a time: (time, neuron), float32, dF/F."""
+    @property
+    def further(self) -> Mapping[str, Callable[[int, int], npt.NDArray[np.float32]]]:
+        """Traces beside dF/F by name, read as ``(start_frame, stop_frame)``."""
+
+    @property
+    def masks(self) -> Sequence[npt.NDArray[np.int16]] | None:
+        """Pixels of every region of interest, x and y: (pixel, 2), int16."""
+
+    def blocks(self, rows: int, name: str) -> Iterator[npt.NDArray[np.float32]]:
+        """Traces in order, `rows` frames at a time: (time, neuron), float32."""
 
     def check(self) -> Any:
         """Raise when the recording is not coherent."""

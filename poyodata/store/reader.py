@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -16,10 +17,12 @@ import pandas as pd
 from poyodata.digests import json_digest
 from poyodata.errors import StoreError, UsageError, nearest
 from poyodata.store.commit import read_sessions, read_table, read_tables
+from poyodata.store.group import MASK_NEURON, MASK_PX, split_masks
 from poyodata.store.layout import FORMAT_VERSION, Paths, check_format
-from poyodata.store.session import TRACES
+from poyodata.store.session import TRACE_DIMENSIONS
 from poyodata.store.shard import map_shard
 from poyodata.store.tables import JOINED_COLUMNS, SORT_KEYS, TABLES, conform, empty_table
+from poyodata.vocabulary import DFF
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -155,7 +158,7 @@ class Store:
 
     @cached_property
     def blocks(self) -> pd.DataFrame:
-        """Digest of every 1,024 frames of traces, the last padded with NaN: session_id, block, digest."""
+        """Digest of every 1,024 frames of traces, the last padded with NaN: session_id, traces, block, digest."""
         return self._table("blocks")
 
     @cached_property
@@ -187,18 +190,19 @@ class Store:
         dataset: xr.Dataset = xr.open_zarr(self.path, group=f"sessions/{session_id}", consolidated=False, chunks=None)
         return dataset
 
-    def traces(self, session_id: str, name: str = TRACES) -> npt.NDArray[np.float32]:
+    def traces(self, session_id: str, name: str = DFF) -> npt.NDArray[np.float32]:
         """Traces of a recording, mapped read-only.
 
         Parameters
         ----------
         session_id : str
         name : str
-            Which traces.
+            Which traces: dF/F, or others that were ingested with the recording.
 
         Returns
         -------
-        memmap, shape (time, neuron), float32, dF/F
+        memmap, shape (time, neuron), float32
+            dF/F, or counts.
 
         Raises
         ------
@@ -244,6 +248,27 @@ class Store:
             raise UsageError(f"recording {session_id!r} has no signal {name!r}: {nearest(name, known)}")
         return _read(folder / name), _read(folder / f"{name}_time")
 
+    def masks(self, session_id: str) -> list[npt.NDArray[np.int16]]:
+        """Pixels of a recording's regions of interest.
+
+        Returns
+        -------
+        list of ndarray, shape (pixel, 2), int16
+            x (column) and y (row) in the imaging plane, one array for each trace column.
+
+        Raises
+        ------
+        UsageError
+            When there is no such recording, or its source had no masks.
+        """
+        row = self._row(session_id)
+        folder = self._paths.session(session_id)
+        if folder.is_dir() and not (folder / MASK_PX).is_dir():
+            raise UsageError(f"recording {session_id!r} has no masks; its source had none.")
+        pixels = _read(folder / MASK_PX).astype(np.int16)
+        neuron = _read(folder / MASK_NEURON).astype(np.int32)
+        return split_masks(pixels, neuron, int(self.sessions["n_neurons"].iloc[row]))
+
     def movie(self, stimulus: str) -> npt.NDArray[np.uint8]:
         """Template of a stimulus, mapped read-only, shape (frame, height, width), uint8.
 
@@ -271,8 +296,8 @@ class Store:
         folder = self._paths.session(session_id)
         if not folder.is_dir():
             raise StoreError(f"{folder} is missing; restore it from a copy, or ingest the recording into a new store.")
-        if name != TRACES and not (folder / name / "c" / "0" / "0").exists():
-            known = [path.name for path in folder.iterdir() if (path / "c" / "0" / "0").exists()]
+        known = [path.name for path in folder.iterdir() if path.is_dir() and _is_traces(path)] if name != DFF else [DFF]
+        if name not in known:
             raise UsageError(f"recording {session_id!r} has no traces {name!r}: {nearest(name, known)}")
         return folder / name
 
@@ -301,6 +326,14 @@ class Store:
             for name, value in self._facts().items()
         )
         return f"<table><caption>Store</caption><tbody>{rows}</tbody></table>"
+
+
+def _is_traces(folder: Path) -> bool:
+    try:
+        metadata = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return tuple(metadata.get("dimension_names") or ()) == TRACE_DIMENSIONS
 
 
 def _read(folder: Path) -> npt.NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,47 +13,25 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.digests import array_digest, json_digest, table_digest
-from poyodata.errors import StoreError
+from poyodata.errors import SourceError, StoreError
+from poyodata.store.group import (
+    COORDINATES,
+    MASK_NEURON,
+    MASK_PX,
+    join_masks,
+    write_coordinates,
+    write_masks,
+    write_signals,
+)
 from poyodata.store.layout import BLOCK_FRAMES, check_name, group_json
+from poyodata.store.missing import MissingTally
 from poyodata.store.protocol import Record
 from poyodata.store.shard import block_digests, write_shard
 from poyodata.store.tables import METADATA_COLUMNS, SORT_KEYS, TABLES, conform
+from poyodata.vocabulary import DFF
 
-MISSING = ("error", "keep", "drop")
-"""What may be done about NaN or infinite values in traces."""
-
-TRACES = "dff"
-_COORDINATES = {
-    "neuron_id": "",
-    "cell_specimen_id": "",
-    "roi_id": "",
-    "x_um": "um",
-    "y_um": "um",
-    "valid_roi": "",
-}
-_RESERVED = frozenset({TRACES, "time", "neuron", *_COORDINATES})
-_NO_ID = -1  # in the Zarr arrays, which have no missing integer; the tables have <NA>
-
-
-@dataclass
-class MissingTally:
-    """Where the traces are NaN or infinite, counted while they stream by."""
-
-    neurons: npt.NDArray[np.bool_]
-    n_frames: int = 0
-
-    def count(self, blocks: Iterator[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
-        """Pass blocks on with every non-finite value as the one NaN."""
-        for block in blocks:
-            finite = np.isfinite(block)
-            if finite.all():
-                yield block
-                continue
-            if finite.shape[1:] == self.neurons.shape:  # another width is refused where the blocks are joined
-                self.neurons |= ~finite.all(axis=0)
-                self.n_frames += int((~finite.all(axis=1)).sum())
-            # One kind of missing: an infinity would poison every sum, and NaNs of other bits every digest.
-            yield np.where(finite, block, np.float32(np.nan))
+TRACE_DIMENSIONS = ("time", "neuron")
+_RESERVED = frozenset({"time", "neuron", MASK_PX, MASK_NEURON, *COORDINATES})
 
 
 @dataclass(frozen=True)
@@ -65,6 +43,8 @@ class SessionContent:
     record : Record
     columns : ndarray, shape (neuron,), int64
         Trace columns of the record that are stored.
+    traces : tuple of str
+        Names of the traces that are stored, dF/F first.
     tables : dict of str to DataFrame
         Rows for neurons, presentations, epochs and segments.
     parts : dict of str to str
@@ -73,6 +53,7 @@ class SessionContent:
 
     record: Record
     columns: npt.NDArray[np.int64]
+    traces: tuple[str, ...]
     tables: dict[str, pd.DataFrame]
     parts: dict[str, str] = field(default_factory=dict)
 
@@ -86,50 +67,60 @@ class SessionContent:
         """Frames and stored neurons."""
         return len(self.record.time_s), len(self.columns)
 
-    def trace_blocks(self, tally: MissingTally) -> Iterator[npt.NDArray[np.float32]]:
+    @property
+    def masks(self) -> list[npt.NDArray[np.int16]] | None:
+        """Masks of the stored neurons."""
+        masks = self.record.masks
+        return None if masks is None else [masks[column] for column in self.columns.tolist()]
+
+    def trace_blocks(self, name: str, tally: MissingTally) -> Iterator[npt.NDArray[np.float32]]:
         """Yield the stored columns of the traces, a block of frames at a time."""
         whole = len(self.columns) == len(self.record.neurons)
-        blocks = (np.asarray(block, np.float32) for block in self.record.blocks(BLOCK_FRAMES))
+        blocks = (np.asarray(block, np.float32) for block in self.record.blocks(BLOCK_FRAMES, name))
         return tally.count(blocks if whole else (block[:, self.columns] for block in blocks))
 
-    def write(self, folder: Path, missing: str) -> list[str]:
-        """Write the Zarr group of the recording; returns the digest of every trace block.
+    def write(self, folder: Path, missing: str) -> dict[str, list[str]]:
+        """Write the Zarr group of the recording; returns the digest of every block of every trace array.
 
         Raises
         ------
         StoreError
-            When values are missing and may not be, or the traces are not of the shape the record says.
+            When values of dF/F are missing and may not be, or the traces are not of the shape the record says.
         """
         folder.mkdir(parents=True)
-        attributes = {"units": "dF/F", "coordinates": " ".join(_COORDINATES)}
-        tally = MissingTally(np.zeros(len(self.columns), np.bool_))
-        digests = write_shard(
-            folder / TRACES,
-            self.trace_blocks(tally),
-            self.shape,
-            block_rows=BLOCK_FRAMES,
-            dimension_names=("time", "neuron"),
-            attributes=attributes,
-        )
-        if missing == "error":
-            self._refuse_missing(tally)
-        self._write_coordinates(folder)
+        digests: dict[str, list[str]] = {}
+        for name in self.traces:
+            tally = self._tally()
+            digests[name] = write_shard(
+                folder / name,
+                self.trace_blocks(name, tally),
+                self.shape,
+                block_rows=BLOCK_FRAMES,
+                dimension_names=TRACE_DIMENSIONS,
+                attributes={"units": "dF/F" if name == DFF else "counts", "coordinates": " ".join(COORDINATES)},
+            )
+            self._refuse_missing(name, tally, missing)
+        write_coordinates(folder, self.record.time_s, self.tables["neurons"])
+        write_signals(folder, self.record.signals)
+        if self.masks is not None:
+            write_masks(folder, self.masks)
         (folder / "zarr.json").write_text(
             json.dumps(group_json(self._attributes()), indent=2, allow_nan=False), encoding="utf-8"
         )
         return digests
 
-    def digest_traces(self, missing: str) -> list[str]:
-        """Digest of every trace block, as `write` would store it, without writing."""
-        tally = MissingTally(np.zeros(len(self.columns), np.bool_))
-        digests = block_digests(self.trace_blocks(tally), self.shape, "float32", BLOCK_FRAMES)
-        if missing == "error":
-            self._refuse_missing(tally)
+    def digest_traces(self, name: str, missing: str) -> list[str]:
+        """Digest of every block of a trace array, as `write` would store it, without writing."""
+        tally = self._tally()
+        digests = block_digests(self.trace_blocks(name, tally), self.shape, "float32", BLOCK_FRAMES)
+        self._refuse_missing(name, tally, missing)
         return digests
 
-    def digest(self, blocks: list[str]) -> str:
-        """Digest of the whole recording."""
-        return json_digest({"blocks": blocks, "parts": self.parts, "shape": list(self.shape)})
+    def digest(self, blocks: Mapping[str, list[str]]) -> str:
+        """Digest of the whole recording. One with dF/F alone does not know of further traces."""
+        content = {"blocks": blocks[DFF], "parts": self.parts, "shape": list(self.shape)}
+        further = {name: digests for name, digests in blocks.items() if name != DFF}
+        return json_digest(content | ({"further": further} if further else {}))
 
     def session_row(self, digest: str) -> pd.DataFrame:
         """Row of the table ``sessions``."""
@@ -144,8 +135,11 @@ class SessionContent:
         }
         return conform(pd.DataFrame(row), "sessions")
 
-    def _refuse_missing(self, tally: MissingTally) -> None:
-        if tally.n_frames:
+    def _tally(self) -> MissingTally:
+        return MissingTally(np.zeros(len(self.columns), np.bool_))
+
+    def _refuse_missing(self, name: str, tally: MissingTally, missing: str) -> None:
+        if tally.n_frames and missing == "error" and name == DFF:
             raise StoreError(
                 f"recording {self.session_id!r}: {int(tally.neurons.sum())} of {self.shape[1]} neurons have missing "
                 f"values (NaN or infinite), in {tally.n_frames} of {self.shape[0]} frames; the store is as it was. "
@@ -161,48 +155,16 @@ class SessionContent:
             if value != "" and value == value  # a missing number has no JSON form
         }
 
-    def _write_coordinates(self, folder: Path) -> None:
-        _write_array(folder / "time", self.record.time_s.astype("<f8"), "time", "s")
-        neurons = self.tables["neurons"]
-        for name, unit in _COORDINATES.items():
-            values = neurons[name]
-            attributes: dict[str, Any] = {"units": unit} if unit else {}
-            if str(values.dtype) == "Int64":
-                attributes["missing"] = _NO_ID
-                values = values.fillna(_NO_ID).astype("int64")
-            array = np.asarray(values.tolist(), dtype=object) if name == "neuron_id" else values.to_numpy()
-            _write_array(folder / name, array, "neuron", **attributes)
-        for name, signal in self.record.signals.items():
-            clock = f"{name}_time"
-            _write_array(folder / name, np.asarray(signal.values, "<f8"), clock, signal.unit)
-            _write_array(folder / clock, np.asarray(signal.time_s, "<f8"), clock, "s")
 
-
-def _write_array(folder: Path, values: npt.NDArray[Any], dimension: str, units: str = "", **attributes: Any) -> None:
-    import zarr
-
-    if units:
-        attributes["units"] = units
-    # Texts are Zarr's `string` type: fixed-width texts have no specification in Zarr v3.
-    array = zarr.create_array(
-        str(folder),
-        shape=values.shape,
-        chunks=(max(1, len(values)),),
-        dtype="string" if values.dtype == object else values.dtype,
-        dimension_names=[dimension],
-        attributes=attributes,
-        zarr_format=3,
-    )
-    array[:] = values
-
-
-def prepare(record: Record, missing: str) -> SessionContent:
+def prepare(record: Record, missing: str, traces: Sequence[str] = (DFF,)) -> SessionContent:
     """Bring a recording to the tables of the store and digest all but its traces.
 
-    With ``missing="drop"`` the traces are read once here, to find the neurons to leave out.
+    With ``missing="drop"`` dF/F is read once here, to find the neurons to leave out.
 
     Raises
     ------
+    SourceError
+        When the recording does not have the traces.
     StoreError
         When a name is unsafe, a table lacks a column, an epoch has two stimuli, or no neuron remains.
     PoyodataError
@@ -210,12 +172,15 @@ def prepare(record: Record, missing: str) -> SessionContent:
     """
     record.check()
     session_id = check_name(str(record.metadata.session_id))
-    for name in record.signals:
-        check_name(name, "signal")
-        if name in _RESERVED or name.removesuffix("_time") in _RESERVED | (record.signals.keys() - {name}):
-            raise StoreError(
-                f"recording {session_id!r}: signal {name!r} has the name of another array; rename it in the source."
-            )
+    lacking = [name for name in traces if name != DFF and name not in record.further]
+    if lacking:
+        raise SourceError(
+            f"recording {session_id!r} has no traces {' or '.join(map(repr, lacking))}; it has "
+            f"{', '.join([DFF, *record.further])}. Ask for these, or for what each recording has (--traces all)."
+        )
+    for stimulus in record.templates:
+        check_name(stimulus, "stimulus")
+    _check_array_names(record, session_id)
     columns = np.arange(len(record.neurons), dtype=np.int64)
     if missing == "drop":
         columns = columns[~_incomplete(record)]
@@ -224,15 +189,34 @@ def prepare(record: Record, missing: str) -> SessionContent:
                 f"recording {session_id!r}: every neuron has missing values, so missing='drop' leaves none; choose "
                 "missing='keep' (--missing keep; stored as NaN), or repair the recording."
             )
-    tables = _tables(record, session_id, columns)
-    content = SessionContent(record, columns, tables)
+    names = (DFF, *dict.fromkeys(name for name in traces if name != DFF))
+    content = SessionContent(record, columns, names, _tables(record, session_id, columns))
     content.parts.update(_part_digests(content))
     return content
 
 
+def _check_array_names(record: Record, session_id: str) -> None:
+    """Raise when a signal or trace is called as another array of the group is, or cannot name a folder."""
+    traces = {DFF, *record.further}
+    for name in record.further:
+        check_name(name, "trace")
+    for name in record.signals:
+        check_name(name, "signal")
+    reserved = _RESERVED | traces
+    taken = sorted(_RESERVED & record.further.keys()) + [
+        name
+        for name in record.signals
+        if name in reserved or name.removesuffix("_time") in reserved | (record.signals.keys() - {name})
+    ]
+    if taken:
+        raise StoreError(
+            f"recording {session_id!r}: {taken[0]!r} has the name of another array; rename it in the source."
+        )
+
+
 def _incomplete(record: Record) -> npt.NDArray[np.bool_]:
     incomplete = np.zeros(len(record.neurons), np.bool_)
-    for block in record.blocks(BLOCK_FRAMES):
+    for block in record.blocks(BLOCK_FRAMES, DFF):
         incomplete |= ~np.isfinite(block).all(axis=0)
     return incomplete
 
@@ -268,6 +252,8 @@ def _part_digests(content: SessionContent) -> dict[str, str]:
         "neurons": neurons_digest(content.tables["neurons"]),
         **{name: table_digest(content.tables[name]) for name in ("presentations", "segments")},
     }
+    if content.masks is not None:
+        parts["masks"] = json_digest([array_digest(array) for array in join_masks(content.masks)])
     for name, signal in record.signals.items():
         arrays = [array_digest(np.asarray(array, "<f8")) for array in (signal.values, signal.time_s)]
         parts[f"signal:{name}"] = json_digest([*arrays, signal.unit])

@@ -46,6 +46,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "x_um": "float64",
         "y_um": "float64",
         "valid_roi": "bool",
+        "exclusion_label": "str",
     },
     "presentations": {
         "session_id": "str",
@@ -59,6 +60,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "blank": "bool",
         "direction_deg": "float64",
         "temporal_frequency_hz": "float64",
+        "orientation_deg": "float64",
+        "spatial_frequency_cpd": "float64",
+        "phase": "float64",
+        "image": "int64",
         "movie_frame": "int64",
         "repeat": "int64",
     },
@@ -70,7 +75,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "stop_frame": "int64",
     },
     "segments": {"session_id": "str", "segment": "int64", "start_frame": "int64", "stop_frame": "int64"},
-    "blocks": {"session_id": "str", "block": "int64", "digest": "str"},
+    "blocks": {"session_id": "str", "traces": "str", "block": "int64", "digest": "str"},
     "parts": {"session_id": "str", "part": "str", "digest": "str"},
 }
 """Columns of every table and their dtypes. ``neurons`` and ``presentations`` may have more, as the source gives."""
@@ -81,7 +86,7 @@ SORT_KEYS: Mapping[str, tuple[str, ...]] = {
     "presentations": ("session_id", "start_frame"),
     "epochs": ("session_id", "epoch"),
     "segments": ("session_id", "segment"),
-    "blocks": ("session_id", "block"),
+    "blocks": ("session_id", "traces", "block"),
     "parts": ("session_id", "part"),
 }
 
@@ -100,8 +105,8 @@ def empty_table(name: str) -> pd.DataFrame:
 
     Examples
     --------
-    >>> empty_table("blocks").columns.tolist()
-    ['session_id', 'block', 'digest']
+    >>> empty_table("parts").columns.tolist()
+    ['session_id', 'part', 'digest']
     """
     return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in TABLES[name].items()})
 
@@ -116,8 +121,8 @@ def conform(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
     Examples
     --------
-    >>> conform(pd.DataFrame({"session_id": ["a"], "digest": ["9f"], "block": [0]}), "blocks").columns.tolist()
-    ['session_id', 'block', 'digest']
+    >>> conform(pd.DataFrame({"session_id": ["a"], "digest": ["9f"], "part": ["time"]}), "parts").columns.tolist()
+    ['session_id', 'part', 'digest']
     """
     columns = TABLES[name]
     missing = [column for column in columns if column not in table.columns]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from poyodata.digests import json_digest
 from poyodata.errors import StoreError, UsageError, nearest
 from poyodata.store.commit import (
     WriterLock,
@@ -28,17 +26,17 @@ from poyodata.store.commit import (
 from poyodata.store.layout import (
     FORMAT,
     FORMAT_VERSION,
-    MOVIE_BLOCK_FRAMES,
     TEMPORARY,
     Paths,
     check_format,
-    check_name,
     group_json,
 )
+from poyodata.store.missing import MISSING
 from poyodata.store.protocol import Record
-from poyodata.store.session import MISSING, SessionContent, prepare
-from poyodata.store.shard import block_digests, write_shard
+from poyodata.store.session import SessionContent, prepare
 from poyodata.store.tables import FLAT_TABLES, append_rows, conform, empty_table
+from poyodata.store.templates import require_same_template, write_template
+from poyodata.vocabulary import DFF
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class StoreWriter:
         """Let the next writer in; may be called twice."""
         self._lock.release()
 
-    def add(self, record: Record, missing: str = "error") -> AddedSession:
+    def add(self, record: Record, missing: str = "error", traces: Sequence[str] = (DFF,)) -> AddedSession:
         """Write one recording and commit it.
 
         Parameters
@@ -131,8 +129,10 @@ class StoreWriter:
         record : Record
             Traces are read in blocks of 1,024 frames, once (twice with ``missing="drop"``).
         missing : {"error", "keep", "drop"}
-            What to do about NaN or infinite values in the traces: refuse the recording, store them as NaN, or leave out
-            the neurons that have any.
+            What to do about NaN or infinite values in dF/F: refuse the recording, store them as NaN, or leave out the
+            neurons that have any, here and in all other traces. In the other traces they are stored as NaN.
+        traces : sequence of str
+            Traces to store: dF/F, which is always stored, and any of the record's further ones.
 
         Returns
         -------
@@ -140,15 +140,17 @@ class StoreWriter:
 
         Raises
         ------
+        SourceError
+            When the recording does not have the traces, or they cannot be read.
         StoreError
-            When values are missing and may not be, the recording is there already with other content, or a stimulus
-            template differs from the one stored under its name. The store is as it was.
+            When values are missing and may not be, the recording is there already with other content or without some of
+            the traces, or a stimulus template differs from the one stored under its name. The store is as it was.
         """
         if missing not in MISSING:
             raise UsageError(f"missing={missing!r} is unknown: {nearest(str(missing), MISSING)}")
         if self._lock.released:
             raise UsageError(f"this writer of {self.path} is closed; open another StoreWriter to add recordings.")
-        content = prepare(record, missing)
+        content = prepare(record, missing, traces)
         if content.session_id in set(self._sessions["session_id"]):
             self._require_identical(content, missing)
             return self._result(content, "unchanged")
@@ -166,12 +168,17 @@ class StoreWriter:
                 _remove(folder)
         return self._result(content, "added")
 
-    def _commit(self, content: SessionContent, blocks: list[str], templates: dict[str, str]) -> None:
+    def _commit(self, content: SessionContent, blocks: dict[str, list[str]], templates: dict[str, str]) -> None:
         """Put everything in place; the last replacement, of ``sessions.parquet``, makes the recording exist."""
         session_id = content.session_id
         rows = {
             **content.tables,
-            "blocks": pd.DataFrame({"session_id": session_id, "block": np.arange(len(blocks)), "digest": blocks}),
+            "blocks": pd.concat(
+                [
+                    pd.DataFrame({"session_id": session_id, "traces": name, "block": range(len(own)), "digest": own})
+                    for name, own in blocks.items()
+                ]
+            ),
             "parts": pd.DataFrame(
                 {"session_id": session_id, "part": list(content.parts), "digest": list(content.parts.values())}
             ),
@@ -192,17 +199,28 @@ class StoreWriter:
     def _require_identical(self, content: SessionContent, missing: str) -> None:
         """Raise when a recording of this name is stored with other content."""
         session_id = content.session_id
-        parts, blocks = (self._tables[name] for name in ("parts", "blocks"))
-        rows = parts[parts["session_id"] == session_id]
+        rows = self._tables["parts"]
+        rows = rows[rows["session_id"] == session_id]
         stored = dict(zip(rows["part"].tolist(), rows["digest"].tolist(), strict=True))
         differs = sorted(
             name for name in stored.keys() | content.parts.keys() if stored.get(name) != content.parts.get(name)
         )
-        if not differs:
-            known = blocks.loc[blocks["session_id"] == session_id, "digest"].tolist()
-            differs = [] if content.digest_traces(missing) == known else ["traces"]
-        for name in content.record.templates:
-            self._template(content, name)
+        blocks = self._tables["blocks"]
+        known = blocks[blocks["session_id"] == session_id].groupby("traces")["digest"].agg(list).to_dict()
+        absent = [name for name in content.traces if name not in known]
+        if not differs and not absent:
+            differs = [
+                "traces" if name == DFF else f"traces {name}"
+                for name in content.traces
+                if content.digest_traces(name, missing) != known[name]
+            ]
+        for name in content.record.templates.keys() & self._stimuli.keys():
+            require_same_template(content.record, name, self._stimuli[name])
+        if absent and not differs:
+            raise StoreError(
+                f"recording {session_id!r} is in the store already, without the traces {', '.join(absent)}; a store "
+                "never changes a recording: ingest it with these traces into a new store."
+            )
         if differs:
             raise StoreError(
                 f"recording {session_id!r} is in the store already, with other content ({', '.join(differs)}); a store "
@@ -224,41 +242,14 @@ class StoreWriter:
         """Write the templates that the store does not have yet under temporary names; returns their digests."""
         new: dict[str, str] = {}
         for name in content.record.templates:
-            frames, digest = self._template(content, name)
             if name in self._stimuli:
+                require_same_template(content.record, name, self._stimuli[name])
                 continue
             folder = self._paths.stimuli / f"{TEMPORARY}{name}"
             temporary.append(folder)
             _remove(folder)
-            write_shard(
-                folder / "frames",
-                [frames],
-                frames.shape,
-                block_rows=MOVIE_BLOCK_FRAMES,
-                dimension_names=("frame", "height", "width"),
-                dtype=frames.dtype,
-            )
-            replace_json(folder / "zarr.json", group_json({"digest": digest}))
-            new[name] = digest
+            new[name] = write_template(folder, content.record, name)
         return new
-
-    def _template(self, content: SessionContent, name: str) -> tuple[npt.NDArray[Any], str]:
-        """Frames and digest of a record's template; raises when another one is stored under its name."""
-        check_name(name, "stimulus")
-        frames = np.asarray(content.record.templates[name]())
-        if frames.ndim != 3 or frames.dtype != np.uint8 or frames.size == 0:
-            raise StoreError(
-                f"recording {content.session_id!r}: the template of {name!r} is {frames.dtype} {frames.shape}; "
-                "expected uint8 of shape (frame, height, width). Correct the source."
-            )
-        blocks = block_digests([frames], frames.shape, frames.dtype, MOVIE_BLOCK_FRAMES)
-        digest = json_digest({"blocks": blocks, "shape": list(frames.shape)})
-        if self._stimuli.get(name, digest) != digest:
-            raise StoreError(
-                f"recording {content.session_id!r} brings another template for {name!r} than the store has; "
-                "the store is as it was. Give one of the two stimuli another name, or ingest into a new store."
-            )
-        return frames, digest
 
     def _result(self, content: SessionContent, status: Literal["added", "unchanged"]) -> AddedSession:
         n_frames, n_neurons = content.shape

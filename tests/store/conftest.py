@@ -28,6 +28,7 @@ def make_record(session_id="s1", n_frames=2500, n_neurons=7, seed=0, *, donor_id
             "x_um": rng.uniform(0, 400, n_neurons),
             "y_um": np.r_[np.nan, rng.uniform(0, 400, n_neurons - 1)],
             "valid_roi": np.arange(n_neurons) % 2 == 0,
+            "exclusion_label": ["", "duplicate"] * (n_neurons // 2) + [""] * (n_neurons % 2),
         }
     )
     start = np.arange(12) * (n_frames // 12)
@@ -43,10 +44,19 @@ def make_record(session_id="s1", n_frames=2500, n_neurons=7, seed=0, *, donor_id
             "blank": [False] * 5 + [True] + [False] * 6,
             "direction_deg": [0.0, 45.0, 90.0, 135.0, 180.0, np.nan] + [np.nan] * 6,
             "temporal_frequency_hz": [1.0] * 5 + [np.nan] * 7,
+            "orientation_deg": np.nan,
+            "spatial_frequency_cpd": np.nan,
+            "phase": np.nan,
+            "image": -1,
             "movie_frame": [-1] * 6 + [*range(6)],
             "repeat": [-1] * 6 + [0] * 6,
         }
     )
+    further = {name: rng.normal(300, 9, size=(n_frames, n_neurons)).astype("float32") for name in ("raw", "corrected")}
+    masks = [
+        np.column_stack([rng.integers(0, 512, 3 * i), rng.integers(0, 512, 3 * i)]).astype(np.int16)
+        for i in range(n_neurons)
+    ]
     movie = np.arange(20 * 4 * 5, dtype=np.uint8).reshape(20, 4, 5)
     return SessionRecord(
         metadata=SessionMetadata(
@@ -65,6 +75,8 @@ def make_record(session_id="s1", n_frames=2500, n_neurons=7, seed=0, *, donor_id
         source_digest=f"file-of-{session_id}",
         signals={"running_speed": Signal(values=np.arange(9.0), time_s=np.arange(9.0) / 3, unit="cm/s")},
         templates={"natural_movie_one": lambda: movie} if templates else {},
+        further={name: (lambda start, stop, own=own: own[start:stop]) for name, own in further.items()},
+        masks=masks,
     )
 
 

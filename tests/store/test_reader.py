@@ -30,7 +30,17 @@ def test_plain_xarray_and_zarr_read_what_was_written(write_store, make_record):
     dataset = xr.open_zarr(store.path, group="sessions/s1", consolidated=False)
     assert dataset.dff.dims == ("time", "neuron")
     assert set(dataset.coords) == {
-        *("time", "neuron_id", "cell_specimen_id", "roi_id", "x_um", "y_um", "valid_roi", "running_speed_time")
+        *(
+            "time",
+            "neuron_id",
+            "cell_specimen_id",
+            "roi_id",
+            "x_um",
+            "y_um",
+            "valid_roi",
+            "exclusion_label",
+            "running_speed_time",
+        )
     }
     assert dataset.dff.encoding["preferred_chunks"] == {"time": 1024, "neuron": 7}
     np.testing.assert_array_equal(dataset.dff.values, expected)
@@ -96,7 +106,7 @@ def test_tables(write_store, make_record):
     ]
     assert store.blocks.groupby("session_id")["block"].agg(list).tolist() == [[0, 1, 2]] * 2
     assert store.parts[store.parts["session_id"] == "a"]["part"].tolist() == [
-        *("metadata", "neurons", "presentations", "segments", "signal:running_speed", "time")
+        *("masks", "metadata", "neurons", "presentations", "segments", "signal:running_speed", "time")
     ]
 
 

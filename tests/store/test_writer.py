@@ -94,6 +94,7 @@ CHANGES = {
     "neurons": lambda make, change: change(make("s1"), neurons=make("s1").neurons.assign(x_um=0.0)),
     "presentations": lambda make, change: change(make("s1"), presentations=make("s1").presentations.assign(repeat=1)),
     "segments": lambda make, change: change(make("s1"), segments=np.array([[0, 2500]])),
+    "masks": lambda make, change: change(make("s1"), masks=None),
     "signal:running_speed": lambda make, change: change(make("s1"), signals={}),
 }
 
@@ -230,18 +231,21 @@ def test_folder_of_something_else_is_refused(tmp_path):
 def test_memory_stays_at_a_few_blocks(tmp_path, make_record, change):
     n_frames, n_neurons = 50_000, 200
     block = np.random.default_rng(0).normal(size=(1024, n_neurons)).astype("float32")
+    few = make_record("s1", n_frames=100, n_neurons=n_neurons)
     record = change(
         make_record("s1", n_frames=n_frames, n_neurons=3, templates=False),
-        neurons=make_record("s1", n_frames=100, n_neurons=n_neurons).neurons,
+        neurons=few.neurons,
+        masks=few.masks,
         read_traces=lambda start, stop: block[: stop - start].copy(),
+        further={"raw": lambda start, stop: block[: stop - start] + 1},
     )
     with StoreWriter(tmp_path / "s.zarr") as writer:
         writer.add(make_record("s0"))  # imports are not counted
         tracemalloc.start()
         try:
-            writer.add(record)
+            writer.add(record, traces=("dff", "raw"))
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
     assert peak < 5 * block.nbytes
-    assert open_store(writer.path).traces("s1").nbytes == 40_000_000
+    assert open_store(writer.path).traces("s1", "raw").nbytes == 40_000_000

@@ -1,0 +1,103 @@
+"""The small arrays of a recording's Zarr group: clock, coordinates of the neurons, signals, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from poyodata.store.protocol import Signal
+
+COORDINATES: Mapping[str, str] = {
+    "neuron_id": "",
+    "cell_specimen_id": "",
+    "roi_id": "",
+    "x_um": "um",
+    "y_um": "um",
+    "valid_roi": "",
+    "exclusion_label": "",
+}
+"""Columns of the neurons that lie beside the traces, and their units."""
+
+MASK_PX, MASK_NEURON = "mask_px", "mask_neuron"
+_NO_ID = -1  # in the Zarr arrays, which have no missing integer; the tables have <NA>
+
+
+def write_coordinates(folder: Path, time_s: npt.NDArray[np.float64], neurons: pd.DataFrame) -> None:
+    """Write the clock and what is known of every neuron."""
+    _write_array(folder / "time", time_s.astype("<f8"), "time", units="s")
+    for name, unit in COORDINATES.items():
+        values = neurons[name]
+        attributes: dict[str, Any] = {"units": unit} if unit else {}
+        if str(values.dtype) == "Int64":
+            attributes["missing"] = _NO_ID
+            values = values.fillna(_NO_ID).astype("int64")
+        is_text = pd.api.types.is_string_dtype(values.dtype)
+        array = np.asarray(values.tolist(), dtype=object) if is_text else values.to_numpy()
+        _write_array(folder / name, array, "neuron", **attributes)
+
+
+def write_signals(folder: Path, signals: Mapping[str, Signal]) -> None:
+    """Write every signal and its clock."""
+    for name, signal in signals.items():
+        clock = f"{name}_time"
+        _write_array(folder / name, np.asarray(signal.values, "<f8"), clock, units=signal.unit)
+        _write_array(folder / clock, np.asarray(signal.time_s, "<f8"), clock, units="s")
+
+
+def join_masks(masks: Sequence[npt.NDArray[np.int16]]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int32]]:
+    """Lay masks behind each other.
+
+    Parameters
+    ----------
+    masks : sequence of ndarray, shape (pixel, 2), int16
+
+    Returns
+    -------
+    pixels : ndarray, shape (pixel, 2), int16
+    neuron : ndarray, shape (pixel,), int32
+        Which mask each pixel is of.
+
+    Examples
+    --------
+    >>> pixels, neuron = join_masks([np.array([[3, 4]], np.int16), np.array([[5, 6], [6, 6]], np.int16)])
+    >>> neuron.tolist()
+    [0, 1, 1]
+    """
+    neuron = np.repeat(np.arange(len(masks), dtype="<i4"), [len(mask) for mask in masks])
+    pixels = np.concatenate([np.empty((0, 2), "<i2"), *(np.asarray(mask, "<i2").reshape(-1, 2) for mask in masks)])
+    return pixels, neuron
+
+
+def split_masks(
+    pixels: npt.NDArray[np.int16], neuron: npt.NDArray[np.int32], count: int
+) -> list[npt.NDArray[np.int16]]:
+    """Undo `join_masks` for `count` masks."""
+    return np.split(pixels, np.searchsorted(neuron, np.arange(1, count)))
+
+
+def write_masks(folder: Path, masks: Sequence[npt.NDArray[np.int16]]) -> None:
+    """Write the pixels of all masks behind each other, and the trace column of each."""
+    pixels, neuron = join_masks(masks)
+    _write_array(folder / MASK_PX, pixels, "mask_pixel", "xy", units="px")
+    _write_array(folder / MASK_NEURON, neuron, "mask_pixel")
+
+
+def _write_array(folder: Path, values: npt.NDArray[Any], *dimensions: str, **attributes: Any) -> None:
+    import zarr
+
+    # Texts are Zarr's `string` type: fixed-width texts have no specification in Zarr v3.
+    array = zarr.create_array(
+        str(folder),
+        shape=values.shape,
+        chunks=(max(1, len(values)), *values.shape[1:]),
+        dtype="string" if values.dtype == object else values.dtype,
+        dimension_names=list(dimensions),
+        attributes={name: value for name, value in attributes.items() if value != ""},
+        zarr_format=3,
+    )
+    array[:] = values

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from poyodata.errors import SourceError
+from poyodata.simulation.recording import SimulatedSession
+from poyodata.sources import read_allen_nwb
+from tests.sources.conftest import Change
+
+SEGMENTATION = "processing/brain_observatory_pipeline/ImageSegmentation"
+PLANE = f"{SEGMENTATION}/imaging_plane_1"
+
+
+def replaced(name: str, value: object) -> Change:
+    def change(file: h5py.File) -> None:
+        del file[name]
+        if value is not None:
+            file[name] = value
+
+    return change
+
+
+def test_ids_masks_and_labels(made: Callable[[str], tuple[SimulatedSession, Path]]) -> None:
+    session, path = made("B")
+    record = read_allen_nwb(path)
+    neurons, rois = record.neurons, session.rois
+    assert neurons["cell_specimen_id"].tolist() == rois.cell_specimen_id.tolist()
+    assert neurons["roi_id"].tolist() == rois.roi_id.tolist()
+    assert neurons["neuron_id"].tolist() == [f"900000000_{cell}" for cell in rois.cell_specimen_id]
+    assert neurons["exclusion_label"].tolist() == ["", "duplicate", "", ""]
+    assert neurons["valid_roi"].tolist() == [True, False, True, True]
+    assert record.masks is not None
+    with h5py.File(path) as file:
+        for index, mask in enumerate(record.masks):
+            assert mask.dtype == np.int16
+            np.testing.assert_array_equal(mask, rois.pixels[index])
+            image = np.zeros((512, 512), np.uint8)
+            image[mask[:, 1], mask[:, 0]] = 1
+            np.testing.assert_array_equal(image, file[f"{PLANE}/roi_{index:04d}/img_mask"][()])
+    np.testing.assert_allclose(neurons["x_um"], [pixels[:, 0].mean() * 400 / 512 for pixels in rois.pixels])
+    np.testing.assert_allclose(neurons["y_um"], [pixels[:, 1].mean() * 400 / 512 for pixels in rois.pixels])
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param([[3, 1], [2, 5], [4, 1], [3, 5]], id="pixel_by_pixel"),
+        pytest.param([[3, 2, 4, 3], [1, 5, 1, 5]], id="transposed"),
+        pytest.param([[3, 1, 0.5], [2, 5, 1], [4, 1, 1], [3, 5, 1]], id="with_weights"),
+    ],
+)
+def test_masks_as_pixels_only(stored: list[list[float]], edited: Callable[..., Path]) -> None:
+    def change(file: h5py.File) -> None:
+        for index in range(4):
+            del file[f"{PLANE}/roi_{index:04d}/img_mask"], file[f"{PLANE}/roi_{index:04d}/pix_mask"]
+            file[f"{PLANE}/roi_{index:04d}/pix_mask"] = np.array(stored)
+
+    record = read_allen_nwb(edited(change))
+    assert record.masks is not None
+    assert record.masks[2].tolist() == [[3, 1], [4, 1], [2, 5], [3, 5]]
+    assert record.neurons["x_um"][2] == pytest.approx(3 * 400 / 512)
+
+
+def test_regions_without_a_mask(edited: Callable[..., Path]) -> None:
+    def change(file: h5py.File) -> None:
+        del file[f"{PLANE}/roi_0001"]
+        del file[f"{PLANE}/roi_0002/img_mask"], file[f"{PLANE}/roi_0002/pix_mask"]
+        file[f"{PLANE}/roi_0002/pix_mask"] = np.empty((0, 2), np.int16)
+        names = file[f"{PLANE}/roi_list"][:3]
+        del file[f"{PLANE}/roi_list"]
+        file[f"{PLANE}/roi_list"] = names
+
+    record = read_allen_nwb(edited(change))
+    assert record.masks is not None
+    assert [len(mask) > 0 for mask in record.masks] == [True, False, False, False]
+    assert record.neurons["x_um"].isna().tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize("name", [PLANE, f"{PLANE}/roi_list"])
+def test_no_masks(name: str, edited: Callable[..., Path]) -> None:
+    record = read_allen_nwb(edited(replaced(name, None)))
+    assert record.masks is None
+    assert record.neurons[["x_um", "y_um"]].isna().all(axis=None)
+
+
+def test_no_labels_and_no_roi_ids(edited: Callable[..., Path]) -> None:
+    def change(file: h5py.File) -> None:
+        del file[f"{SEGMENTATION}/exclusion_labels"], file[f"{SEGMENTATION}/roi_ids"]
+
+    neurons = read_allen_nwb(edited(change)).neurons
+    assert neurons["valid_roi"].all()
+    assert (neurons["exclusion_label"] == "").all()
+    assert neurons["roi_id"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [np.array([4, 3, 2, 1]), np.array([b"4", b"3", b"2", b"1"]), ["4", "3", "2", "1"]],
+    ids=["integers", "fixed_texts", "texts"],
+)
+@pytest.mark.parametrize("name", ["roi_ids", "cell_specimen_ids"])
+def test_ids_are_integers_or_texts(name: str, ids: object, edited: Callable[..., Path]) -> None:
+    neurons = read_allen_nwb(edited(replaced(f"{SEGMENTATION}/{name}", ids))).neurons
+    assert neurons[name.removesuffix("s")].tolist() == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("roi_ids", np.array([1, 2]), "4 cell specimen ids, but 2 roi_ids"),
+        ("roi_ids", np.array([b"a", b"b", b"c", b"d"]), "roi_ids holds 'a' and the like; integers were expected"),
+        ("exclusion_labels", np.array([b""]), "but 1 exclusion_labels"),
+        ("cell_specimen_ids", np.array([7, 7, 8, 9]), "neuron 900000000_7 stands there twice"),
+    ],
+)
+def test_bad_ids(name: str, value: object, message: str, edited: Callable[..., Path]) -> None:
+    with pytest.raises(SourceError, match=f"edited.nwb: .*{message}"):
+        read_allen_nwb(edited(replaced(f"{SEGMENTATION}/{name}", value)))
