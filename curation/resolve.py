@@ -58,7 +58,7 @@ def resolve_diet(
     references = References(diet)
     if not isinstance(split, Split):
         split = resolve_split(store, split or diet.splits or default_split(store), fold=fold)
-    population = _population(store, split, references.columns)
+    population, invalid = _valid(_population(store, split, references.columns), references.columns)
     warnings: list[str] = []
     table, statistics = _with_statistics(diet, store, split, population, references.columns, progress)
     if statistics["window"] == "all" and statistics["names"]:
@@ -79,8 +79,10 @@ def resolve_diet(
     if idle:
         warnings.append(f"{idle} recordings hold selected neurons but no window")
 
-    outside = len(store.neurons) - len(population)
-    first = Step("split", f"recordings of split {split.spec.name}", len(population), outside, 0)
+    in_split = len(population) + invalid
+    first = [Step("split", f"recordings of split {split.spec.name}", in_split, len(store.neurons) - in_split, 0)]
+    if invalid:
+        first.append(Step("valid_roi", "regions of interest without an exclusion label", len(population), invalid, 0))
     meta: dict[str, Any] = {
         "name": diet.name,
         "diet": diet.to_dict(),
@@ -94,7 +96,7 @@ def resolve_diet(
         },
         "statistics": statistics,
         "frozen": selection.frozen,
-        "funnel": [asdict(step) for step in (first, *selection.steps, *chosen.steps)],
+        "funnel": [asdict(step) for step in (*first, *selection.steps, *chosen.steps)],
         "warnings": [*warnings, *selection.warnings, *chosen.warnings],
     }
     return Manifest(neurons, windows, _role_time(split, neurons), plain_meta(meta))
@@ -117,6 +119,14 @@ def _population(store: Store, split: Split, columns: Sequence[str]) -> pd.DataFr
         of_session = store.sessions.set_index("session_id")[wanted].reindex(population["session_id"])
         population = pd.concat([population, of_session.reset_index(drop=True)], axis=1)
     return population
+
+
+def _valid(population: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, int]:
+    """Neurons that the source did not label for exclusion, and how many it did; all, where the rule asks about that."""
+    if "valid_roi" in columns or "exclusion_label" in columns:
+        return population, 0
+    valid = population["valid_roi"].to_numpy(bool)
+    return population[valid].reset_index(drop=True), int((~valid).sum())
 
 
 def _with_statistics(

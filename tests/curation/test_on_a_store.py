@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,11 @@ def record(number: int, line: str) -> SessionRecord:
             "blank": np.arange(TRIALS) % 10 == 9,
             "direction_deg": 45.0 * (np.arange(TRIALS) % 8),
             "temporal_frequency_hz": 2.0,
+            "orientation_deg": np.nan,
+            "spatial_frequency_cpd": np.nan,
+            "phase": np.nan,
             "movie_frame": -1,
+            "image": -1,
             "repeat": -1,
         }
     )
@@ -53,6 +58,7 @@ def record(number: int, line: str) -> SessionRecord:
             "x_um": 1.0,
             "y_um": 2.0,
             "valid_roi": True,
+            "exclusion_label": "",
         }
     )
     return SessionRecord(
@@ -167,3 +173,27 @@ def test_the_real_recording_has_the_known_numbers(real_recording: Path, tmp_path
         for diet in (low, both, neither.named("neither"), Diet.reference("unpredictable"), mix(~low, low))
     ]
     assert counts == [111, 105, 38, 143, 254]
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept", "steps"),
+    [
+        pytest.param(None, 21, ["split", "valid_roi", "all"], id="left_out_unasked"),
+        pytest.param(c.valid_roi, 21, ["split"], id="asked_for"),
+        pytest.param(~c.valid_roi, 3, ["split"], id="looked_at"),
+        pytest.param(c.exclusion_label == "union", 3, ["split"], id="by_label"),
+    ],
+)
+def test_regions_labelled_for_exclusion(rule: Any, kept: int, steps: list[str], tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "s.zarr") as writer:
+        for number in range(3):
+            one = record(number, "Sst-IRES-Cre")
+            one.neurons.loc[5, ["valid_roi", "exclusion_label"]] = [False, "union"]
+            writer.add(one)
+    diet = load_diet("all") if rule is None else Diet.where(rule)
+    manifest = diet.resolve(open_store(tmp_path / "s.zarr"))
+    assert len(manifest.neurons) == kept
+    funnel = manifest.funnel()
+    assert [step for step in funnel["step"] if step in ("split", "valid_roi")] == [s for s in steps if s != "all"]
+    if rule is None:
+        assert funnel.loc[funnel["step"] == "valid_roi", ["kept", "rejected"]].to_numpy().tolist() == [[21, 3]]
