@@ -53,7 +53,18 @@ def test_both_names_are_one_program() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["demo"], ["simulate"], ["ingest"], ["info"], ["stats"], ["diet"], ["diet", "resolve"]],
+    [
+        [],
+        ["demo"],
+        ["simulate"],
+        ["ingest"],
+        ["info"],
+        ["stats"],
+        ["diet"],
+        ["diet", "resolve"],
+        ["worlds"],
+        ["fetch", "allen"],
+    ],
     ids=" ".join,
 )
 def test_help_has_an_example(program: Program, command: list[str]) -> None:

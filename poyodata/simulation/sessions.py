@@ -23,6 +23,7 @@ from poyodata.simulation.nwb2_writer import write_nwb2
 from poyodata.simulation.population import count_cells, draw_population, found_again
 from poyodata.simulation.recording import FOV_PX, FOV_UM, Rois, SimulatedSession
 from poyodata.simulation.regions import draw_anatomy, draw_fluorescence, mark_copies, mask_pixels
+from poyodata.simulation.size import refuse_too_large
 from poyodata.simulation.streams import random_stream
 from poyodata.simulation.sweep_model import noise_covariance, sweep_model
 from poyodata.simulation.templates import Templates
@@ -77,7 +78,8 @@ def simulate(
     Parameters
     ----------
     out_folder : str or Path
-        Made when it is not there. Files of the same world and seed are written again; a folder of another world or
+        Made when it is not there. Recordings of the same world and seed that lie there whole are kept, so that a
+        simulation cut short goes on where it stopped, and one of fewer recordings grows; a folder of another world or
         seed is refused.
     world : str, Path or World
         A named world, the path of a world's YAML, or a world.
@@ -96,7 +98,7 @@ def simulate(
     Raises
     ------
     UsageError
-        For a world that cannot exist, a folder that holds another world, or one that cannot be written.
+        For a world that cannot exist, a folder that holds another world, or one that cannot be written or is too small.
 
     Examples
     --------
@@ -117,18 +119,23 @@ def simulate(
             partial.write_text(chosen.to_yaml(), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
+    done = {session_id for session_id in session_ids(chosen) if _is_whole(folder, session_id, chosen, file_format)}
+    refuse_too_large(chosen, folder, 1.0 - len(done) / chosen.sessions)
     templates = Templates(chosen)
     paths = []
     for number, session_id in enumerate(session_ids(chosen)):
+        path = folder / f"{session_id}.nwb"
         if progress is not None:
             progress(number, chosen.sessions, f"session {session_id} ({recording(chosen, number).line})")
+        paths.append(path)
+        if session_id in done:
+            continue
         session, truth = simulate_session(chosen, number, templates)
-        _write_truth(folder / "truth", chosen, session, truth)
-        path = folder / f"{session_id}.nwb"
         if file_format == "nwb2":
-            paths.append(write_nwb2(path, session))
+            write_nwb2(path, session)
         else:
-            paths.append(write_allen_nwb(path, session, chosen.templates))
+            write_allen_nwb(path, session, chosen.templates)
+        _write_truth(folder / "truth", session, truth, _lineage(chosen, session, file_format))
     if progress is not None:
         progress(chosen.sessions, chosen.sessions, "done")
     return paths
@@ -249,7 +256,7 @@ def _truth(
     )
 
 
-def _write_truth(folder: Path, world: World, session: SimulatedSession, truth: Truth) -> None:
+def _write_truth(folder: Path, session: SimulatedSession, truth: Truth, lineage: dict[str, object]) -> None:
     session_id = session.metadata.session_id
     with replacing(folder / f"{session_id}.parquet") as partial:
         truth.neurons.to_parquet(partial, index=False)
@@ -257,8 +264,9 @@ def _write_truth(folder: Path, world: World, session: SimulatedSession, truth: T
         truth.events.to_parquet(partial, index=False)
     with replacing(folder / f"{session_id}.noise_covariance.npy") as partial, partial.open("wb") as file:
         np.save(file, truth.noise_covariance, allow_pickle=False)
+    # Last: a recording is whole when its lineage is there.
     with replacing(folder / f"{session_id}.json") as partial:
-        partial.write_text(json.dumps(_lineage(world, session), indent=1), encoding="utf-8")
+        partial.write_text(json.dumps(lineage, indent=1), encoding="utf-8")
 
 
 def _seeded(world: World, seed: int | None) -> World:
@@ -268,11 +276,36 @@ def _seeded(world: World, seed: int | None) -> World:
 def _refuse_other_world(folder: Path, world: World) -> None:
     """Raise when the folder holds recordings of another world: left there, they would be read with the new ones."""
     marker = folder / "world.yaml"
-    if marker.is_file() and marker.read_text(encoding="utf-8") != world.to_yaml():
+    if not marker.is_file():
+        return
+    try:
+        older = World.from_yaml(marker.read_text(encoding="utf-8"))
+        same = older.replace(sessions=world.sessions) == world and older.sessions <= world.sessions
+    except UsageError:
+        same = False
+    if not same:
         raise UsageError(
-            f"{folder} holds recordings of another world or seed (its world.yaml differs); choose another folder, or "
-            "remove that one."
+            f"{folder} holds recordings of another world or seed (its world.yaml differs), or more recordings; choose "
+            "another folder, or remove that one."
         )
+
+
+def _is_whole(folder: Path, session_id: str, world: World, file_format: str) -> bool:
+    """Whether a recording lies there as this version would write it."""
+    lineage = folder / "truth" / f"{session_id}.json"
+    if not lineage.is_file() or not (folder / f"{session_id}.nwb").is_file():
+        return False
+    try:
+        found = json.loads(lineage.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    wanted = {"recording_digest": _recording_digest(world), "poyodata": version, "format": file_format}
+    return isinstance(found, dict) and all(found.get(name) == value for name, value in wanted.items())
+
+
+def _recording_digest(world: World) -> str:
+    # How many recordings there are decides nothing in any of them.
+    return world.replace(sessions=1).digest()
 
 
 def _start_time(entry: Recording) -> str:
@@ -280,7 +313,7 @@ def _start_time(entry: Recording) -> str:
     return day.strftime("%a %b %d %H:%M:%S %Y")
 
 
-def _lineage(world: World, session: SimulatedSession) -> dict[str, object]:
+def _lineage(world: World, session: SimulatedSession, file_format: str) -> dict[str, object]:
     return {
         "session_id": session.metadata.session_id,
         "donor_id": session.metadata.donor_id,
@@ -289,6 +322,8 @@ def _lineage(world: World, session: SimulatedSession) -> dict[str, object]:
         "seed": world.seed,
         "world": world.name,
         "world_digest": world.digest(),
+        "recording_digest": _recording_digest(world),
+        "format": file_format,
         "poyodata": version,
         "fisher": "rad^-2 and s^-2; formulas and what they leave out: documentation of poyodata.simulation.truth",
     }

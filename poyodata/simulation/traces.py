@@ -24,6 +24,7 @@ from scipy.special import ndtr, ndtri
 
 from poyodata.simulation.behaviour import Latents, autoregression
 from poyodata.simulation.drive import Drive
+from poyodata.simulation.population import numbers
 
 SLOW_S = 3.0
 DRIFT_S = 60.0
@@ -108,12 +109,13 @@ def simulate_activity(
     events: list[pd.DataFrame] = []
     # float32 halves what the gains cost; their rounding is far below that of a Poisson draw.
     gains = np.stack([latents.arousal, latents.gain]).astype(np.float32)
+    each = numbers(neurons)
     # Sources come before their duplicates.
     for index in np.argsort(twin >= 0, kind="stable").tolist():
-        neuron = neurons.iloc[index]
+        neuron = each[index]
         if twin[index] >= 0:
             source = int(twin[index])
-            calcium = quiet[source] * (neuron["amplitude"] / neurons["amplitude"].iloc[source])
+            calcium = quiet[source] * (neuron["amplitude"] / each[source]["amplitude"])
         else:
             frame, size = _draw_events(neuron, drive, gains, index, rate_hz, rng)
             events.append(pd.DataFrame({"neuron": np.int32(index), "frame": frame.astype(np.int32), "amplitude": size}))
@@ -133,7 +135,7 @@ def simulate_activity(
 
 
 def _draw_events(
-    neuron: pd.Series[float],
+    neuron: dict[str, float],
     drive: Drive,
     gains: npt.NDArray[np.float32],
     index: int,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.simulation.behaviour import GAIN_S, SHARED_S
+from poyodata.simulation.population import numbers
 from poyodata.simulation.sweep_model import (
     FloatArray,
     SweepModel,
@@ -99,9 +100,8 @@ def fisher_movie_true(
     """
     step = round(MOVIE_STEP_S * rate_hz)
     coarse, slope = np.full(len(neurons), np.nan), np.full(len(neurons), np.nan)
-    for index in range(len(neurons)):
-        neuron = neurons.iloc[index]
-        rate = float(neuron["base_rate_hz"]) + movie_rate_hz[:, index].astype(np.float64)
+    for index, neuron in enumerate(numbers(neurons)):
+        rate = neuron["base_rate_hz"] + movie_rate_hz[:, index].astype(np.float64)
         if len(rate) >= 2 * step:
             mean, variance = _movie_moments(neuron, rate, step, rate_hz, artefacts_per_hour)
             mean, variance = mean[step - 1 :: step], variance[step - 1 :: step]
@@ -113,28 +113,28 @@ def fisher_movie_true(
 
 
 def _movie_moments(
-    neuron: pd.Series[float], rate: FloatArray, n: int, rate_hz: float, artefacts_per_hour: float
+    neuron: dict[str, float], rate: FloatArray, n: int, rate_hz: float, artefacts_per_hour: float
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and variance of the mean dF/F over the `n` frames that end with each frame of a movie."""
-    length = round(6.0 * float(neuron["decay_s"]) * rate_hz) + n
-    response = np.cumsum(kernel(float(neuron["rise_s"]), float(neuron["decay_s"]), rate_hz, length))
+    length = round(6.0 * neuron["decay_s"] * rate_hz) + n
+    response = np.cumsum(kernel(neuron["rise_s"], neuron["decay_s"], rate_hz, length))
     response[n:] -= response[:-n].copy()
     weight = response[::-1] / n
     # The base rate before the first frame, as after a grey screen.
-    padded = np.r_[np.full(length - 1, float(neuron["base_rate_hz"])), rate]
+    padded = np.r_[np.full(length - 1, neuron["base_rate_hz"]), rate]
     window = np.lib.stride_tricks.sliding_window_view(padded, length) * weight
     first, second = amplitude_moments(neuron["amplitude"], neuron["burst_log_sd"])
     first_moment, second_moment = float(first) / rate_hz, float(second) / rate_hz
     lag = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
-    gain = (float(neuron["arousal_gain"]) ** 2 + float(neuron["shared_gain"]) ** 2) * np.exp(-lag / (GAIN_S * rate_hz))
+    gain = (neuron["arousal_gain"] ** 2 + neuron["shared_gain"] ** 2) * np.exp(-lag / (GAIN_S * rate_hz))
     variance = (
         second_moment * (window * weight).sum(axis=1)
         + first_moment**2 * ((window @ np.expm1(gain)) * window).sum(axis=1)
-        + float(neuron["white_noise"]) ** 2 / n
-        + float(neuron["slow_noise"]) ** 2 * mean_variance(n, SLOW_S * rate_hz)
-        + float(neuron["drift_noise"]) ** 2 * mean_variance(n, DRIFT_S * rate_hz)
-        + float(neuron["shared_noise"]) ** 2 * mean_variance(n, SHARED_S * rate_hz)
-        + float(neuron["artefact"]) ** 2 * jerk_variance(n, rate_hz, artefacts_per_hour)
+        + neuron["white_noise"] ** 2 / n
+        + neuron["slow_noise"] ** 2 * mean_variance(n, SLOW_S * rate_hz)
+        + neuron["drift_noise"] ** 2 * mean_variance(n, DRIFT_S * rate_hz)
+        + neuron["shared_noise"] ** 2 * mean_variance(n, SHARED_S * rate_hz)
+        + neuron["artefact"] ** 2 * jerk_variance(n, rate_hz, artefacts_per_hour)
     )
     return first_moment * window.sum(axis=1), variance
 

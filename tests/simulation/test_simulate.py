@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +12,10 @@ import pandas as pd
 import pytest
 
 from poyodata.errors import UsageError
-from poyodata.simulation import Truth, World, load_world, session_ids, simulate, simulate_session
+from poyodata.simulation import Truth, World, load_world, session_ids, sessions, simulate, simulate_session
 from poyodata.simulation.recording import SimulatedSession
+from poyodata.simulation.size import expected_bytes
+from poyodata.simulation.templates import Templates
 from poyodata.simulation.traces import kernel
 
 SMALL = load_world("tiny").replace(neurons=3, trials_per_block=(4, 3))
@@ -93,6 +96,45 @@ def test_folder_of_another_world_is_refused_untouched(other: World, tmp_path: Pa
     (tmp_path / "900000001.nwb").unlink()
     simulate(tmp_path, SMALL, seed=1)  # the same world may be written again
     assert content() == before
+
+
+def test_what_is_there_is_kept_and_the_rest_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate(tmp_path, SMALL.replace(sessions=2))
+    (tmp_path / "truth" / "900000001.json").unlink()  # as after a kill between the file and its truth
+    made: list[int] = []
+    alone = sessions.simulate_session
+
+    def watched(world: World, number: int, templates: Templates | None = None) -> tuple[SimulatedSession, Truth]:
+        made.append(number)
+        return alone(world, number, templates)
+
+    monkeypatch.setattr(sessions, "simulate_session", watched)
+    assert len(simulate(tmp_path, SMALL)) == 3  # one more than before
+    assert made == [1, 2]
+    simulate(tmp_path, SMALL)
+    assert made == [1, 2]
+    simulate(tmp_path, SMALL, file_format="nwb2")
+    assert made == [1, 2, 0, 1, 2]
+    assert load_world(tmp_path / "world.yaml").sessions == 3
+
+
+def test_a_world_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 10**9))
+    with pytest.raises(
+        UsageError, match=r"'allen-like' takes about \d\d\d\.\d GB and .* has 1\.0 GB free; .*--sessions"
+    ):
+        simulate(tmp_path, "allen-like")
+
+
+@pytest.mark.parametrize(("templates", "types"), [("inside", ("A", "B")), ("linked", ("A", "C", "C2"))])
+def test_size_is_known_beforehand(
+    templates: Literal["inside", "linked"], types: tuple[str, ...], tmp_path: Path
+) -> None:
+    world = load_world("tiny-sessions").replace(
+        templates=templates, session_types=types, sessions=3, neurons=30, movie_height_px=152, movie_width_px=304
+    )
+    files = [*simulate(tmp_path, world), *tmp_path.glob("templates.h5")]
+    assert expected_bytes(world) == pytest.approx(sum(file.stat().st_size for file in files), rel=0.3)
 
 
 def test_world_without_movie_and_grey(tmp_path: Path) -> None:
