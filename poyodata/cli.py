@@ -8,6 +8,7 @@ that was asked for fails, 2 the call itself is wrong.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -31,6 +32,8 @@ app = typer.Typer(
 )
 diet_app = typer.Typer(help="Data diets: list, show, resolve.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(diet_app, name="diet")
+fetch_app = typer.Typer(help="Recordings from public archives: allen.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(fetch_app, name="fetch")
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on standard output, and nothing else there.")
@@ -122,9 +125,13 @@ def simulate(
     world: Annotated[str, typer.Option(help="A named world, or a YAML file of one.")] = "demo",
     sessions: Annotated[int | None, typer.Option(help="Number of recordings (default: the world's).")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the world (default: the world's).")] = None,
+    file_format: Annotated[
+        Literal["allen-nwb", "nwb2"],
+        typer.Option("--format", help="allen-nwb: NWB 1.0 as AllenSDK reads it; nwb2: in the layout of DANDI 000728."),
+    ] = "allen-nwb",
     as_json: AsJson = False,
 ) -> None:
-    """Simulate recordings of the Allen Brain Observatory in its NWB 1.0 layout, with the truth beside them."""
+    """Simulate recordings of the Allen Brain Observatory as NWB files, with the truth beside them."""
     from poyodata.progress import stage
     from poyodata.simulation import load_world, simulate
 
@@ -132,11 +139,109 @@ def simulate(
     chosen = load_world(world).replace(**changes)
     with stage("simulating recordings", chosen.sessions, "recordings") as advance:
         # The simulator calls before each recording and once at the end: all calls but the first end one.
-        files = simulate(out, chosen, progress=lambda done, _total, _label: advance(1) if done else None)
+        files = simulate(
+            out,
+            chosen,
+            progress=lambda done, _total, _label: advance(1) if done else None,
+            file_format=file_format,
+        )
     if as_json:
         _say(json.dumps({"files": [str(path) for path in files]}, indent=2))
     else:
         _say(f"{len(files)} recordings in {out}. Next: poyodata ingest {out} --out {out.with_suffix('.zarr')}")
+
+
+@app.command(epilog="Example: poyodata worlds allen-like > mine.yaml")
+def worlds(
+    world: Annotated[str, typer.Argument(help="Print this one as YAML, to be changed and given to simulate.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the simulated worlds, or print one as YAML."""
+    from poyodata.simulation import WORLDS, load_world
+
+    if world:
+        chosen = load_world(world)
+        _say(chosen.model_dump_json(indent=2) if as_json else chosen.to_yaml().rstrip())
+        return
+    rows = [{"world": one.name, "recordings": one.sessions, "description": one.description} for one in WORLDS.values()]
+    if as_json:
+        _say(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        _say(f"{row['world']:<24}  {row['recordings']:>5}  {row['description']}")
+
+
+@fetch_app.command("allen", epilog="Example: poyodata fetch allen --out raw --lines Sst,Vip --areas VISp --dry-run")
+def fetch_allen(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the recordings, in AllenSDK's cache layout; --list needs none.")
+    ] = None,
+    lines: Annotated[str, typer.Option(help="CRE lines, separated by commas: Sst,Vip.")] = "",
+    areas: Annotated[str, typer.Option(help="Visual areas: VISp,VISl.")] = "",
+    depths: Annotated[str, typer.Option(help="Imaging depths in micrometres, or ranges: 175-275,350.")] = "",
+    stimulus: Annotated[str, typer.Option(help="Stimuli, of which a recording has at least one.")] = "",
+    donors: Annotated[str, typer.Option(help="Mice, by their donor number.")] = "",
+    containers: Annotated[str, typer.Option(help="Experiment containers, by id.")] = "",
+    sessions: Annotated[str, typer.Option(help="Recordings, by ophys experiment id.")] = "",
+    session_types: Annotated[str, typer.Option(help="Session types: A,B,C,C2.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="Take the first so many by id.")] = None,
+    include_failed: Annotated[bool, typer.Option("--include-failed", help="Take failed containers too.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the recordings chosen; writes nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many files and bytes; writes nothing.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Read the lists anew, although --out has them.")] = False,
+    cells: Annotated[bool, typer.Option("--cells", help="Keep AllenSDK's (long) table of cell metrics too.")] = False,
+    via: Annotated[Literal["http", "allensdk"], typer.Option(help="The plain road, or AllenSDK's own.")] = "http",
+    warehouse: Annotated[
+        str, typer.Option(envvar="POYODATA_ALLEN_WAREHOUSE", help="Address of the warehouse or of a mirror.")
+    ] = "http://api.brain-map.org",
+    connections: Annotated[int, typer.Option(min=1, max=4, help="Files at a time.")] = 2,
+    retries: Annotated[int, typer.Option(min=0, help="Attempts that may fail in a row after the first.")] = 5,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Longest silence, in seconds.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """List or download recordings of the Allen Brain Observatory (filters are and-ed, values of one are or-ed)."""
+    from poyodata import fetch
+
+    selection = fetch.Selection.from_text(
+        lines=lines,
+        areas=areas,
+        depths=depths,
+        stimuli=stimulus,
+        donors=donors,
+        containers=containers,
+        sessions=sessions,
+        session_types=session_types,
+        include_failed=include_failed,
+        limit=limit,
+    )
+    if out is None and not listing:
+        raise UsageError("--out is missing: name the folder for the recordings, or look at them first with --list.")
+    with fetch.open_road(
+        via, warehouse=warehouse, connections=connections, retries=retries, timeout_s=timeout_s
+    ) as road:
+        if out is None or listing:
+            cache = fetch.AllenCache.at(out) if out is not None else None
+            chosen, _ = fetch.choose(cache, selection, road, refresh=refresh)
+            _print_table(fetch.table_of(cache, chosen), as_json)
+            if not as_json:
+                _say(f"\n{fetch.census(chosen)}")
+            return
+        typer.echo(fetch.TERMS, err=True)
+        if dry_run:
+            cache = fetch.AllenCache.at(out)
+            chosen, _ = fetch.choose(cache, selection, road, refresh=refresh)
+            plan = fetch.plan_fetch(cache, chosen, road)
+            _say(json.dumps(plan.to_json(), indent=2) if as_json else plan.summary())
+            return
+        report = fetch.fetch_allen(out, selection, road, refresh=refresh, cells=cells)
+    _say(json.dumps(report.to_json(), indent=2) if as_json else report.summary())
+    for file in report.missing:
+        typer.echo(f"poyodata: {file.path.name}: {file.status}, {file.message}", err=True)
+    if report.missing:
+        typer.echo(f"Try again, from what has arrived: {shlex.join(['poyodata', *sys.argv[1:]])}", err=True)
+        raise typer.Exit(1)
+    if not as_json:
+        _say(f"Next: poyodata ingest {out} --out {out.with_suffix('.zarr')}")
 
 
 @app.command(epilog="Example: poyodata ingest raw --out allen.zarr")
@@ -146,14 +251,20 @@ def ingest(
     kind: Annotated[str, typer.Option(help="allen-nwb, arrays, or auto.")] = "auto",
     mapping: Annotated[Path | None, typer.Option(help="Mapping YAML for an arrays source.")] = None,
     missing: Annotated[
-        str, typer.Option(help="NaN in traces: error, keep (as missing), or drop (the neurons).")
+        str, typer.Option(help="NaN in dF/F: error, keep (as missing), or drop (the neurons).")
     ] = "error",
+    traces: Annotated[
+        str,
+        typer.Option(help="dff; or dff,raw,neuropil,demixed,corrected, those you need; or all that there are."),
+    ] = "dff",
     as_json: AsJson = False,
 ) -> None:
     """Read recordings into a store."""
     from poyodata.ingest import ingest as ingest_sources
 
-    _print_table(ingest_sources(sources, out, kind=kind, mapping=mapping, missing=missing), as_json)
+    names = [name.strip() for name in traces.split(",") if name.strip()]
+    table = ingest_sources(sources, out, kind=kind, mapping=mapping, missing=missing, traces=names)
+    _print_table(table, as_json)
     if not as_json:
         _say(f"\nNext: poyodata info {out}")
 
@@ -289,6 +400,47 @@ def diet_resolve(
         return
     _print_table(funnel, as_json=False)
     _say(f"\nmanifest {manifest.digest}" + (f" written to {out}" if out else ""))
+
+
+@app.command(epilog="Example: poyodata judge raw/501794235.nwb")
+def judge(
+    files: Annotated[list[Path], typer.Argument(help="NWB 1.0 files of the Allen Brain Observatory.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare value by value what AllenSDK reads from files, in an environment of its own, with what poyodata reads."""
+    from poyodata.allensdk.judge import judge as judge_file
+
+    verdicts = []
+    for path in files:
+        verdicts.append(judge_file(path))
+        if not as_json:
+            _say(f"{verdicts[-1].to_text()}\n\n{verdicts[-1].summary()}\n")
+    if as_json:
+        _say(json.dumps([verdict.to_json() for verdict in verdicts], indent=2))
+    if not all(verdict.agrees for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: poyodata realism --out realism.html")
+def realism(
+    out: Annotated[Path, typer.Option(help="The HTML page.")] = Path("realism.html"),
+    recording: Annotated[
+        Path | None, typer.Option("--data", help="A real recording of drifting gratings: a file, or its folder.")
+    ] = None,
+    world: Annotated[str, typer.Option(help="World whose first recording is compared.")] = "cux2",
+    lines: Annotated[bool, typer.Option(help="Simulate all 13 CRE lines too (two minutes).")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a simulated recording as a real one is measured, and put the two side by side on a page."""
+    from poyodata.realism.page import write_realism
+
+    result = write_realism(out, data=recording, world=world, lines=lines)
+    if as_json:
+        tables = {"measures": result.table, "lines": result.lines}
+        _say(json.dumps({name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}, indent=2))
+        return
+    _print_table(result.table, as_json=False)
+    _say(f"\nPage: {result.page}")
 
 
 def main() -> None:

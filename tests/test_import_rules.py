@@ -18,6 +18,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "sources": {"core"},
     "simulation": {"core", "sources"},
+    "allensdk": {"core", "sources"},
+    "fetch": {"core", "allensdk"},
     "store": {"core"},
     "splits": {"core", "store"},
     "statistics": {"core", "store", "splits"},
@@ -25,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loaders": {"core", "store", "statistics.moments", "curation.manifest", "curation.view"},
     "models": {"core"},
     "report": {"core"},
+    "realism": {"core", "sources", "simulation", "statistics", "models", "report"},
     "ingest": {"core", "sources", "store"},
     "demo": {
         "ingest",
@@ -52,6 +55,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "report",
         "ingest",
         "demo",
+        "fetch",
+        "allensdk",
+        "realism",
     },
 }
 MAY_IMPORT_TORCH = {"loaders", "models", "demo"}

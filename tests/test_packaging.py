@@ -94,7 +94,12 @@ def test_wheel_holds_only_poyodata(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"poyodata"}
-    for needed in ("poyodata/py.typed", "poyodata/curation/__init__.py", "poyodata/report/page.html"):
+    for needed in (
+        "poyodata/py.typed",
+        "poyodata/curation/__init__.py",
+        "poyodata/report/page.html",
+        "poyodata/allensdk/requirements.txt",
+    ):
         assert needed in names
     shipped = {f"poyodata/curation/presets/{path.name}" for path in (ROOT / "curation" / "presets").glob("*.yaml")}
     shipped |= {

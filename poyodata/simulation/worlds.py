@@ -11,8 +11,9 @@ from poyodata.simulation.world import World
 
 _FEWER = {"Sst-IRES-Cre": 24, "Vip-IRES-Cre": 24, "Pvalb-IRES-Cre": 20}
 
-# The observatory's own counts and lengths.
+# The observatory's own counts and lengths; areas about as often as in its 2018 listing.
 _ALLEN: dict[str, Any] = {
+    "areas": ("VISp",) * 5 + ("VISl",) * 4 + ("VISal", "VISpm") * 3 + ("VISam", "VISrl") * 2,
     "trials_per_block": (200, 200, 228),
     "static_gratings_per_block": (1920, 1920, 2160),
     "scenes_per_block": (1920, 1920, 2110),
