@@ -148,7 +148,9 @@ def simulate(
     if as_json:
         _say(json.dumps({"files": [str(path) for path in files]}, indent=2))
     else:
-        _say(f"{len(files)} recordings in {out}. Next: poyodata ingest {out} --out {out.with_suffix('.zarr')}")
+        # NWB 2 is for other tools: our own reader takes NWB 1.0.
+        then = f" Next: poyodata ingest {out} --out {out.with_suffix('.zarr')}" if file_format == "allen-nwb" else ""
+        _say(f"{len(files)} recordings in {out}.{then}")
 
 
 @app.command(epilog="Example: poyodata worlds allen-like > mine.yaml")
@@ -437,7 +439,9 @@ def realism(
     result = write_realism(out, data=recording, world=world, lines=lines)
     if as_json:
         tables = {"measures": result.table, "lines": result.lines}
-        _say(json.dumps({name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}, indent=2))
+        _say(
+            json.dumps({name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}, indent=2)
+        )
         return
     _print_table(result.table, as_json=False)
     _say(f"\nPage: {result.page}")
