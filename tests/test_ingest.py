@@ -132,6 +132,10 @@ def test_everything_in_the_files_is_in_the_store(raw: Path, tmp_path: Path) -> N
         assert record.masks is not None
         for read, mask in zip(store.masks(session_id), record.masks, strict=True):
             np.testing.assert_array_equal(read, mask)
+        assert record.max_projection is not None
+        np.testing.assert_array_equal(store.max_projection(session_id), record.max_projection)
+        row = store.sessions[store.sessions["session_id"] == session_id].iloc[0]
+        assert {name: row[name] for name in vars(record.metadata)} == vars(record.metadata)
         for stimulus, template in record.templates.items():
             np.testing.assert_array_equal(store.movie(stimulus), np.asarray(template()))
     # Once a store: two recordings of three were shown natural_movie_one.

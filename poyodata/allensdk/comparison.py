@@ -1,4 +1,4 @@
-"""Everything AllenSDK says of a recording against our record of it: traces, regions, behaviour, metadata."""
+"""Everything AllenSDK says of a recording against our record of it: traces, regions and behaviour here."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 
 from poyodata.allensdk.answers import Answers
 from poyodata.allensdk.finding import Array, Finding, Tally, compare_columns, describe
+from poyodata.allensdk.metadata import compare_metadata
 from poyodata.allensdk.stimuli import compare_stimuli
 from poyodata.errors import SourceError
 from poyodata.sources.record import SessionRecord, Signal
-from poyodata.vocabulary import DFF, canonical_cre_line
+from poyodata.vocabulary import DFF
 
 _TRACES = {
     DFF: "get_dff_traces",
@@ -25,19 +26,6 @@ _PUPIL = {
     "pupil location in degrees": ("get_pupil_location(as_spherical=True)", "pupil_altitude_deg", "pupil_azimuth_deg"),
     "pupil location in cm": ("get_pupil_location(as_spherical=False)", "pupil_x_cm", "pupil_y_cm"),
     "pupil size": ("get_pupil_size", "pupil_area_px"),
-}
-_METADATA: Mapping[str, Callable[[SessionRecord], object]] = {
-    "ophys_experiment_id": lambda record: _integer(record.metadata.session_id),
-    "experiment_container_id": lambda record: _integer(record.metadata.container_id),
-    "specimen_name": lambda record: record.metadata.donor_id,
-    "cre_line": lambda record: record.metadata.cre_line,
-    "targeted_structure": lambda record: record.metadata.area,
-    "imaging_depth_um": lambda record: record.metadata.depth_um,
-    "session_type": lambda record: record.metadata.session_type,
-    "indicator": lambda record: record.metadata.indicator,
-    "genotype": lambda record: record.metadata.genotype,
-    "sex": lambda record: record.metadata.sex,
-    "age_days": lambda record: record.metadata.age_days,
 }
 _BLOCK_FRAMES = 16384
 
@@ -61,7 +49,7 @@ def compare(answers: Answers, record: SessionRecord) -> tuple[Finding, ...]:
         *_compare_regions(answers, record),
         *_compare_behaviour(answers, record),
         *compare_stimuli(answers, record),
-        *_compare_metadata(answers, record),
+        *compare_metadata(answers, record),
     ]
     return tuple(findings)
 
@@ -112,7 +100,9 @@ def _compare_regions(answers: Answers, record: SessionRecord) -> list[Finding]:
         known = record.neurons[column]
         ours = None if known.isna().any() else known.to_numpy(np.int64)
         findings.append(_compare_answer(answers, f"get_{column}s", f"{column}s", {"values": ours}, _integers))
-    findings.append(_not_kept(answers, "get_max_projection", "maximum projection"))
+    findings.append(
+        _compare_answer(answers, "get_max_projection", "maximum projection", {"values": record.max_projection})
+    )
     question, quantity = "get_roi_mask_array", "masks"
     raised = answers.raised(question)
     if raised is not None:
@@ -178,32 +168,6 @@ def _clock_of(signals: Sequence[Signal], theirs: Array | None) -> Array:
     return next((clock for clock in clocks if theirs is None or not np.array_equal(clock, theirs)), clocks[0])
 
 
-def _compare_metadata(answers: Answers, record: SessionRecord) -> list[Finding]:
-    raised = answers.raised("get_metadata")
-    if raised is not None:
-        return [Finding("metadata", raised, "there all the same", "AllenSDK raises")]
-    findings = []
-    metadata = answers.value("get_metadata")
-    for key in [*metadata, *(key for key in _METADATA if key not in metadata)]:
-        quantity, theirs = f"metadata {key}", metadata.get(key)
-        if key not in _METADATA:
-            findings.append(Finding(quantity, str(theirs), "", "not kept"))
-            continue
-        expected, note = theirs, ""
-        if theirs and key == "cre_line":
-            expected, note = canonical_cre_line(str(theirs)), "as the canonical name of the line"
-        elif theirs and key == "specimen_name":
-            expected, note = str(theirs).rpartition("-")[2], "its last part, as the donor"
-        ours = _METADATA[key](record)
-        same = ours == expected or (_is_nothing(ours) and _is_nothing(expected))
-        findings.append(Finding(quantity, str(theirs), str(ours), "equal" if same else "differs", note))
-    kept, question = record.metadata.session_type, "get_session_type"
-    raised, kind = answers.raised(question), answers.value(question)
-    if raised is not None:
-        return [*findings, Finding("session type", raised, kept or "none either", "AllenSDK raises")]
-    return [*findings, Finding("session type", str(kind), kept, "equal" if kept == kind else "differs")]
-
-
 def _compare_answer(
     answers: Answers,
     question: str,
@@ -223,24 +187,9 @@ def _compare_answer(
     return compare_columns(quantity, theirs, ours, note)
 
 
-def _not_kept(answers: Answers, question: str, quantity: str) -> Finding:
-    raised = answers.raised(question)
-    if raised is not None:
-        return Finding(quantity, raised, "not kept", "AllenSDK raises")
-    return Finding(quantity, ", ".join(describe(part) for part in answers.parts(question).values()), "", "not kept")
-
-
 def _integers(part: Array) -> Array:
     # The released files keep some ids as texts.
     return part.astype(np.int64)
-
-
-def _is_nothing(value: object) -> bool:
-    return value is None or value == "" or value != value
-
-
-def _integer(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
 
 
 def _um_per_pixel(fov: str | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 
 import h5py
@@ -11,9 +12,9 @@ import numpy as np
 from poyodata.errors import SourceError
 from poyodata.intervals import segments_of_time
 from poyodata.sources.allen_behaviour import read_signals
-from poyodata.sources.allen_rois import integers_of, read_masks, read_neurons
+from poyodata.sources.allen_rois import integers_of, read_masks, read_max_projection, read_neurons
 from poyodata.sources.allen_stimuli import find_templates, read_presentations
-from poyodata.sources.allen_traces import find_traces
+from poyodata.sources.allen_traces import find_traces, pipeline_version
 from poyodata.sources.hdf5 import Hdf5Traces, file_digest, holds, open_hdf5, text_of
 from poyodata.sources.record import SessionMetadata, SessionRecord
 from poyodata.vocabulary import canonical_cre_line
@@ -21,6 +22,7 @@ from poyodata.vocabulary import canonical_cre_line
 PIPELINE = "processing/brain_observatory_pipeline"
 DFF = f"{PIPELINE}/DfOverF/imaging_plane_1"
 SEGMENTATION = f"{PIPELINE}/ImageSegmentation"
+_TIME_FORMAT = "%a %b %d %H:%M:%S %Y"
 
 _REQUIRED = (
     f"{DFF}/data",
@@ -46,10 +48,10 @@ def read_allen_nwb(path: str | Path) -> SessionRecord:
     -------
     SessionRecord
         With dF/F and the fluorescence behind it in blocks, true timestamps, every stimulus table and template, ids,
-        masks and exclusion labels of the regions of interest, running speed, pupil and motion (each on its own clock,
-        not padded). ``start`` and ``end`` of the stimulus tables are taken as half-open frames. What the file lacks
-        (eye tracking, demixed traces, masks, ...) is left out. Stimulus epochs are numbered as `number_epochs` does,
-        however often a stimulus is interrupted.
+        masks and exclusion labels of the regions of interest, the maximum projection of their plane, running speed,
+        pupil and motion (each on its own clock, not padded). ``start`` and ``end`` of the stimulus tables are taken as
+        half-open frames. What the file lacks (eye tracking, demixed traces, masks, ...) is left out. Stimulus epochs
+        are numbered as `number_epochs` does, however often a stimulus is interrupted.
 
     Raises
     ------
@@ -99,6 +101,7 @@ def _assemble(file: h5py.File, path: Path) -> SessionRecord:
         templates=find_templates(file, path),
         further=find_traces(file, path, PIPELINE),
         masks=masks,
+        max_projection=read_max_projection(file, PIPELINE),
     ).check()
 
 
@@ -125,12 +128,12 @@ def _metadata(file: h5py.File) -> SessionMetadata:
     def text(name: str) -> str:
         return text_of(file[name][()]) if name in file else ""
 
-    genotype = text("general/subject/genotype")
+    genotype, specimen_name = text("general/subject/genotype"), text("general/specimen_name")
     # AllenSDK itself gives no donor; the specimen's name ends in the mouse's number.
-    donor = re.search(r"-(\d+)$", text("general/specimen_name").strip())
+    donor = re.search(r"-(\d+)$", specimen_name.strip())
     if donor is None:
         raise SourceError(
-            f"general/specimen_name is {text('general/specimen_name')!r}; it must end in the donor's number, as in "
+            f"general/specimen_name is {specimen_name!r}; it must end in the donor's number, as in "
             "'Sst-IRES-Cre;Ai148-345678'."
         )
     return SessionMetadata(
@@ -145,7 +148,30 @@ def _metadata(file: h5py.File) -> SessionMetadata:
         genotype=genotype,
         sex=text("general/subject/sex"),
         age_days=_leading_number(text("general/subject/age").removeprefix("P")),
+        specimen_name=specimen_name,
+        start_time=_iso_time(text("session_start_time")),
+        device=text("general/devices/2-photon microscope"),
+        excitation_nm=_nanometres(text(f"{plane}/excitation_lambda")),
+        fov=text("general/fov"),
+        pipeline_version=pipeline_version(file),
     )
+
+
+def _iso_time(text: str) -> str:
+    """A time like ``Mon Jan  2 10:00:00 2017`` or already in ISO 8601, in ISO 8601; any other text as it stands."""
+    try:
+        return datetime.strptime(text.strip(), _TIME_FORMAT).isoformat()
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text.strip()).isoformat()
+    except ValueError:
+        return text
+
+
+def _nanometres(text: str) -> float:
+    number = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:nm|nanomet(?:er|re)s?)?\s*", text)
+    return float(number.group(1)) if number else float("nan")
 
 
 def _leading_number(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Regions of interest of an NWB 1.0 file of the Allen Brain Observatory: ids, masks, labels."""
+"""Regions of interest of an NWB 1.0 file of the Allen Brain Observatory: ids, masks, labels, and their plane."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from poyodata.errors import SourceError
 from poyodata.sources.allen_traces import read_neuropil_r
-from poyodata.sources.hdf5 import holds, text_of, texts_of
+from poyodata.sources.hdf5 import as_uint8, holds, text_of, texts_of
 from poyodata.sources.record import NEURON_COLUMNS
 
 Mask = npt.NDArray[np.int16]
@@ -92,6 +92,30 @@ def read_neurons(
         columns=list(NEURON_COLUMNS),
     )
     return table if r is None else table.assign(neuropil_r=r.astype(np.float64))
+
+
+def read_max_projection(file: h5py.File, pipeline: str) -> npt.NDArray[np.uint8] | None:
+    """Read the image of the imaging plane that the regions were found in.
+
+    Parameters
+    ----------
+    file : h5py.File
+    pipeline : str
+        Path of the pipeline's group.
+
+    Returns
+    -------
+    ndarray, shape (y, x), uint8, or None
+        None when the file has no such image.
+
+    Raises
+    ------
+    SourceError
+        When a value is no whole number from 0 to 255.
+    """
+    images = f"{pipeline}/ImageSegmentation/imaging_plane_1/reference_images"
+    name = f"{images}/maximum_intensity_projection_image/data"
+    return as_uint8(np.asarray(file[name][()]), name) if holds(file, name) else None
 
 
 def integers_of(file: h5py.File, name: str) -> npt.NDArray[np.int64]:

@@ -52,6 +52,22 @@ class _Unusable:
         raise SourceError(self.message)
 
 
+def pipeline_version(file: h5py.File) -> str:
+    """Version of the pipeline that wrote the file.
+
+    Examples
+    --------
+    >>> with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+    ...     before = pipeline_version(file)
+    ...     file["general/generated_by"] = np.array([b"pipeline", b"x", b"version", b"3.0"])
+    ...     before, pipeline_version(file)
+    ('0.9', '3.0')
+    """
+    # The last text is the version; files older than that custom are 0.9.
+    texts = texts_of(file["general/generated_by"]) if holds(file, "general/generated_by") else []
+    return texts[-1] if texts else "0.9"
+
+
 def neuropil_before_demixing(file: h5py.File) -> bool:
     """Whether a pipeline before 2.0 wrote the file: neuropil lies elsewhere, and is taken from the raw traces.
 
@@ -62,9 +78,7 @@ def neuropil_before_demixing(file: h5py.File) -> bool:
     ...     neuropil_before_demixing(file)
     True
     """
-    # The last text is the version; files older than that custom are 0.9.
-    texts = texts_of(file["general/generated_by"]) if holds(file, "general/generated_by") else []
-    version = re.match(r"\d+", texts[-1]) if texts else None
+    version = re.match(r"\d+", pipeline_version(file))
     return version is None or int(version.group()) < 2
 
 

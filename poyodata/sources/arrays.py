@@ -143,15 +143,14 @@ def _metadata(container: ArrayContainer, mapping: MetadataMapping) -> SessionMet
     values: dict[str, Any] = {}
     attributes = container.attributes()
     for key, value in mapping:
-        values[key] = _resolve(value, attributes, container.label, f"metadata.{key}")
-    for key in ("depth_um", "age_days"):
-        values[key] = _number(values[key], container.label, f"metadata.{key}")
-    texts = {key: str(value) for key, value in values.items() if key not in ("depth_um", "age_days")}
+        said = _resolve(value, attributes, container.label, f"metadata.{key}")
+        number = key in ("depth_um", "age_days")
+        values[key] = _number(said, container.label, f"metadata.{key}") if number else str(said)
     try:
-        texts["cre_line"] = canonical_cre_line(texts["cre_line"])
+        values["cre_line"] = canonical_cre_line(values["cre_line"])
     except SourceError as error:
         raise SourceError(f"{container.label}: {error}") from error
-    return SessionMetadata(**texts, depth_um=values["depth_um"], age_days=values["age_days"])
+    return SessionMetadata(**values)
 
 
 def _resolve(value: Any, attributes: Mapping[str, Any], label: str, key: str) -> Any:

@@ -139,6 +139,31 @@ def texts_of(dataset: h5py.Dataset) -> list[str]:
     return [text_of(value) for value in np.asarray(dataset[()]).reshape(-1)]
 
 
+def as_uint8(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
+    """Grey values as uint8, when that loses nothing.
+
+    Raises
+    ------
+    SourceError
+        When a value is no whole number from 0 to 255; `name` is what the message calls them.
+
+    Examples
+    --------
+    >>> as_uint8(np.array([0.0, 255.0]), "image")
+    array([  0, 255], dtype=uint8)
+    """
+    if values.dtype == np.uint8:
+        return values
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(np.uint8)
+    if not np.array_equal(whole, values):
+        raise SourceError(
+            f"{name} has {values.dtype} values from {values.min()} to {values.max()}; whole numbers from 0 to 255 were "
+            "expected, as a screen shows them."
+        )
+    return whole
+
+
 def closest_or_all(name: str, known: list[str]) -> str:
     """Say which known dataset is meant, compared by whole path and by last part; else list them."""
     tails = {known_name.rsplit("/", 1)[-1]: known_name for known_name in known}
@@ -261,16 +286,7 @@ class Hdf5Frames:
                 f"{self.path}: {self.name!r} cannot be read ({_short(error)}); the file is damaged or changed, copy or "
                 "download it again."
             ) from error
-        if stored.dtype == np.uint8:
-            return stored
-        with np.errstate(invalid="ignore"):
-            whole = stored.astype(np.uint8)
-        if not np.array_equal(whole, stored):
-            raise SourceError(
-                f"{self.path}: {self.name!r} has {stored.dtype} values from {stored.min()} to {stored.max()}; whole "
-                "numbers from 0 to 255 were expected, as a screen shows them."
-            )
-        return whole
+        return as_uint8(stored, f"{self.path}: {self.name!r}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return self[:].astype(dtype or np.uint8, copy=False)

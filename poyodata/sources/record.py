@@ -54,6 +54,9 @@ class SessionMetadata:
     """Who was recorded, where and how. Missing texts are ``""``, missing numbers NaN.
 
     ``donor_id`` is the mouse, ``container_id`` the imaging site, ``session_id`` the recording. All are texts.
+    ``start_time`` is in ISO 8601 where the source's text can be understood, else that text as it stands. ``device`` and
+    ``fov`` are the source's own words about the microscope and the field of view, ``excitation_nm`` is the wavelength
+    of its laser, and ``pipeline_version`` names the software that made the traces.
     """
 
     session_id: str
@@ -67,6 +70,12 @@ class SessionMetadata:
     genotype: str = ""
     sex: str = ""
     age_days: float = float("nan")
+    specimen_name: str = ""
+    start_time: str = ""
+    device: str = ""
+    excitation_nm: float = float("nan")
+    fov: str = ""
+    pipeline_version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +117,8 @@ class SessionRecord:
         Fluorescence behind dF/F, in the file's counts, as far as the source has it: `poyodata.vocabulary.TRACES`.
     masks : list of ndarray, shape (pixel, 2), int16, one for each trace column; or None
         Pixels of every region of interest: x (column) and y (row), row by row.
+    max_projection : ndarray, shape (y, x), uint8; or None
+        Brightest value that each pixel of the imaging plane had in the recording.
     """
 
     metadata: SessionMetadata
@@ -121,6 +132,7 @@ class SessionRecord:
     templates: Mapping[str, Callable[[], npt.NDArray[np.uint8] | Hdf5Frames]] = field(default_factory=dict)
     further: Mapping[str, Callable[[int, int], FloatArray]] = field(default_factory=dict)
     masks: list[npt.NDArray[np.int16]] | None = None
+    max_projection: npt.NDArray[np.uint8] | None = None
 
     @property
     def n_frames(self) -> int:
@@ -179,6 +191,9 @@ class SessionRecord:
             )
         if self.masks is not None and len(self.masks) != self.n_neurons:
             raise SourceError(f"{who} has {len(self.masks)} masks for {self.n_neurons} traces; each needs its own.")
+        image = self.max_projection
+        if image is not None and (image.ndim != 2 or image.size == 0 or image.dtype != np.uint8):
+            raise SourceError(f"{who}: the maximum projection is {image.shape} {image.dtype}; expected (y, x) uint8.")
         frames = self.presentations
         if len(frames) and (
             (frames["start_frame"] < 0).any()

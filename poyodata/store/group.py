@@ -1,4 +1,4 @@
-"""The small arrays of a recording's Zarr group: clock, coordinates of the neurons, signals, masks."""
+"""The small arrays of a recording's Zarr group: clock, coordinates of the neurons, signals, masks, image."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ COORDINATES: Mapping[str, str] = {
 """Columns of the neurons that lie beside the traces, and their units."""
 
 MASK_PX, MASK_NEURON = "mask_px", "mask_neuron"
+MAX_PROJECTION = "max_projection"
 _NO_ID = -1  # in the Zarr arrays, which have no missing integer; the tables have <NA>
 
 
@@ -85,6 +86,11 @@ def write_masks(folder: Path, masks: Sequence[npt.NDArray[np.int16]]) -> None:
     pixels, neuron = join_masks(masks)
     _write_array(folder / MASK_PX, pixels, "mask_pixel", "xy", units="px")
     _write_array(folder / MASK_NEURON, neuron, "mask_pixel")
+
+
+def write_max_projection(folder: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write the maximum projection of the imaging plane."""
+    _write_array(folder / MAX_PROJECTION, image, "y", "x")
 
 
 def _write_array(folder: Path, values: npt.NDArray[Any], *dimensions: str, **attributes: Any) -> None:

@@ -6,7 +6,7 @@
       zarr.json                            Zarr v3 group; attributes: format, format_version
       sessions/<session_id>/               one recording; plain xarray opens it as a Dataset
         dff  [raw  corrected  ...]         Zarr arrays of traces, each one shard that can be memory-mapped
-        time  neuron_id  mask_px  ...      clock, neurons, behavioural signals and masks, small Zarr arrays
+        time  neuron_id  mask_px  ...      clock, neurons, behavioural signals, masks and image, small Zarr arrays
       stimuli/<name>/frames                stimulus templates, mapped in the same way
       tables/sessions.parquet              the commit point: a recording exists if and only if it has a row here
       tables/{neurons,epochs,segments,blocks,parts}.parquet
@@ -31,7 +31,7 @@ from typing import Any
 from poyodata.errors import StoreError, UsageError, nearest
 
 FORMAT = "poyodata-store"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 BLOCK_FRAMES = 1024
 """Frames in one inner chunk of a trace array, and under one digest of ``blocks``."""

@@ -48,7 +48,7 @@ class Record(Protocol):
 
     @property
     def metadata(self) -> Any:
-        """Object with the attributes `poyodata.store.layout.METADATA_COLUMNS`."""
+        """Object with the attributes `poyodata.store.tables.METADATA_COLUMNS`."""
 
     @property
     def neurons(self) -> pd.DataFrame:
@@ -85,6 +85,10 @@ class Record(Protocol):
     @property
     def masks(self) -> Sequence[npt.NDArray[np.int16]] | None:
         """Pixels of every region of interest, x and y: (pixel, 2), int16."""
+
+    @property
+    def max_projection(self) -> npt.NDArray[np.uint8] | None:
+        """Maximum projection of the imaging plane, (y, x)."""
 
     def blocks(self, rows: int, name: str) -> Iterator[npt.NDArray[np.float32]]:
         """Traces in order, `rows` frames at a time: (time, neuron), float32."""

@@ -17,7 +17,7 @@ import pandas as pd
 from poyodata.digests import json_digest
 from poyodata.errors import StoreError, UsageError, nearest
 from poyodata.store.commit import read_sessions, read_table, read_tables
-from poyodata.store.group import MASK_NEURON, MASK_PX, split_masks
+from poyodata.store.group import MASK_NEURON, MASK_PX, MAX_PROJECTION, split_masks
 from poyodata.store.layout import FORMAT_VERSION, Paths, check_format
 from poyodata.store.session import TRACE_DIMENSIONS
 from poyodata.store.shard import map_shard
@@ -268,6 +268,27 @@ class Store:
         pixels = _read(folder / MASK_PX).astype(np.int16)
         neuron = _read(folder / MASK_NEURON).astype(np.int32)
         return split_masks(pixels, neuron, int(self.sessions["n_neurons"].iloc[row]))
+
+    def max_projection(self, session_id: str) -> npt.NDArray[np.uint8] | None:
+        """Maximum projection of a recording's imaging plane.
+
+        Returns
+        -------
+        ndarray, shape (y, x), uint8, or None
+            None when the recording's source had none.
+
+        Raises
+        ------
+        UsageError
+            When there is no such recording.
+        StoreError
+            When the image was stored and cannot be read.
+        """
+        self._row(session_id)
+        parts = self.parts
+        if MAX_PROJECTION not in parts.loc[parts["session_id"] == session_id, "part"].tolist():
+            return None
+        return _read(self._paths.session(session_id) / MAX_PROJECTION).astype(np.uint8)
 
     def movie(self, stimulus: str) -> npt.NDArray[np.uint8]:
         """Template of a stimulus, mapped read-only, shape (frame, height, width), uint8.

@@ -18,9 +18,11 @@ from poyodata.store.group import (
     COORDINATES,
     MASK_NEURON,
     MASK_PX,
+    MAX_PROJECTION,
     join_masks,
     write_coordinates,
     write_masks,
+    write_max_projection,
     write_signals,
 )
 from poyodata.store.layout import BLOCK_FRAMES, check_name, group_json
@@ -31,7 +33,7 @@ from poyodata.store.tables import METADATA_COLUMNS, SORT_KEYS, TABLES, conform
 from poyodata.vocabulary import DFF
 
 TRACE_DIMENSIONS = ("time", "neuron")
-_RESERVED = frozenset({"time", "neuron", MASK_PX, MASK_NEURON, *COORDINATES})
+_RESERVED = frozenset({"time", "neuron", MASK_PX, MASK_NEURON, MAX_PROJECTION, *COORDINATES})
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ class SessionContent:
         write_signals(folder, self.record.signals)
         if self.masks is not None:
             write_masks(folder, self.masks)
+        if self.record.max_projection is not None:
+            write_max_projection(folder, self.record.max_projection)
         (folder / "zarr.json").write_text(
             json.dumps(group_json(self._attributes()), indent=2, allow_nan=False), encoding="utf-8"
         )
@@ -254,6 +258,9 @@ def _part_digests(content: SessionContent) -> dict[str, str]:
     }
     if content.masks is not None:
         parts["masks"] = json_digest([array_digest(array) for array in join_masks(content.masks)])
+    if record.max_projection is not None:
+        shape = list(record.max_projection.shape)
+        parts[MAX_PROJECTION] = json_digest([shape, array_digest(record.max_projection)])
     for name, signal in record.signals.items():
         arrays = [array_digest(np.asarray(array, "<f8")) for array in (signal.values, signal.time_s)]
         parts[f"signal:{name}"] = json_digest([*arrays, signal.unit])

@@ -21,6 +21,12 @@ METADATA_COLUMNS: Mapping[str, str] = {
     "genotype": "str",
     "sex": "str",
     "age_days": "float64",
+    "specimen_name": "str",
+    "start_time": "str",
+    "device": "str",
+    "excitation_nm": "float64",
+    "fov": "str",
+    "pipeline_version": "str",
 }
 """Who was recorded, where and how: fields of a record's metadata and first columns of ``sessions``."""
 

@@ -17,21 +17,18 @@ from poyodata.sources.record import SessionRecord
 from tests.allensdk.conftest import SESSION_TYPES, Judged
 from tests.simulation.made_session import SESSION_STIMULI
 
-NOT_KEPT = {
-    "maximum projection",
-    *(f"metadata {key}" for key in ("device", "device_name", "excitation_lambda", "fov", "pipeline_version")),
-    "metadata session_start_time",
-}
 EQUAL = {
     *(f"{name} traces" for name in ("dff", "raw", "neuropil", "demixed", "corrected")),
     *("dff timestamps", "raw timestamps", "neuropil r", "cell_specimen_ids", "roi_ids", "masks", "centres of masks"),
+    "maximum projection",
     *("running speed", "pupil location in degrees", "pupil location in cm", "pupil size", "motion"),
-    *("stimuli", "master table", "epochs", "session type"),
+    *("stimuli", "master table", "epochs", "session type", "donor"),
     *(
         f"metadata {key}"
         for key in (
             *("age_days", "cre_line", "experiment_container_id", "genotype", "imaging_depth_um", "indicator"),
             *("ophys_experiment_id", "session_type", "sex", "specimen_name", "targeted_structure"),
+            *("session_start_time", "device", "device_name", "excitation_lambda", "fov", "pipeline_version"),
         )
     ),
 }
@@ -59,7 +56,7 @@ def test_our_reader_says_what_allensdk_says(session_type: str, judged: Callable[
     templates |= {f"template {name}, as noise" for name in noise}
     assert states(findings, "differs") == set(), findings
     assert states(findings, "AllenSDK raises") == set()
-    assert states(findings, "not kept") == NOT_KEPT
+    assert states(findings, "not kept") == set()
     assert states(findings, "equal") == EQUAL | templates | {f"table {stimulus}" for stimulus in shown}
     rows = by_quantity(findings)
     assert "float64, rounded once" in rows["corrected traces"].note
@@ -140,6 +137,13 @@ def one_sample(name: str, part: str) -> Mutation:
     return mutate
 
 
+def one_image_value(record: SessionRecord) -> SessionRecord:
+    assert record.max_projection is not None
+    image = record.max_projection.copy()
+    image[-1, -1] ^= 1
+    return dataclasses.replace(record, max_projection=image)
+
+
 def without_signal(name: str) -> Mutation:
     return lambda record: dataclasses.replace(
         record, signals={key: signal for key, signal in record.signals.items() if key != name}
@@ -208,6 +212,8 @@ MUTATIONS: tuple[tuple[str, str, Mutation, set[str]], ...] = (
     ("y", "A", one_neuron_value("y_um", more), {"centres of masks"}),
     ("pixel", "A", one_pixel, {"masks"}),
     ("no masks", "A", lambda record: dataclasses.replace(record, masks=None), {"masks"}),
+    ("image", "A", one_image_value, {"maximum projection"}),
+    ("no image", "A", lambda record: dataclasses.replace(record, max_projection=None), {"maximum projection"}),
     ("running", "A", one_sample("running_speed", "values"), {"running speed"}),
     ("running time", "A", one_sample("running_speed", "time_s"), {"running speed"}),
     ("no running", "A", without_signal("running_speed"), {"running speed"}),
@@ -254,7 +260,18 @@ MUTATIONS: tuple[tuple[str, str, Mutation, set[str]], ...] = (
      {"template natural_scenes", "template natural_movie_one"}),
     ("session id", "A", metadata(session_id="1"), {"metadata ophys_experiment_id"}),
     ("container id", "A", metadata(container_id="1"), {"metadata experiment_container_id"}),
-    ("donor", "A", metadata(donor_id="1"), {"metadata specimen_name"}),
+    ("donor", "A", metadata(donor_id="1"), {"donor"}),
+    ("specimen", "A", metadata(specimen_name="Cux2-CreERT2"), {"metadata specimen_name"}),
+    ("no specimen", "A", metadata(specimen_name=""), {"metadata specimen_name"}),
+    ("start time", "A", metadata(start_time="2016-02-11T09:54:37"), {"metadata session_start_time"}),
+    ("no start time", "A", metadata(start_time=""), {"metadata session_start_time"}),
+    ("device", "A", metadata(device="A microscope. SIM2P.1 Please see it."), {"metadata device"}),
+    ("device's name", "A", metadata(device="Simulated microscope. SIM2P.2 Please see it."), {"metadata device_name"}),
+    ("no device", "A", metadata(device=""), {"metadata device", "metadata device_name"}),
+    ("excitation", "A", metadata(excitation_nm=911.0), {"metadata excitation_lambda"}),
+    ("no excitation", "A", metadata(excitation_nm=float("nan")), {"metadata excitation_lambda"}),
+    ("fov", "A", metadata(fov="400x400 microns"), {"metadata fov"}),
+    ("pipeline version", "A", metadata(pipeline_version="0.9"), {"metadata pipeline_version"}),
     ("line", "A", metadata(cre_line="Pvalb-IRES-Cre"), {"metadata cre_line"}),
     ("area", "A", metadata(area="VISrl"), {"metadata targeted_structure"}),
     ("depth", "A", metadata(depth_um=1.0), {"metadata imaging_depth_um"}),

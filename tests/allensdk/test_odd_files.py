@@ -98,10 +98,30 @@ def first_pipeline(file: h5py.File) -> None:
     del file[around], file[f"{FLUORESCENCE}_demixed_signal"]
 
 
+def before_versions(file: h5py.File) -> None:
+    first_pipeline(file)
+    del file["general/generated_by"]
+
+
 def unknown_age(file: h5py.File) -> None:
     put(file, "general/subject/age", np.bytes_(b"unknown"))
 
 
+def unknown_start_time(file: h5py.File) -> None:
+    put(file, "session_start_time", np.bytes_(b"soon"))
+
+
+def without(*names: str) -> Edit:
+    def edit(file: h5py.File) -> None:
+        for name in names:
+            del file[name]
+
+    return edit
+
+
+IMAGE = f"{PIPELINE}/ImageSegmentation/imaging_plane_1/reference_images"
+DEVICE = "general/devices/2-photon microscope"
+EXCITATION = "general/optophysiology/imaging_plane_1/excitation_lambda"
 CUTS = "pauses within a stimulus are epochs' ends for AllenSDK"
 
 
@@ -133,6 +153,25 @@ CUTS = "pauses within a stimulus are epochs' ends for AllenSDK"
         pytest.param(dff_in_double, set(), {"dff traces": "AllenSDK's float64, rounded once"}, id="dff in double"),
         pytest.param(ids_as_texts, set(), {"roi_ids": ""}, id="ids as texts"),
         pytest.param(first_pipeline, {"demixed traces"}, {"corrected traces": "rounded once"}, id="first pipeline"),
+        pytest.param(
+            before_versions,
+            {"demixed traces"},
+            {"corrected traces": "rounded once", "metadata pipeline_version": ""},
+            id="before versions",
+        ),
+        pytest.param(without(IMAGE), {"maximum projection"}, {}, id="no image"),
+        pytest.param(
+            without("session_start_time", DEVICE, EXCITATION, "general/fov"),
+            set(),
+            {"metadata session_start_time": "", "metadata excitation_lambda": "", "metadata device": ""},
+            id="little metadata",
+        ),
+        pytest.param(
+            lambda file: put(file, "session_start_time", np.bytes_(b"2016-02-11 09:54:37.25")),
+            set(),
+            {"metadata session_start_time": ""},
+            id="start time in ISO 8601",
+        ),
     ],
 )
 def test_it_agrees_and_says_why(
@@ -150,14 +189,29 @@ def test_it_agrees_and_says_why(
         assert note or not rows[quantity].note
 
 
-def test_where_allensdk_cannot_open_the_file(allen_python: Path, tmp_path: Path) -> None:
+def test_a_wavelength_without_a_number_is_not_kept(allen_python: Path, tmp_path: Path) -> None:
     path = write_allen_nwb(tmp_path / "odd.nwb", made_session("A"))
     with h5py.File(path, "r+") as file:
-        unknown_age(file)
+        put(file, EXCITATION, np.bytes_(b"infrared"))
+    verdict = judge(path)
+    assert verdict.agrees
+    assert states(verdict.findings, "not kept") == {"metadata excitation_lambda"}
+    assert by_quantity(verdict.findings)["metadata excitation_lambda"].note == (
+        "as the number of its nanometres, but it has none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"), [(unknown_age, "OSError: Could not parse age."), (unknown_start_time, "ParserError: ")]
+)
+def test_where_allensdk_cannot_open_the_file(edit: Edit, said: str, allen_python: Path, tmp_path: Path) -> None:
+    path = write_allen_nwb(tmp_path / "odd.nwb", made_session("A"))
+    with h5py.File(path, "r+") as file:
+        edit(file)
     verdict = judge(path)
     assert verdict.agrees
     assert {finding.state for finding in verdict.findings} == {"AllenSDK raises"}
-    assert {finding.allensdk for finding in verdict.findings} == {"OSError: Could not parse age."}
+    assert all(finding.allensdk.startswith(said) for finding in verdict.findings)
 
 
 def test_eye_tracking_that_only_we_see_is_a_difference(allen_python: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pytest
 from poyodata.errors import SourceError
 from poyodata.simulation.recording import SimulatedSession
 from poyodata.sources import SessionRecord, read_allen_nwb
+from poyodata.sources.record import SessionMetadata
 
 PIPELINE = "processing/brain_observatory_pipeline"
 DFF = f"{PIPELINE}/DfOverF/imaging_plane_1"
 GRATINGS = "stimulus/presentation/drifting_gratings_stimulus"
 GENOTYPE = "general/subject/genotype"
+DEVICE = "general/devices/2-photon microscope"
+EXCITATION = "general/optophysiology/imaging_plane_1/excitation_lambda"
 Made = Callable[[str], tuple[SimulatedSession, Path]]
 
 
@@ -29,7 +33,15 @@ def test_traces_clock_and_metadata(session_type: str, made: Made) -> None:
     record = read_allen_nwb(path)
     np.testing.assert_array_equal(np.concatenate(list(record.blocks(100))), session.dff.T)
     np.testing.assert_array_equal(record.time_s, session.timeline.time_s)
-    assert record.metadata == session.metadata
+    assert record.metadata == dataclasses.replace(
+        session.metadata,
+        specimen_name="Cux2-CreERT2;Camk2a-tTA;Ai93-222426",
+        start_time="2017-01-02T10:00:00",
+        device="Simulated microscope. SIM2P.1 Please see general/generated_by.",
+        excitation_nm=910.0,
+        fov="400x400 microns (512 x 512 pixels)",
+        pipeline_version="3.0",
+    )
     assert record.segments.tolist() == [[0, 200], [200, 600]]  # a frame was dropped
     assert len(record.source_digest) == 32
 
@@ -54,6 +66,55 @@ def test_gap_in_the_clock_is_a_segment(edited: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("age", [b"123 days", b"P123", b"123"])
 def test_age_however_it_is_written(age: bytes, edited: Callable[..., Path]) -> None:
     assert read_allen_nwb(edited(rewrite("general/subject/age", np.bytes_(age)))).metadata.age_days == 123.0
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "field", "expected"),
+    [
+        ("session_start_time", np.bytes_(b"Thu Feb 11 09:54:37 2016"), "start_time", "2016-02-11T09:54:37"),
+        ("session_start_time", np.bytes_(b" Thu Feb  4 10:25:24 2016\n"), "start_time", "2016-02-04T10:25:24"),
+        ("session_start_time", "2016-02-11 09:54:37.5", "start_time", "2016-02-11T09:54:37.500000"),
+        ("session_start_time", "2016-02-11T09:54:37+01:00", "start_time", "2016-02-11T09:54:37+01:00"),
+        ("session_start_time", np.bytes_(b"one day in May "), "start_time", "one day in May "),
+        ("session_start_time", np.bytes_(b"Thu Feb 30 09:54:37 2016"), "start_time", "Thu Feb 30 09:54:37 2016"),
+        ("session_start_time", np.bytes_(b""), "start_time", ""),
+        (EXCITATION, "920.5 nm", "excitation_nm", 920.5),
+        (EXCITATION, np.bytes_(b" 910nanometres"), "excitation_nm", 910.0),
+        (EXCITATION, np.float64(910.0), "excitation_nm", 910.0),
+        (EXCITATION, "9.1e-07", "excitation_nm", np.nan),
+        (EXCITATION, "0.91 um", "excitation_nm", np.nan),
+        (EXCITATION, "infrared", "excitation_nm", np.nan),
+        (DEVICE, "A microscope\nof ours", "device", "A microscope\nof ours"),
+        ("general/fov", "all of it", "fov", "all of it"),
+        ("general/generated_by", np.array([b"pipeline", b"x", b"version", b"1.0"]), "pipeline_version", "1.0"),
+        ("general/generated_by", np.empty(0, "S3"), "pipeline_version", "0.9"),
+    ],
+)
+def test_metadata_however_it_is_written(
+    name: str, stored: object, field: str, expected: object, edited: Callable[..., Path]
+) -> None:
+    np.testing.assert_equal(getattr(read_allen_nwb(edited(rewrite(name, stored))).metadata, field), expected)
+
+
+def test_metadata_that_the_file_lacks(made: Made, edited: Callable[..., Path]) -> None:
+    def remove_all(file: h5py.File) -> None:
+        for name in ("session_start_time", DEVICE, EXCITATION, "general/fov", "general/generated_by"):
+            del file[name]
+
+    metadata = read_allen_nwb(edited(remove_all)).metadata
+    assert (metadata.start_time, metadata.device, metadata.fov) == ("", "", "")
+    assert np.isnan(metadata.excitation_nm)
+    assert metadata.pipeline_version == "0.9"  # of files older than the custom to say it
+    assert metadata.genotype == made("A")[0].metadata.genotype
+
+
+def test_what_a_source_does_not_know_is_missing() -> None:
+    texts = dict.fromkeys(("session_id", "donor_id", "container_id", "cre_line", "area"), "x")
+    metadata = dataclasses.asdict(SessionMetadata(**texts, depth_um=1.0))
+    missing = {name: value for name, value in metadata.items() if name not in texts and name != "depth_um"}
+    numbers = {"age_days", "excitation_nm"}
+    np.testing.assert_equal(missing, {name: np.nan if name in numbers else "" for name in missing})
+    assert {"specimen_name", "start_time", "device", "fov", "pipeline_version"} | numbers <= set(missing)
 
 
 def test_an_epoch_in_five_parts_comes_in(edited: Callable[..., Path]) -> None:

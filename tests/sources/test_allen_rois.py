@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from poyodata.errors import SourceError
+from poyodata.simulation.field_of_view import maximum_projection
 from poyodata.simulation.recording import SimulatedSession
 from poyodata.sources import read_allen_nwb
 from tests.sources.conftest import Change
 
 SEGMENTATION = "processing/brain_observatory_pipeline/ImageSegmentation"
 PLANE = f"{SEGMENTATION}/imaging_plane_1"
+PROJECTION = f"{PLANE}/reference_images/maximum_intensity_projection_image/data"
 
 
 def replaced(name: str, value: object) -> Change:
@@ -86,6 +88,42 @@ def test_no_masks(name: str, edited: Callable[..., Path]) -> None:
     record = read_allen_nwb(edited(replaced(name, None)))
     assert record.masks is None
     assert record.neurons[["x_um", "y_um"]].isna().all(axis=None)
+
+
+def test_max_projection(made: Callable[[str], tuple[SimulatedSession, Path]]) -> None:
+    session, path = made("B")
+    image = read_allen_nwb(path).max_projection
+    assert image is not None
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, maximum_projection(session))
+    assert image.max() > 200
+
+
+@pytest.mark.parametrize("name", [PLANE, f"{PLANE}/reference_images", PROJECTION])
+def test_no_max_projection(name: str, edited: Callable[..., Path]) -> None:
+    assert read_allen_nwb(edited(replaced(name, None))).max_projection is None
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_max_projection_of_another_dtype(kind: type[np.generic], edited: Callable[..., Path]) -> None:
+    image = np.arange(6, dtype=kind).reshape(2, 3)
+    read = read_allen_nwb(edited(replaced(PROJECTION, image))).max_projection
+    assert read is not None
+    assert (read.dtype, read.tolist()) == (np.uint8, [[0, 1, 2], [3, 4, 5]])
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.full((2, 3), 256), "image/data has int64 values from 256 to 256; whole numbers from 0 to 255"),
+        (np.full((2, 3), np.nan), "image/data has float64 values from nan to nan"),
+        (np.zeros((1, 2, 3), np.uint8), r"the maximum projection is \(1, 2, 3\) uint8; expected \(y, x\) uint8"),
+        (np.zeros((0, 3), np.uint8), r"the maximum projection is \(0, 3\) uint8"),
+    ],
+)
+def test_bad_max_projection(image: object, message: str, edited: Callable[..., Path]) -> None:
+    with pytest.raises(SourceError, match=f"edited.nwb: .*{message}"):
+        read_allen_nwb(edited(replaced(PROJECTION, image)))
 
 
 def test_no_labels_and_no_roi_ids(edited: Callable[..., Path]) -> None:

@@ -77,6 +77,7 @@ def make_record(session_id="s1", n_frames=2500, n_neurons=7, seed=0, *, donor_id
         templates={"natural_movie_one": lambda: movie} if templates else {},
         further={name: (lambda start, stop, own=own: own[start:stop]) for name, own in further.items()},
         masks=masks,
+        max_projection=rng.integers(0, 256, (6, 5), dtype=np.uint8),
     )
 
 

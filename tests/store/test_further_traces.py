@@ -129,6 +129,7 @@ def test_missing_values_elsewhere_are_kept(write_store, make_record, change, mis
     [
         pytest.param({"further": {"time": None}}, "'time' has the name of another array", id="clock"),
         pytest.param({"further": {"mask_px": None}}, "'mask_px' has the name of another array", id="masks"),
+        pytest.param({"further": {"max_projection": None}}, "'max_projection' has the name", id="image"),
         pytest.param({"further": {"a/b": None}}, "trace 'a/b' cannot name a folder", id="path"),
         pytest.param({"further": {"running_speed": None}}, "'running_speed' has the name", id="signal"),
         pytest.param({"masks": []}, "has 0 masks for 7 traces", id="too-few-masks"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -12,15 +13,17 @@ import xarray as xr
 import zarr
 
 from poyodata.errors import StoreError, UsageError
-from poyodata.sources.record import NEURON_COLUMNS, PRESENTATION_COLUMNS
+from poyodata.sources.record import NEURON_COLUMNS, PRESENTATION_COLUMNS, SessionMetadata
 from poyodata.store import StoreWriter, open_store
-from poyodata.store.tables import TABLES
+from poyodata.store.tables import METADATA_COLUMNS, TABLES
 
 
 def test_schema_is_the_sources_schema():
     presentations = {name: kind for name, kind in TABLES["presentations"].items() if name != "session_id"}
     assert presentations == dict(PRESENTATION_COLUMNS)
     assert {name: TABLES["neurons"][name] for name in NEURON_COLUMNS} == dict(NEURON_COLUMNS)
+    kinds = {"str": "str", "float": "float64"}
+    assert {field.name: kinds[field.type] for field in dataclasses.fields(SessionMetadata)} == METADATA_COLUMNS
 
 
 def test_plain_xarray_and_zarr_read_what_was_written(write_store, make_record):
@@ -59,6 +62,52 @@ def test_plain_xarray_and_zarr_read_what_was_written(write_store, make_record):
     assert {name for name, _ in root.members()} == {"sessions", "stimuli", "statistics", "tables"}
     np.testing.assert_array_equal(root["sessions/s1/dff"][1000:1100], expected[1000:1100])
     np.testing.assert_array_equal(root["stimuli/natural_movie_one/frames"][:], record.templates["natural_movie_one"]())
+
+
+KNOWN = {
+    "specimen_name": "Sst-IRES-Cre;Ai148-345678",
+    "start_time": "2017-01-02T10:00:00",
+    "device": "A microscope. CAM2P.1 Please see elsewhere",
+    "excitation_nm": 910.0,
+    "fov": "400x400 microns (512 x 512 pixels)",
+    "pipeline_version": "3.0",
+}
+
+
+def test_metadata_are_columns_and_attributes(write_store, make_record, change):
+    store = write_store(change(make_record("a"), **KNOWN), make_record("b"))
+    known, missing = store.sessions[list(KNOWN)].to_dict("records")
+    assert known == KNOWN
+    assert np.isnan(missing.pop("excitation_nm"))
+    assert set(missing.values()) == {""}
+    assert {name: store["a"].attrs[name] for name in KNOWN} == KNOWN
+    assert not KNOWN.keys() & store["b"].attrs.keys()
+
+
+def test_max_projection(write_store, make_record, change):
+    image = np.random.default_rng(0).integers(0, 256, (12, 7), dtype=np.uint8)
+    store = write_store(change(make_record("a"), max_projection=image), change(make_record("b"), max_projection=None))
+    read = store.max_projection("a")
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, image)
+    assert store.max_projection("b") is None
+    assert store.parts.groupby("session_id")["part"].agg(lambda parts: "max_projection" in set(parts)).to_dict() == {
+        "a": True,
+        "b": False,
+    }
+    with_it, without = (xr.open_zarr(store.path, group=f"sessions/{name}", consolidated=False) for name in "ab")
+    assert with_it["max_projection"].dims == ("y", "x")
+    assert with_it["max_projection"].dtype == np.uint8
+    np.testing.assert_array_equal(with_it["max_projection"].values, image)
+    assert set(with_it) - {"max_projection"} == set(without)
+    np.testing.assert_array_equal(with_it.dff.values, store.traces("a"))
+
+
+def test_lost_max_projection_is_not_taken_for_none(write_store, make_record):
+    store = write_store(make_record("s1"))
+    (store.path / "sessions/s1/max_projection").rename(store.path / "elsewhere")
+    with pytest.raises(StoreError, match="max_projection cannot be read"):
+        store.max_projection("s1")
 
 
 def test_dataset_is_lazy(write_store, make_record):
@@ -106,7 +155,8 @@ def test_tables(write_store, make_record):
     ]
     assert store.blocks.groupby("session_id")["block"].agg(list).tolist() == [[0, 1, 2]] * 2
     assert store.parts[store.parts["session_id"] == "a"]["part"].tolist() == [
-        *("masks", "metadata", "neurons", "presentations", "segments", "signal:running_speed", "time")
+        *("masks", "max_projection", "metadata", "neurons", "presentations", "segments"),
+        *("signal:running_speed", "time"),
     ]
 
 
@@ -140,6 +190,7 @@ def test_one_recording(write_store, make_record):
         pytest.param(lambda s: s.traces("501574837"), "did you mean '501574836'", id="traces"),
         pytest.param(lambda s: s.time_s("x"), "known are 501574836", id="time"),
         pytest.param(lambda s: s.presentations_of("x"), "known are 501574836", id="presentations"),
+        pytest.param(lambda s: s.max_projection("x"), "known are 501574836", id="max-projection"),
         pytest.param(lambda s: s.traces("501574836", "evnts"), "no traces 'evnts': known are dff", id="other-traces"),
         pytest.param(lambda s: s.signal("501574836", "runing_speed"), "did you mean 'running_speed'", id="signal"),
         pytest.param(lambda s: s.movie("natural_movie_two"), "did you mean 'natural_movie_one'", id="movie"),
@@ -151,16 +202,27 @@ def test_unknown_names(write_store, make_record, call, message):
         call(store)
 
 
-def _other_version(path):
-    metadata = json.loads((path / "zarr.json").read_text())
-    metadata["attributes"]["format_version"] = 7
-    (path / "zarr.json").write_text(json.dumps(metadata))
+def _version(number):
+    def damage(path):
+        metadata = json.loads((path / "zarr.json").read_text())
+        metadata["attributes"]["format_version"] = number
+        (path / "zarr.json").write_text(json.dumps(metadata))
+
+    return damage
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        pytest.param(_other_version, "has format version 7, this poyodata reads and writes 1; use the", id="version"),
+        *(
+            pytest.param(
+                _version(number),
+                rf"^the store .* has format version {number}, this poyodata reads and writes 2; use the poyodata that "
+                r"wrote it, or ingest the recordings again into a new store\.$",
+                id=f"version-{number}",
+            )
+            for number in (1, 7)
+        ),
         pytest.param(
             lambda path: (path / "zarr.json").unlink(), "is not a poyodata store|holds something else", id="no-store"
         ),

@@ -95,8 +95,29 @@ CHANGES = {
     "presentations": lambda make, change: change(make("s1"), presentations=make("s1").presentations.assign(repeat=1)),
     "segments": lambda make, change: change(make("s1"), segments=np.array([[0, 2500]])),
     "masks": lambda make, change: change(make("s1"), masks=None),
+    "max_projection": lambda make, change: change(make("s1"), max_projection=make("s1").max_projection.reshape(5, 6)),
     "signal:running_speed": lambda make, change: change(make("s1"), signals={}),
 }
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"specimen_name": "Sst-1"},
+        {"start_time": "2017-01-02T10:00:00"},
+        {"device": "A microscope. CAM2P.1"},
+        {"excitation_nm": 910.0},
+        {"fov": "400x400 microns"},
+        {"pipeline_version": "3.0"},
+        {"max_projection": None},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_all_that_is_known_counts(write_store, make_record, change, fields):
+    store = write_store(make_record("s1"))
+    part = "max_projection" if "max_projection" in fields else "metadata"
+    with StoreWriter(store.path) as writer, pytest.raises(StoreError, match=rf"other content \({part}\)"):
+        writer.add(change(make_record("s1"), **fields))
 
 
 @pytest.mark.parametrize("part", CHANGES)
