@@ -17,6 +17,7 @@ from poyodata.simulation.world import World
 
 _ARRAYS = 4  # dF/F, raw, neuropil and demixed fluorescence, float32
 _BYTES_A_MASK = 6_000
+_LOOKED_AT = 1000
 
 
 def expected_bytes(world: World) -> int:
@@ -38,7 +39,8 @@ def expected_bytes(world: World) -> int:
     """
     frames: dict[str, int] = {}
     total, seen = 0, set()
-    for number in range(world.sessions):
+    looked_at = min(world.sessions, _LOOKED_AT)
+    for number in range(looked_at):
         entry = recording(world, number)
         kind = entry.metadata.session_type
         if kind not in frames:
@@ -50,7 +52,7 @@ def expected_bytes(world: World) -> int:
             if world.templates == "inside" or stimulus not in seen:
                 seen.add(stimulus)
                 total += _template_bytes(world, stimulus, sum(counts))
-    return total
+    return round(total * (world.sessions / looked_at))
 
 
 def refuse_too_large(world: World, folder: Path, missing: float = 1.0) -> None:

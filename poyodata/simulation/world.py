@@ -13,6 +13,7 @@ from poyodata.vocabulary import AREAS, CRE_LINES, TEMPORAL_FREQUENCIES_HZ, canon
 
 SESSION_TYPES = ("A", "B", "C", "C2", "C/C2")
 _KINDS = ("dense", "bursty", "quiet")
+_MOST_TRIALS, _MOST_NEURONS = 50_000, 5000
 
 
 def _line(text: str) -> str:
@@ -114,17 +115,17 @@ class World(BaseModel):
     poyodata.errors.UsageError: world 'mine': sessions: Input should be greater than or equal to 1 (got 0).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     description: str = ""
     seed: int = Field(default=0, ge=0)
-    sessions: int = Field(default=13, ge=1)
+    sessions: int = Field(default=13, ge=1, le=100_000)
     session_types: tuple[str, ...] = ("A",)
     census: Literal["turns", "allen"] = "turns"
     lines: tuple[str, ...] = CRE_LINES
-    containers_per_donor: int = Field(default=1, ge=1)
-    neurons: int = Field(default=40, ge=1, le=5000)
+    containers_per_donor: int = Field(default=1, ge=1, le=1000)
+    neurons: int = Field(default=40, ge=1, le=_MOST_NEURONS)
     neurons_by_line: dict[str, int] = Field(default_factory=dict)
     neurons_log_sd: float = Field(default=0.0, ge=0, le=2)
     cell_overlap: float = Field(default=0.85, gt=0, le=1)
@@ -132,32 +133,32 @@ class World(BaseModel):
     trials_per_block: tuple[int, ...] = (66, 66, 66)
     temporal_frequencies_hz: tuple[float, ...] = TEMPORAL_FREQUENCIES_HZ
     movie_frames: int = Field(default=18, ge=1, le=900)
-    movie_repeats: int = Field(default=12, ge=0)
+    movie_repeats: int = Field(default=12, ge=0, le=1000)
     movie_three_frames: int = Field(default=60, ge=1, le=3600)
-    movie_three_repeats: int = Field(default=0, ge=0)
+    movie_three_repeats: int = Field(default=0, ge=0, le=1000)
     static_gratings_per_block: tuple[int, ...] = (240, 240, 240)
     scenes_per_block: tuple[int, ...] = (240, 240, 240)
     scenes: int = Field(default=12, ge=1, le=118)
-    scene_height_px: int = Field(default=92, ge=16)
-    scene_width_px: int = Field(default=118, ge=16)
+    scene_height_px: int = Field(default=92, ge=16, le=4096)
+    scene_width_px: int = Field(default=118, ge=16, le=4096)
     sparse_noise_per_block: tuple[int, ...] = (240, 240, 240)
-    movie_height_px: int = Field(default=304, ge=16)
-    movie_width_px: int = Field(default=608, ge=16)
-    spontaneous_s: float = Field(default=20.0, ge=0)
-    lead_s: float = Field(default=8.0, gt=0)
-    pause_s: float = Field(default=12.0, gt=0)
+    movie_height_px: int = Field(default=304, ge=16, le=4096)
+    movie_width_px: int = Field(default=608, ge=16, le=4096)
+    spontaneous_s: float = Field(default=20.0, ge=0, le=36_000)
+    lead_s: float = Field(default=8.0, gt=0, le=3600)
+    pause_s: float = Field(default=12.0, gt=0, le=3600)
     frame_rate_hz: tuple[float, float] = (30.0, 30.1)
-    event_rate_scale: float = Field(default=1.0, ge=0)
-    amplitude_scale: float = Field(default=1.0, ge=0)
-    tuning_scale: float = Field(default=1.0, ge=0)
-    noise_scale: float = Field(default=1.0, ge=0)
-    shared_gain_scale: float = Field(default=1.0, ge=0)
-    drift_scale: float = Field(default=1.0, ge=0)
+    event_rate_scale: float = Field(default=1.0, ge=0, le=100)
+    amplitude_scale: float = Field(default=1.0, ge=0, le=100)
+    tuning_scale: float = Field(default=1.0, ge=0, le=100)
+    noise_scale: float = Field(default=1.0, ge=0, le=100)
+    shared_gain_scale: float = Field(default=1.0, ge=0, le=100)
+    drift_scale: float = Field(default=1.0, ge=0, le=100)
     artefacts_per_hour: float = Field(default=30.0, ge=0, le=3600)
     tuning_by_kind: dict[str, float] = Field(default_factory=dict)
     driven_by_line: dict[str, float] = Field(default_factory=dict)
     heaviness: float = Field(default=1.0, ge=0, le=2)
-    neuropil_scale: float = Field(default=1.0, ge=0)
+    neuropil_scale: float = Field(default=1.0, ge=0, le=100)
     dropped_frames_per_hour: float = Field(default=0.0, ge=0, le=3600)
     duplicate_share: float = Field(default=0.0, ge=0, le=0.5)
     invalid_share: float = Field(default=0.0, ge=0, le=0.5)
@@ -195,8 +196,8 @@ class World(BaseModel):
     @classmethod
     def _canonical_keys(cls, counts: dict[str, int]) -> dict[str, int]:
         for line, count in counts.items():
-            if count < 1:
-                raise ValueError(f"a recording needs at least one neuron, got {count} for {line}")
+            if not 1 <= count <= _MOST_NEURONS:
+                raise ValueError(f"a recording has 1 to {_MOST_NEURONS} neurons, got {count} for {line}")
         return {_line(line): count for line, count in counts.items()}
 
     @field_validator("driven_by_line")
@@ -222,6 +223,8 @@ class World(BaseModel):
     def _blocks_hold_trials(cls, trials: tuple[int, ...]) -> tuple[int, ...]:
         if not trials or min(trials) < 1:
             raise ValueError("every block needs at least one trial")
+        if sum(trials) > _MOST_TRIALS:
+            raise ValueError(f"at most {_MOST_TRIALS} trials in all")
         return trials
 
     @field_validator("temporal_frequencies_hz")
@@ -235,8 +238,8 @@ class World(BaseModel):
     @model_validator(mode="after")
     def _rates_increase(self) -> World:
         low, high = self.frame_rate_hz
-        if not 0 < low <= high:
-            raise ValueError(f"frame_rate_hz must be a range above 0, got {low} to {high}")
+        if not 5 <= low <= high <= 200:
+            raise ValueError(f"frame_rate_hz must be a range between 5 and 200, got {low} to {high}")
         return self
 
     @model_validator(mode="after")

@@ -41,7 +41,9 @@ def test_demo_has_every_line_once() -> None:
         pytest.param({"event_rate_scale": -1.0}, "event_rate_scale: .*got -1.0", id="negative_rate"),
         pytest.param({"noise_scale": -0.1}, "noise_scale", id="negative_noise"),
         pytest.param(
-            {"frame_rate_hz": (30.0, 10.0)}, "frame_rate_hz must be a range above 0, got 30.0 to 10.0", id="rates_fall"
+            {"frame_rate_hz": (30.0, 10.0)},
+            "frame_rate_hz must be a range between 5 and 200, got 30.0 to 10.0",
+            id="rates_fall",
         ),
         pytest.param(
             {"lines": ("Cux2-CreERT",)},
@@ -71,6 +73,12 @@ def test_demo_has_every_line_once() -> None:
         pytest.param({"templates": "outside"}, "templates: .*'inside' or 'linked'", id="templates"),
         pytest.param({"invalid_share": 0.9}, "invalid_share", id="all_invalid"),
         pytest.param({"scenes_per_block": ()}, "scenes_per_block: every", id="no_scenes"),
+        pytest.param({"movie_repeats": 10**9}, "movie_repeats: .*1000", id="endless_movie"),
+        pytest.param({"sessions": 10**9}, "sessions: .*100000", id="endless_sessions"),
+        pytest.param({"trials_per_block": (10**9,)}, "at most 50000 trials", id="endless_gratings"),
+        pytest.param({"neurons_by_line": {"Sst-IRES-Cre": 10**6}}, "1 to 5000 neurons", id="million_neurons"),
+        pytest.param({"lead_s": float("nan")}, "lead_s: .*finite", id="nan"),
+        pytest.param({"frame_rate_hz": (0.5, 1.0)}, "between 5 and 200", id="slow"),
         pytest.param({"eye_tracking_share": 1.5}, "eye_tracking_share", id="more_than_all"),
     ],
 )
