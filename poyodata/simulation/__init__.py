@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from poyodata.simulation.census import session_ids
-from poyodata.simulation.sessions import Truth, simulate, simulate_session
+from poyodata.simulation.folder import simulate
+from poyodata.simulation.sessions import Truth, simulate_session
 from poyodata.simulation.twin import write_array_twin
 from poyodata.simulation.world import World
 from poyodata.simulation.worlds import WORLDS, load_world

@@ -69,7 +69,7 @@ def draw_latents(n_frames: int, rate_hz: float, artefacts_per_hour: float, rng: 
     np.False_
     """
     arousal, gain = (autoregression(n_frames, GAIN_S * rate_hz, rng) for _ in range(2))
-    jerks = rng.poisson(artefacts_per_hour / 3600.0 / rate_hz, n_frames) * rng.normal(size=n_frames)
+    jerks = np.sqrt(rng.poisson(artefacts_per_hour / 3600.0 / rate_hz, n_frames)) * rng.normal(size=n_frames)
     return Latents(
         arousal=arousal,
         gain=gain,

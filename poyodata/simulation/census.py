@@ -15,7 +15,7 @@ from poyodata.sources.record import SessionMetadata
 from poyodata.vocabulary import CRE_LINES
 
 _FIRST_SESSION, _FIRST_CONTAINER, _FIRST_DONOR = 900_000_000, 910_000_000, 700_000
-_FIRST_CELL, _FIRST_ROI, _CELLS = 10_000_000_000, 15_000_000_000, 10_000
+_FIRST_CELL, _FIRST_ROI, _CELLS = 10_000_000_000, 900_000_000_000, 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +28,14 @@ class Recording:
         Running number of the recording, from 0.
     container : int
         Running number of its container.
+    turn : int
+        Running number within the container.
     metadata : SessionMetadata
     """
 
     number: int
     container: int
+    turn: int
     metadata: SessionMetadata
 
     @property
@@ -107,6 +110,7 @@ def recording(world: World, number: int) -> Recording:
     return Recording(
         number=number,
         container=container,
+        turn=turn,
         metadata=SessionMetadata(
             session_id=str(_FIRST_SESSION + number),
             donor_id=str(donor),
@@ -128,9 +132,11 @@ def _origin(world: World, container: int) -> tuple[str, int]:
     if world.census == "allen":
         line, turn = _allen_containers()[container]
         return line, _donor(line, turn % LINES[line].donors)
-    line = world.lines[container % len(world.lines)]
-    # Numbered within the line, so that a longer list of recordings renames no mouse.
-    return line, _donor(line, container // len(world.lines) // world.containers_per_donor)
+    round_, place = divmod(container, len(world.lines))
+    line = world.lines[place]
+    # Numbered within the line, so that a longer list of recordings renames no mouse; a line may stand there twice.
+    turn = round_ * world.lines.count(line) + world.lines[:place].count(line)
+    return line, _donor(line, turn // world.containers_per_donor)
 
 
 def _donor(line: str, turn: int) -> int:

@@ -79,8 +79,8 @@ def draw_population(line: str, world: World, rng: np.random.Generator, count: in
     return pd.DataFrame(
         {
             "kind": kind,
-            "responsive": responsive,
-            "carries_movie": carries_movie,
+            "responsive": responsive & (stimulus > 0),
+            "carries_movie": carries_movie & (stimulus > 0),
             "preferred_direction_deg": rng.uniform(0.0, 360.0, n),
             "tuning_concentration": rng.uniform(2.0, 8.0, n),
             "opposite_response": rng.beta(1.2, 1.8, n),
@@ -138,7 +138,7 @@ def found_again(cells: pd.DataFrame, rng: np.random.Generator, count: int) -> pd
     Parameters
     ----------
     cells : DataFrame
-        As `draw_population` gives it.
+        As `draw_population` gives it; ``duplicate_of``, if there, holds row numbers.
     rng : numpy.random.Generator
     count : int
         How many.
@@ -157,8 +157,17 @@ def found_again(cells: pd.DataFrame, rng: np.random.Generator, count: int) -> pd
     """
     rows = np.sort(rng.choice(len(cells), count, replace=False))
     found = cells.iloc[rows].reset_index(drop=True)
-    for name, log_sd in _BETWEEN_SESSIONS.items():
-        found[name] *= np.exp(log_sd * rng.normal(size=count))
+    change = {name: np.exp(log_sd * rng.normal(size=count)) for name, log_sd in _BETWEEN_SESSIONS.items()}
+    if "duplicate_of" in found:
+        # Rows here, not rows of the container; a copy whose source was not found stands alone.
+        row = np.full(len(cells) + 1, -1)
+        row[rows] = np.arange(count)
+        source = row[found["duplicate_of"].to_numpy(np.int64)]
+        found["duplicate_of"] = source
+        for factor in change.values():
+            factor[source >= 0] = factor[source[source >= 0]]
+    for name, factor in change.items():
+        found[name] *= factor
     found.insert(0, "cell", rows)
     return found
 

@@ -251,7 +251,9 @@ def template_energy(
     if not len(energy):
         return energy
     peak = energy.max(axis=0)
-    seen = peak - energy.min(axis=0) > _LEAST_CHANGE
+    # A single frame, such as the only scene of a small world, changes against grey.
+    least = energy.min(axis=0) if len(energy) > 1 else np.zeros_like(peak)
+    seen = peak - least > _LEAST_CHANGE
     return np.where(seen, energy / np.where(seen, peak, 1.0), np.float32(0.0))
 
 

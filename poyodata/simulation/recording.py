@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -78,6 +78,12 @@ class Fluorescence:
     demixed: npt.NDArray[np.float32]
     neuropil_r: npt.NDArray[np.float64]
 
+    def frames(self, kept: npt.NDArray[np.bool_]) -> Fluorescence:
+        """Return what is left when some frames are lost."""
+        if kept.all():
+            return self
+        return replace(self, raw=self.raw[:, kept], neuropil=self.neuropil[:, kept], demixed=self.demixed[:, kept])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rois:
@@ -117,6 +123,15 @@ class EyeTracking:
     location_cm: npt.NDArray[np.float64]
     area_px: npt.NDArray[np.float64]
 
+    def frames(self, kept: npt.NDArray[np.bool_]) -> EyeTracking:
+        """Return the samples of some frames."""
+        return EyeTracking(
+            time_s=self.time_s[kept],
+            location_deg=self.location_deg[kept],
+            location_cm=self.location_cm[kept],
+            area_px=self.area_px[kept],
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
@@ -137,6 +152,18 @@ class Behaviour:
     running_time_s: npt.NDArray[np.float64]
     eye: EyeTracking | None
     motion_px: npt.NDArray[np.float64]
+
+    def frames(self, kept: npt.NDArray[np.bool_], time_s: npt.NDArray[np.float64]) -> Behaviour:
+        """Return what is left when some of the frames at `time_s` are lost."""
+        if kept.all():
+            return self
+        run = np.isin(self.running_time_s, time_s[kept])
+        return Behaviour(
+            running_speed=self.running_speed[run],
+            running_time_s=self.running_time_s[run],
+            eye=None if self.eye is None else self.eye.frames(kept),
+            motion_px=self.motion_px[kept],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,8 @@ class SweepModel:
         ``mean = m0 + m1 d``, dF/F.
     variance : ndarray, shape (neuron, 3), float64
         ``variance = v0 + v1 d + v2 d^2``.
+    white : ndarray, shape (neuron,), float64
+        Part of the variance that is white noise: all that a copy of a neuron does not share with it.
     covariance : ndarray, shape (neuron, neuron, 3), float64
         Off the diagonal: ``c0 + c1 (pair) + c2 d_i d_j``, where ``c1[i, j]`` goes with ``d_i`` and ``c1[j, i]`` with
         ``d_j``. The diagonal holds what the neurons share, too, and is not the variance.
@@ -57,6 +59,7 @@ class SweepModel:
 
     mean: FloatArray
     variance: FloatArray
+    white: FloatArray
     covariance: FloatArray
 
 
@@ -130,14 +133,15 @@ def sweep_model(
         axis=2,
     )
     own = np.einsum("iik->ik", covariance).copy()
+    white = column["white_noise"] ** 2 / on
     own[:, 0] += (
         (square * known).sum(axis=1)
-        + column["white_noise"] ** 2 / on
+        + white
         + column["slow_noise"] ** 2 * mean_variance(on, SLOW_S * rate_hz)
         + column["drift_noise"] ** 2 * mean_variance(on, DRIFT_S * rate_hz)
     )
     own[:, 1] = 2 * own[:, 1] + square[:, 1]
-    return SweepModel(np.stack([(single * known).sum(axis=1), single[:, 1]], axis=1), own, covariance)
+    return SweepModel(np.stack([(single * known).sum(axis=1), single[:, 1]], axis=1), own, white, covariance)
 
 
 def trial_moments(
@@ -200,7 +204,22 @@ def noise_covariance(
     covariance = c0 + c1 * mean[:, None] + c1.T * mean[None, :] + c2 * (driven @ driven.T) / driven.shape[1]
     v0, v1, v2 = (model.variance[:, k] for k in range(3))
     covariance[np.diag_indices(len(neurons))] = v0 + v1 * mean + v2 * (driven**2).mean(axis=1)
+    if "duplicate_of" in neurons:
+        _share_with_copies(covariance, neurons, model.white)
     return np.asarray(covariance)
+
+
+def _share_with_copies(covariance: FloatArray, neurons: pd.DataFrame, white: FloatArray) -> None:
+    """Let copies vary with their source and with each other in all but the white noise."""
+    source = neurons["duplicate_of"].to_numpy(np.int64)
+    amplitude = neurons["amplitude"].to_numpy(np.float64)
+    for origin in set(source[source >= 0].tolist()):
+        family = np.r_[origin, np.flatnonzero(source == origin)]
+        scale = np.divide(amplitude[family], amplitude[origin], out=np.ones(len(family)), where=amplitude[origin] > 0)
+        shared = np.outer(scale, scale) * (covariance[origin, origin] - white[origin])
+        own = covariance[family, family]
+        covariance[np.ix_(family, family)] = shared
+        covariance[family, family] = own
 
 
 def mean_variance(frames: int, time_constant_frames: float) -> float:

@@ -5,7 +5,8 @@
 over the circle of ``(dmu / dtheta)^2 / variance``. ``mu`` and the variances are those of
 `poyodata.simulation.sweep_model`. ``fisher_movie_true`` and ``fisher_movie_derivative_true`` are the same for the time
 of natural movie one, in s^-2: from one second's mean dF/F to the next second's, and from the slope of the mean dF/F in
-single frames; their moments leave out what was shown before the movie and in its earlier repeats.
+single frames. The movie is taken to follow itself, as its repeats do; the grey before the first one and the jitter of
+its frames against the imaging frames are left out.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from poyodata.simulation.traces import DRIFT_S, SLOW_S, amplitude_moments, kerne
 from poyodata.vocabulary import DIRECTIONS_DEG, TEMPORAL_FREQUENCIES_HZ
 
 MOVIE_STEP_S = 1.0
+_MOVIE_HZ = 30.0
 _FINE_DIRECTIONS = 72
 
 
@@ -88,7 +90,7 @@ def fisher_movie_true(
     ----------
     neurons : DataFrame
     movie_rate_hz : ndarray, shape (movie frame, neuron), float32, Hz
-        As `poyodata.simulation.drive.movie_rates` gives it; one imaging frame a movie frame.
+        As `poyodata.simulation.drive.movie_rates` gives it; 30 movie frames a second.
     rate_hz : float
     artefacts_per_hour : float
 
@@ -99,6 +101,9 @@ def fisher_movie_true(
         (single frames); NaN for a movie shorter than two steps.
     """
     step = round(MOVIE_STEP_S * rate_hz)
+    # Which movie frame is on the screen in each imaging frame.
+    shown = np.arange(int(len(movie_rate_hz) * rate_hz / _MOVIE_HZ)) * _MOVIE_HZ / rate_hz
+    movie_rate_hz = movie_rate_hz[shown.astype(np.int64)]
     coarse, slope = np.full(len(neurons), np.nan), np.full(len(neurons), np.nan)
     for index, neuron in enumerate(numbers(neurons)):
         rate = neuron["base_rate_hz"] + movie_rate_hz[:, index].astype(np.float64)
@@ -108,7 +113,7 @@ def fisher_movie_true(
             coarse[index] = _ratio(np.diff(mean) ** 2, MOVIE_STEP_S**2 * (variance[1:] + variance[:-1]) / 2)
         if len(rate) >= 3:
             mean, variance = _movie_moments(neuron, rate, 1, rate_hz, artefacts_per_hour)
-            slope[index] = _ratio((np.gradient(mean) * rate_hz) ** 2, variance)
+            slope[index] = _ratio(((np.roll(mean, -1) - np.roll(mean, 1)) * rate_hz / 2) ** 2, variance)
     return pd.DataFrame({"fisher_movie_true": coarse, "fisher_movie_derivative_true": slope})
 
 
@@ -120,8 +125,8 @@ def _movie_moments(
     response = np.cumsum(kernel(neuron["rise_s"], neuron["decay_s"], rate_hz, length))
     response[n:] -= response[:-n].copy()
     weight = response[::-1] / n
-    # The base rate before the first frame, as after a grey screen.
-    padded = np.r_[np.full(length - 1, neuron["base_rate_hz"]), rate]
+    # The end of the movie before its beginning, as when it is shown over and over.
+    padded = np.r_[np.resize(rate[::-1], length - 1)[::-1], rate]
     window = np.lib.stride_tricks.sliding_window_view(padded, length) * weight
     first, second = amplitude_moments(neuron["amplitude"], neuron["burst_log_sd"])
     first_moment, second_moment = float(first) / rate_hz, float(second) / rate_hz

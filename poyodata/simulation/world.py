@@ -128,7 +128,7 @@ class World(BaseModel):
     neurons: int = Field(default=40, ge=1, le=_MOST_NEURONS)
     neurons_by_line: dict[str, int] = Field(default_factory=dict)
     neurons_log_sd: float = Field(default=0.0, ge=0, le=2)
-    cell_overlap: float = Field(default=0.85, gt=0, le=1)
+    cell_overlap: float = Field(default=0.85, ge=0.05, le=1)
     areas: tuple[str, ...] = ("VISp", "VISl", "VISp", "VISal", "VISp", "VISpm")
     trials_per_block: tuple[int, ...] = (66, 66, 66)
     temporal_frequencies_hz: tuple[float, ...] = TEMPORAL_FREQUENCIES_HZ
@@ -152,7 +152,7 @@ class World(BaseModel):
     amplitude_scale: float = Field(default=1.0, ge=0, le=100)
     tuning_scale: float = Field(default=1.0, ge=0, le=100)
     noise_scale: float = Field(default=1.0, ge=0, le=100)
-    shared_gain_scale: float = Field(default=1.0, ge=0, le=100)
+    shared_gain_scale: float = Field(default=1.0, ge=0, le=3)
     drift_scale: float = Field(default=1.0, ge=0, le=100)
     artefacts_per_hour: float = Field(default=30.0, ge=0, le=3600)
     tuning_by_kind: dict[str, float] = Field(default_factory=dict)
@@ -181,8 +181,8 @@ class World(BaseModel):
         for kind, factor in factors.items():
             if kind not in _KINDS:
                 raise ValueError(f"unknown kind of neuron {kind!r}: {nearest(kind, _KINDS)}")
-            if not factor >= 0:
-                raise ValueError(f"a factor of the tuning must be at least 0, got {factor} for {kind}")
+            if not 0 <= factor <= 100:
+                raise ValueError(f"a factor of the tuning must be from 0 to 100, got {factor} for {kind}")
         return factors
 
     @field_validator("lines")
@@ -302,5 +302,6 @@ def _validate(content: dict[str, Any], name: str) -> World:
                 f"world {name!r}: unknown field {field!r}: {nearest(field, World.model_fields)}"
             ) from error
         message = first["msg"].removeprefix("Value error, ")
-        got = "" if first["type"] == "missing" else f" (got {first.get('input')!r})"
+        # A rule on the whole world has the whole world for input: its own words say enough.
+        got = "" if first["type"] == "missing" or not first["loc"] else f" (got {first.get('input')!r})"
         raise UsageError(f"world {name!r}: {field}: {message}{got}.") from error

@@ -157,5 +157,8 @@ def load_world(world: str | Path | World) -> World:
         return WORLDS[str(world)]
     path = Path(world)
     if path.is_file():
-        return World.from_yaml(path.read_text(encoding="utf-8"))
+        try:
+            return World.from_yaml(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is not a text file in UTF-8; give the YAML of a world.") from error
     raise UsageError(f"unknown world {str(world)!r}: {nearest(str(world), WORLDS)} Or give the path of a world's YAML.")

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,6 +12,7 @@ from poyodata.errors import UsageError
 from poyodata.simulation import load_world
 from poyodata.simulation.census import ALLEN_CONTAINERS, recording
 from poyodata.simulation.lines import LINES
+from poyodata.simulation.sessions import _start_time
 from poyodata.simulation.world import World
 from poyodata.vocabulary import CRE_LINES, canonical_cre_line
 
@@ -48,6 +50,27 @@ def test_any_beginning_is_a_fair_sample() -> None:
 def test_recordings_do_not_depend_on_how_many_there_are() -> None:
     world = load_world("allen-like")
     assert recording(world, 100) == recording(world.replace(sessions=101), 100)
+
+
+def test_ids_of_cells_are_unique_over_containers() -> None:
+    world = load_world("tiny").replace(sessions=3, neurons=3000, cell_overlap=0.05, session_types=("A", "B"))
+    first, second = (recording(world, number) for number in (0, 2))
+    cells = np.arange(60_000)
+    assert first.cell_specimen_ids(cells).max() < second.cell_specimen_ids(cells).min()
+    assert not set(recording(world, 0).roi_ids(60_000)) & set(recording(world, 1).roi_ids(60_000))
+
+
+def test_a_line_that_stands_there_twice_has_mice_of_its_own() -> None:
+    world = load_world("tiny").replace(sessions=6, lines=("Sst-IRES-Cre", "Sst-IRES-Cre", "Vip-IRES-Cre"))
+    assert everything(world)["donor_id"].is_unique
+
+
+def test_days_and_ages_agree() -> None:
+    world = load_world("allen-like").replace(sessions=30)
+    for number in range(0, 30, 3):
+        days = [pd.Timestamp(_start_time(recording(world, number + k))) for k in range(3)]
+        ages = [recording(world, number + k).metadata.age_days for k in range(3)]
+        assert [(day - days[0]).days for day in days] == [age - ages[0] for age in ages] == [0, 1, 2]
 
 
 def test_no_such_recording() -> None:

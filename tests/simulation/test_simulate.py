@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +14,8 @@ import pandas as pd
 import pytest
 
 from poyodata.errors import UsageError
-from poyodata.simulation import Truth, World, load_world, session_ids, sessions, simulate, simulate_session
+from poyodata.simulation import Truth, World, load_world, session_ids, simulate, simulate_session
+from poyodata.simulation import folder as folder_module
 from poyodata.simulation.recording import SimulatedSession
 from poyodata.simulation.size import expected_bytes
 from poyodata.simulation.templates import Templates
@@ -102,20 +105,51 @@ def test_what_is_there_is_kept_and_the_rest_is_written(tmp_path: Path, monkeypat
     simulate(tmp_path, SMALL.replace(sessions=2))
     (tmp_path / "truth" / "900000001.json").unlink()  # as after a kill between the file and its truth
     made: list[int] = []
-    alone = sessions.simulate_session
+    alone = folder_module.simulate_session
 
     def watched(world: World, number: int, templates: Templates | None = None) -> tuple[SimulatedSession, Truth]:
         made.append(number)
         return alone(world, number, templates)
 
-    monkeypatch.setattr(sessions, "simulate_session", watched)
+    monkeypatch.setattr(folder_module, "simulate_session", watched)
     assert len(simulate(tmp_path, SMALL)) == 3  # one more than before
     assert made == [1, 2]
     simulate(tmp_path, SMALL)
     assert made == [1, 2]
-    simulate(tmp_path, SMALL, file_format="nwb2")
-    assert made == [1, 2, 0, 1, 2]
+    with pytest.raises(UsageError, match="in the format allen-nwb, not nwb2; choose another folder"):
+        simulate(tmp_path, SMALL, file_format="nwb2")
+    assert made == [1, 2]
     assert load_world(tmp_path / "world.yaml").sessions == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda path: os.truncate(path / "900000000.nwb", 1000), id="truncated"),
+        pytest.param(lambda path: (path / "truth" / "900000000.parquet").unlink(), id="no_truth"),
+        pytest.param(lambda path: (path / "truth" / "900000000.events.parquet").unlink(), id="no_events"),
+        pytest.param(lambda path: (path / "templates.h5").unlink(), id="no_templates"),
+        pytest.param(lambda path: (path / "truth" / "900000000.json").write_text("{"), id="broken_lineage"),
+    ],
+)
+def test_damage_is_repaired(damage: Callable[[Path], object], tmp_path: Path) -> None:
+    world = SMALL.replace(sessions=1, templates="linked")
+    simulate(tmp_path, world)
+
+    def names() -> dict[str, int]:
+        return {str(file.relative_to(tmp_path)): file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()}
+
+    before = names()
+    damage(tmp_path)
+    simulate(tmp_path, world)
+    assert names() == before
+
+
+def test_files_of_others_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "900000000.nwb").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="holds NWB files that are no simulation of ours"):
+        simulate(tmp_path, SMALL)
+    assert (tmp_path / "900000000.nwb").read_bytes() == b"mine"
 
 
 def test_a_world_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,18 +199,14 @@ def test_sessions_of_a_container_share_most_cells(container: list[tuple[Simulate
 
 
 def test_a_cell_keeps_its_tuning_and_place(container: list[tuple[SimulatedSession, Truth]]) -> None:
+    """All cells, copies and labelled regions among them."""
     first, second = (truth.neurons.set_index("cell_specimen_id") for _, truth in container[:2])
     shared = first.index.intersection(second.index)
-    valid = (first.loc[shared, "duplicate_of"].isna() & second.loc[shared, "duplicate_of"].isna()).to_numpy()
-    valid = (
-        valid
-        & ((first.loc[shared, "exclusion_label"] == "") & (second.loc[shared, "exclusion_label"] == "")).to_numpy()
-    )
-    assert valid.sum() > 15
-    kept = shared[valid]
-    for name in ("preferred_direction_deg", "azimuth_deg", "x_um", "kind"):
-        assert (first.loc[kept, name] == second.loc[kept, name]).all()
-    rates = np.log(first.loc[kept, "base_rate_hz"] / second.loc[kept, "base_rate_hz"]).to_numpy(np.float64)
+    assert len(shared) > 25
+    assert first.loc[shared, "duplicate_of"].notna().any()
+    for name in ("preferred_direction_deg", "azimuth_deg", "x_um", "kind", "amplitude", "exclusion_label"):
+        assert (first.loc[shared, name] == second.loc[shared, name]).all()
+    rates = np.log(first.loc[shared, "base_rate_hz"] / second.loc[shared, "base_rate_hz"]).to_numpy(np.float64)
     assert 0.1 < rates.std() < 0.6  # a little changed
 
 
@@ -184,9 +214,10 @@ def test_near_duplicates_and_labelled_regions(container: list[tuple[SimulatedSes
     session, truth = container[0]
     copies = truth.neurons["duplicate_of"].notna().to_numpy()
     labels = truth.neurons["exclusion_label"].to_numpy()
-    assert copies.sum() == 5  # four that pass for valid, and one that was noticed
+    assert copies.sum() >= 3
     assert sorted(set(labels)) == ["", "duplicate", "motion_border", "union"]
-    assert (labels[copies] == "").sum() == 4
+    assert (labels[copies] == "").sum() >= 2
+    assert set(labels[copies]) <= {"", "duplicate"}  # not noticed, or noticed
     assert session.rois.exclusion_label == tuple(labels)
     row = dict(zip(session.rois.cell_specimen_id.tolist(), range(len(labels)), strict=True))
     for copy in np.flatnonzero(copies).tolist():
@@ -249,6 +280,17 @@ def test_dropped_frames_leave_gaps_in_time_alone() -> None:
     step = np.diff(session.timeline.time_s) * session.timeline.rate_hz
     assert (step > 1.5).sum() >= 5
     assert session.dff.shape[1] == session.timeline.n_frames == len(session.behaviour.motion_px)
+    # All else is as without drops: the microscope missed frames, the neurons did not.
+    whole, _ = simulate_session(world.replace(dropped_frames_per_hour=0.0), 0)
+    kept = np.isin(whole.timeline.time_s, session.timeline.time_s)
+    assert 0 < (~kept).sum() < 0.1 * len(kept)
+    np.testing.assert_array_equal(session.dff, whole.dff[:, kept])
+    np.testing.assert_array_equal(session.fluorescence.raw, whole.fluorescence.raw[:, kept])
+    np.testing.assert_array_equal(session.behaviour.motion_px, whole.behaviour.motion_px[kept])
+    assert session.behaviour.eye is not None
+    assert len(session.behaviour.eye.time_s) == kept.sum()
+    frame = np.flatnonzero(kept)[session.timeline.tables["drifting_gratings"]["start"]]
+    assert np.abs(frame - whole.timeline.tables["drifting_gratings"]["start"]).max() <= 4
 
 
 @pytest.mark.parametrize("file_format", ["allen-nwb", "nwb2"])

@@ -69,7 +69,7 @@ def test_demo_has_every_line_once() -> None:
         pytest.param(
             {"tuning_by_kind": {"burst": 1.0}}, "unknown kind of neuron 'burst': did you mean 'bursty'", id="kind"
         ),
-        pytest.param({"tuning_by_kind": {"bursty": -1.0}}, "at least 0, got -1.0 for bursty", id="negative_tuning"),
+        pytest.param({"tuning_by_kind": {"bursty": -1.0}}, "from 0 to 100, got -1.0 for bursty", id="negative_tuning"),
         pytest.param({"templates": "outside"}, "templates: .*'inside' or 'linked'", id="templates"),
         pytest.param({"invalid_share": 0.9}, "invalid_share", id="all_invalid"),
         pytest.param({"scenes_per_block": ()}, "scenes_per_block: every", id="no_scenes"),
@@ -98,3 +98,10 @@ def test_bad_yaml(text: str, message: str) -> None:
 
 def test_lines_take_any_spelling() -> None:
     assert load_world("tiny").replace(lines=("SST_IRES_CRE",)).lines == ("Sst-IRES-Cre",)
+
+
+def test_world_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "world.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(UsageError, match="is not a text file in UTF-8"):
+        load_world(path)
