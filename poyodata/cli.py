@@ -178,16 +178,17 @@ def fetch_allen(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the recordings, in AllenSDK's cache layout; --list needs none.")
     ] = None,
-    lines: Annotated[str, typer.Option(help="CRE lines, separated by commas: Sst,Vip.")] = "",
-    areas: Annotated[str, typer.Option(help="Visual areas: VISp,VISl.")] = "",
-    depths: Annotated[str, typer.Option(help="Imaging depths in micrometres, or ranges: 175-275,350.")] = "",
-    stimulus: Annotated[str, typer.Option(help="Stimuli, of which a recording has at least one.")] = "",
-    donors: Annotated[str, typer.Option(help="Mice, by their donor number.")] = "",
-    containers: Annotated[str, typer.Option(help="Experiment containers, by id.")] = "",
-    sessions: Annotated[str, typer.Option(help="Recordings, by ophys experiment id.")] = "",
-    session_types: Annotated[str, typer.Option(help="Session types: A,B,C,C2.")] = "",
+    lines: Annotated[str | None, typer.Option(help="CRE lines, separated by commas: Sst,Vip.")] = None,
+    areas: Annotated[str | None, typer.Option(help="Visual areas: VISp,VISl.")] = None,
+    depths: Annotated[str | None, typer.Option(help="Imaging depths in micrometres, or ranges: 175-275,350.")] = None,
+    stimulus: Annotated[str | None, typer.Option(help="Stimuli, of which a recording has at least one.")] = None,
+    donors: Annotated[str | None, typer.Option(help="Mice, by their donor number.")] = None,
+    containers: Annotated[str | None, typer.Option(help="Experiment containers, by id.")] = None,
+    sessions: Annotated[str | None, typer.Option(help="Recordings, by ophys experiment id.")] = None,
+    session_types: Annotated[str | None, typer.Option(help="Session types: A,B,C,C2.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first so many by id.")] = None,
     include_failed: Annotated[bool, typer.Option("--include-failed", help="Take failed containers too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch every recording: no filter, no --limit.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the recordings chosen; writes nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many files and bytes; writes nothing.")] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Read the lists anew, although --out has them.")] = False,
@@ -198,7 +199,7 @@ def fetch_allen(
     ] = "http://api.brain-map.org",
     connections: Annotated[int, typer.Option(min=1, max=4, help="Files at a time.")] = 2,
     retries: Annotated[int, typer.Option(min=0, help="Attempts that may fail in a row after the first.")] = 5,
-    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Longest silence, in seconds.")] = 60.0,
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Longest silence, in seconds.")] = 60.0,
     as_json: AsJson = False,
 ) -> None:
     """List or download recordings of the Allen Brain Observatory (filters are and-ed, values of one are or-ed)."""
@@ -216,6 +217,8 @@ def fetch_allen(
         include_failed=include_failed,
         limit=limit,
     )
+    if everything and not selection.is_everything:
+        raise UsageError("--all means every recording, but a filter or --limit is given too; leave one of them out.")
     if out is None and not listing:
         raise UsageError("--out is missing: name the folder for the recordings, or look at them first with --list.")
     with fetch.open_road(
@@ -229,10 +232,16 @@ def fetch_allen(
                 _say(f"\n{fetch.census(chosen)}")
             return
         typer.echo(fetch.TERMS, err=True)
-        if dry_run:
+        refused = selection.is_everything and not everything
+        if dry_run or refused:
             cache = fetch.AllenCache.at(out)
             chosen, _ = fetch.choose(cache, selection, road, refresh=refresh)
             plan = fetch.plan_fetch(cache, chosen, road)
+            if refused and not dry_run:
+                raise UsageError(
+                    f"without a filter every recording is meant: {plan.summary()} "
+                    "Give --all to fetch them all, or choose with --lines, --areas or another filter, or --limit."
+                )
             _say(json.dumps(plan.to_json(), indent=2) if as_json else plan.summary())
             return
         report = fetch.fetch_allen(out, selection, road, refresh=refresh, cells=cells)
@@ -241,6 +250,10 @@ def fetch_allen(
         typer.echo(f"poyodata: {file.path.name}: {file.status}, {file.message}", err=True)
     if report.missing:
         typer.echo(f"Try again, from what has arrived: {shlex.join(['poyodata', *sys.argv[1:]])}", err=True)
+        raise typer.Exit(1)
+    if not report.complete:
+        numbers = ", ".join(str(file.session_id) for file in report.without_file)
+        typer.echo(f"poyodata: nothing of this can be had: the warehouse has no NWB file of {numbers}.", err=True)
         raise typer.Exit(1)
     if not as_json:
         _say(f"Next: poyodata ingest {out} --out {out.with_suffix('.zarr')}")

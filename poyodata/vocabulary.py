@@ -70,8 +70,8 @@ def canonical_cre_line(text: str) -> str:
     Parameters
     ----------
     text : str
-        ``"Sst-IRES-Cre"``, ``"sst_ires_cre"`` or a genotype, ``"Sst-IRES-Cre/wt;Ai148(TIT2L-GC6f-ICL-tTA2)/wt"``.
-        Any of the parts between semicolons may carry the line.
+        ``"Sst-IRES-Cre"``, ``"sst_ires_cre"``, ``"Sst"`` or a genotype, such as
+        ``"Sst-IRES-Cre/wt;Ai148(TIT2L-GC6f-ICL-tTA2)/wt"``. Any of the parts between semicolons may carry the line.
 
     Returns
     -------
@@ -87,14 +87,15 @@ def canonical_cre_line(text: str) -> str:
     --------
     >>> canonical_cre_line("Cux2-CreERT2/wt;Camk2a-tTA/wt;Ai93(TITL-GCaMP6f)/wt")
     'Cux2-CreERT2'
-    >>> canonical_cre_line("SST_IRES_CRE")
-    'Sst-IRES-Cre'
+    >>> canonical_cre_line("SST_IRES_CRE"), canonical_cre_line("sst")
+    ('Sst-IRES-Cre', 'Sst-IRES-Cre')
     """
 
     def fold(name: str) -> str:
         return name.strip().casefold().replace("_", "-")
 
     known = {fold(line): line for line in CRE_LINES} | {fold(k): v for k, v in _ALIASES.items()}
+    known |= {fold(line.split("-")[0]): line for line in CRE_LINES}
     for part in text.split(";"):
         line = known.get(fold(part.split("/")[0]))
         if line is not None:

@@ -7,11 +7,12 @@ from poyodata.fetch.allen_cache import AllenCache
 from poyodata.fetch.listing import census, choose, table_of
 from poyodata.fetch.plan import Plan, plan_fetch
 from poyodata.fetch.report import FetchedFile, Report
+from poyodata.fetch.retry import RetryPolicy
 from poyodata.fetch.roads import HttpRoad
 from poyodata.fetch.selection import Selection
 from poyodata.fetch.terms import TERMS
 from poyodata.fetch.warehouse import WAREHOUSE, Warehouse
-from poyodata.fetch.web import RetryPolicy, Web
+from poyodata.fetch.web import Web
 
 __all__ = [
     "TERMS",

@@ -18,11 +18,12 @@ from poyodata.fetch.experiments import Experiment
 from poyodata.fetch.listing import choose
 from poyodata.fetch.plan import Plan, plan_fetch
 from poyodata.fetch.report import FetchedFile, Report
+from poyodata.fetch.retry import RetryPolicy
 from poyodata.fetch.roads import HttpRoad, NoFileError, Road
 from poyodata.fetch.selection import Selection
 from poyodata.fetch.terms import write_terms
 from poyodata.fetch.warehouse import WAREHOUSE, Warehouse
-from poyodata.fetch.web import TIMEOUT_S, RetryPolicy, StoppedError, Web, WebError
+from poyodata.fetch.web import TIMEOUT_S, StoppedError, Web, WebError
 from poyodata.fetch.workers import work_through
 from poyodata.progress import console
 
@@ -57,6 +58,11 @@ def open_road(
     Yields
     ------
     Road
+
+    Raises
+    ------
+    UsageError
+        When the warehouse is no address, or the time-out no time.
 
     Examples
     --------

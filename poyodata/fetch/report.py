@@ -55,14 +55,24 @@ class Report:
         return [file for file in self.files if file.status in _MISSING]
 
     @property
+    def without_file(self) -> list[FetchedFile]:
+        """Recordings that the warehouse has no file of."""
+        return [file for file in self.files if file.status == "no file"]
+
+    @property
     def present(self) -> list[FetchedFile]:
         """Recordings that are there and whole."""
         return [file for file in self.files if file.status not in (*_MISSING, "no file")]
 
+    @property
+    def complete(self) -> bool:
+        """Whether all is there that can be had, and that is something."""
+        return bool(self.present) and not self.missing
+
     def summary(self) -> str:
         """One sentence."""
         new = [file for file in self.present if file.status != "already here"]
-        without = [str(file.session_id) for file in self.files if file.status == "no file"]
+        without = [str(file.session_id) for file in self.without_file]
         return (
             f"{len(self.present)} of {len(self.files)} recordings are in {self.out}: "
             f"{len(self.present) - len(new)} were there already, {len(new)} came "
@@ -73,4 +83,4 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for ``--json``."""
         files = [{**asdict(file), "path": str(file.path)} for file in self.files]
-        return {"out": str(self.out), "complete": not self.missing, "files": files}
+        return {"out": str(self.out), "complete": self.complete, "files": files}

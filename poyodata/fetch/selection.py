@@ -98,36 +98,47 @@ class Selection:
     def from_text(
         cls,
         *,
-        lines: str = "",
-        areas: str = "",
-        depths: str = "",
-        stimuli: str = "",
-        donors: str = "",
-        containers: str = "",
-        sessions: str = "",
-        session_types: str = "",
+        lines: str | None = None,
+        areas: str | None = None,
+        depths: str | None = None,
+        stimuli: str | None = None,
+        donors: str | None = None,
+        containers: str | None = None,
+        sessions: str | None = None,
+        session_types: str | None = None,
         include_failed: bool = False,
         limit: int | None = None,
     ) -> Selection:
-        """Read a selection from values separated by commas, as the command line has them.
+        """Read a selection from values separated by commas, as the command line has them; None is no filter.
 
         Raises
         ------
         UsageError
-            When a depth or an id is no number.
+            When a filter is given but empty, or a depth or an id is no number.
         """
         return cls(
-            lines=_words(lines),
-            areas=_words(areas),
-            depths_um=tuple(_depths(word) for word in _words(depths)),
-            stimuli=_words(stimuli),
-            donors=_words(donors),
+            lines=_words(lines, "--lines"),
+            areas=_words(areas, "--areas"),
+            depths_um=tuple(_depths(word) for word in _words(depths, "--depths")),
+            stimuli=_words(stimuli, "--stimulus"),
+            donors=_words(donors, "--donors"),
             containers=_ids(containers, "--containers"),
             sessions=_ids(sessions, "--sessions"),
-            session_types=_words(session_types),
+            session_types=_words(session_types, "--session-types"),
             include_failed=include_failed,
             limit=limit,
         )
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether there is neither a filter nor a limit.
+
+        Examples
+        --------
+        >>> Selection(include_failed=True).is_everything, Selection(limit=3).is_everything
+        (True, False)
+        """
+        return self == Selection(include_failed=self.include_failed)
 
     def choose(self, experiments: Sequence[Experiment]) -> list[Experiment]:
         """Recordings that pass every filter.
@@ -249,15 +260,21 @@ def _id(what: str) -> _Reader:
     return read
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+def _words(text: str | None, option: str) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:  # an unset variable of the shell looks like this, and must not mean all recordings
+        raise UsageError(f"{option} is given but empty ({text!r}); name at least one value, or leave it out.")
+    return words
 
 
-def _ids(text: str, option: str) -> tuple[int, ...]:
-    wrong = [word for word in _words(text) if not word.isdecimal()]
+def _ids(text: str | None, option: str) -> tuple[int, ...]:
+    words = _words(text, option)
+    wrong = [word for word in words if not word.isdecimal()]
     if wrong:
         raise UsageError(f"{option} holds {wrong[0]!r}; give whole numbers separated by commas.")
-    return tuple(int(word) for word in _words(text))
+    return tuple(int(word) for word in words)
 
 
 def _depths(word: str) -> tuple[int, int]:

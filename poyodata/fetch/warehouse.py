@@ -114,8 +114,7 @@ class Warehouse:
     """
 
     def __init__(self, web: Web, url: str = WAREHOUSE, *, query_timeout_s: float = QUERY_TIMEOUT_S) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+        if not _is_address(url):
             raise UsageError(f"the warehouse is given as {url!r}; give an address such as {WAREHOUSE}.")
         self.web = web
         self.url = url.rstrip("/")
@@ -241,6 +240,18 @@ class Warehouse:
         if not answer.success or isinstance(answer.msg, str):
             raise SourceError(f"the warehouse at {self.url} refuses the query {text!r}: {answer.msg}")
         return answer.msg
+
+
+def _is_address(url: str) -> bool:
+    """Whether a request can be sent there at all: what passes never fails with less than a `WebError`."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        name = (parts.hostname or "").encode("idna")  # refuses labels that are empty or too long
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:  # a bracket left open, a port that is none
+        return False
+    plain = url.isascii() and url.isprintable() and " " not in url
+    return parts.scheme in ("http", "https") and bool(name) and port_ok and plain
 
 
 def _whole_number(text: str | None) -> int | None:

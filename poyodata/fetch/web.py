@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
-import hashlib
 import http.client
 import json
 import socket
@@ -14,16 +12,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from poyodata._version import version
-from poyodata.errors import SourceError
+from poyodata.errors import SourceError, UsageError
+from poyodata.fetch.retry import RetryPolicy, seconds_asked
 
 T = TypeVar("T")
 
 TIMEOUT_S = 60.0
+LONGEST_TIMEOUT_S = 86_400.0
+"""A day: far longer silences overflow what sockets can count."""
 SLOWEST_BYTES_PER_S = 1024
 """A connection that brings less over one whole time-out counts as dead: trickles never end by themselves."""
 
@@ -57,61 +56,6 @@ class StoppedError(SourceError):
     """The download was called off from outside; what has arrived is kept."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetryPolicy:
-    """How often to ask again, and after which pause.
-
-    Attributes
-    ----------
-    retries : int
-        Attempts after the first one that may fail in a row. An attempt that brought `progress_bytes` starts the count
-        anew: a large file over a poor line gets there, and a server that gives nothing is left after this many.
-    first_pause_s, longest_pause_s : float
-        The pause doubles from the first to the longest.
-    longest_asked_s : float
-        What is granted at most when the server states its own pause.
-    progress_bytes : int
-        Bytes never held before that count as progress.
-    """
-
-    retries: int = 5
-    first_pause_s: float = 1.0
-    longest_pause_s: float = 60.0
-    longest_asked_s: float = 300.0
-    progress_bytes: int = 1 << 20
-
-    def pause_s(self, failures: int, key: str, asked_s: float | None = None) -> float:
-        """Pause before the next attempt; a hash of `key` spreads clients that failed together.
-
-        Parameters
-        ----------
-        failures : int
-            Attempts that failed in a row, from 1.
-        key : str
-            What is asked for.
-        asked_s : float, optional
-            The server's own wish.
-
-        Returns
-        -------
-        float
-            Seconds.
-
-        Examples
-        --------
-        >>> policy = RetryPolicy()
-        >>> 1.0 <= policy.pause_s(2, "a file") <= 2.0
-        True
-        >>> policy.pause_s(1, "a file", asked_s=7.0)
-        7.0
-        """
-        if asked_s is not None:
-            return min(max(asked_s, 0.0), self.longest_asked_s)
-        longest = min(self.first_pause_s * 2.0 ** (failures - 1), self.longest_pause_s)
-        digest = hashlib.sha256(f"{key}\0{failures}".encode()).digest()
-        return longest * (0.5 + int.from_bytes(digest[:4], "big") / 2**33)
-
-
 class Web:
     """Plain GET and HEAD requests, through the proxies that the environment names.
 
@@ -124,6 +68,11 @@ class Web:
         Called with the seconds of a pause; tests replace it.
     notice : callable, optional
         Called with one sentence for every attempt that failed and will be repeated.
+
+    Raises
+    ------
+    UsageError
+        When `timeout_s` is no number of seconds above 0 and up to `LONGEST_TIMEOUT_S`.
 
     Examples
     --------
@@ -139,6 +88,11 @@ class Web:
         sleep: Callable[[float], object] | None = None,
         notice: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
+        if not 0 < timeout_s <= LONGEST_TIMEOUT_S:  # written so that NaN is refused too
+            raise UsageError(
+                f"the time-out (--timeout) is given as {timeout_s:g} s; "
+                f"give seconds above 0 and up to {LONGEST_TIMEOUT_S:.0f} (a day), such as {TIMEOUT_S:.0f}."
+            )
         self.timeout_s = timeout_s
         self.policy = policy or RetryPolicy()
         self.notice = notice
@@ -196,7 +150,7 @@ class Web:
                 raise WebError(
                     f"the server answers {error.code} {error.reason}{_reason_given(error)}",
                     passing=error.code in _PASSING_STATUS,
-                    retry_after_s=_seconds(error.headers.get("Retry-After")),
+                    retry_after_s=seconds_asked(error.headers.get("Retry-After")),
                     status=error.code,
                 ) from error
         except (OSError, http.client.HTTPException) as error:
@@ -291,21 +245,6 @@ class Web:
                 self._sleep(pause_s)
                 if self.stop.is_set():
                     raise StoppedError("the download was stopped; the same command goes on.") from fault
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for: it holds a number or a date."""
-    if retry_after is None:
-        return None
-    try:
-        return float(int(retry_after))
-    except ValueError:
-        pass
-    try:
-        until = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    return (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
 
 
 def _reason_given(error: urllib.error.HTTPError) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from poyodata.fetch.completeness import is_complete
 from poyodata.fetch.download import BusyError, Partial, download
-from poyodata.fetch.web import RetryPolicy, StoppedError, WebError
+from poyodata.fetch.retry import RetryPolicy
+from poyodata.fetch.web import StoppedError, WebError
 from tests.fetch.loopback import Failure, Loopback, QuickWeb, hdf5_bytes
 
 NUMBER = 1001

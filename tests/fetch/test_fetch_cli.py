@@ -12,7 +12,7 @@ import pytest
 
 from poyodata.cli import main
 from poyodata.fetch.web import Web
-from tests.fetch.loopback import Failure, Loopback
+from tests.fetch.loopback import WITHOUT_FILE, Failure, Loopback
 
 Program = Callable[..., tuple[int, str, str]]
 
@@ -112,6 +112,12 @@ def test_what_is_missing_is_listed_with_the_command(program: Program, loopback: 
         pytest.param(
             ["--list", "--warehouse", "http://127.0.0.1:9"], 1, "gives no list of OphysExperiment", id="nobody"
         ),
+        pytest.param(["--list", "--warehouse", "http://[bad"], 2, "is given as 'http://[bad'; give an", id="bracket"),
+        pytest.param(["--list", "--timeout", "inf"], 2, "(--timeout) is given as inf s", id="timeout-inf"),
+        pytest.param(["--list", "--timeout", "nan"], 2, "(--timeout) is given as nan s", id="timeout-nan"),
+        pytest.param(["--list", "--timeout", "-1"], 2, "(--timeout) is given as -1 s", id="timeout-negative"),
+        pytest.param(["--list", "--all", "--lines", "Sst"], 2, "--all means every recording", id="all-and-filter"),
+        pytest.param(["--list", "--all", "--limit", "2"], 2, "--all means every recording", id="all-and-limit"),
         pytest.param(["--list", "--limit", "0"], 2, "--limit", id="limit"),
         pytest.param(["--list", "--via", "ftp"], 2, "--via", id="via"),
     ],
@@ -121,6 +127,70 @@ def test_bad_input(arguments: list[str], status: int, message: str, program: Pro
     assert found == status
     assert message in " ".join(err.split())
     assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--lines",
+        "--areas",
+        "--depths",
+        "--stimulus",
+        "--donors",
+        "--containers",
+        "--sessions",
+        "--session-types",
+    ],
+)
+def test_an_empty_filter_fetches_nothing(option: str, program: Program, loopback: Loopback, tmp_path: Path) -> None:
+    status, _, err = program("--out", tmp_path / "raw", "--all", option, "")
+    assert status == 2
+    assert f"{option} is given but empty ('')" in err
+    assert loopback.log == []
+    assert not (tmp_path / "raw").exists()
+
+
+def test_everything_has_to_be_asked_for(program: Program, loopback: Loopback, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    status, _, err = program("--out", raw)
+    assert status == 2
+    said = " ".join(err.split())
+    meant = [n for box in (1000, 2000, 3000, 4000) for n in range(box + 1, box + 4) if n != WITHOUT_FILE]
+    size_kb = sum(len(loopback.content(number)) for number in meant) / 1000
+    assert "without a filter every recording is meant: 12 recordings chosen, 0 of them here: 11 to fetch (" in said
+    assert f"11 to fetch ({size_kb:.1f} kB; " in said
+    assert "Give --all" in said
+    assert not raw.exists()
+    assert loopback.asked("well_known_file_download", "GET") == []
+
+    status, out, _ = program("--out", raw, "--dry-run")
+    assert (status, raw.exists()) == (0, False)
+    assert "11 to fetch" in out
+    assert program("--out", raw, "--list")[0] == program("--list")[0] == 0
+
+    status, out, _ = program("--out", raw, "--all")
+    assert status == 0
+    assert "11 of 12 recordings are in" in out
+    assert "The warehouse has no NWB file of 3003." in out
+    assert "Next: poyodata ingest" in out
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["files-listed", "files-asked-for"])
+def test_a_recording_that_cannot_be_had(listed: bool, program: Program, loopback: Loopback, tmp_path: Path) -> None:
+    if not listed:
+        for row in loopback.tables["OphysExperiment"]:
+            del row["well_known_files"]
+    status, out, err = program("--out", tmp_path, "--sessions", "3003")
+    assert status == 1
+    assert "nothing of this can be had: the warehouse has no NWB file of 3003." in err
+    assert "Next:" not in out
+    assert "Try again" not in err
+    status, out, _ = program("--out", tmp_path, "--sessions", "3003", "--json")
+    assert (status, json.loads(out)["complete"]) == (1, False)
+    status, out, _ = program("--out", tmp_path, "--sessions", "3002,3003")
+    assert status == 0
+    assert "The warehouse has no NWB file of 3003." in out
+    assert "Next: poyodata ingest" in out
 
 
 def test_a_folder_that_is_another_cache(program: Program, tmp_path: Path) -> None:

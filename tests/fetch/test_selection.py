@@ -97,6 +97,32 @@ def test_what_is_unknown_or_empty_is_named(filters: dict[str, Any], message: str
         Selection.from_text(**filters).choose(known)
 
 
+@pytest.mark.parametrize("text", ["", " ", ",", " , ,"])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        (name, f"--{(name if name != 'stimuli' else 'stimulus').replace('_', '-')}")
+        for name in ("lines", "areas", "depths", "stimuli", "donors", "containers", "sessions", "session_types")
+    ],
+)
+def test_a_filter_that_is_given_but_empty_is_refused(name: str, option: str, text: str) -> None:
+    with pytest.raises(UsageError, match=f"^{option} is given but empty"):
+        Selection.from_text(**{name: text})
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        pytest.param({}, True, id="nothing"),
+        pytest.param({"include_failed": True}, True, id="failed-too"),
+        pytest.param({"limit": 1}, False, id="limit"),
+        pytest.param({"stimuli": "natural_scenes"}, False, id="filter"),
+    ],
+)
+def test_everything_is_told_from_a_choice(filters: dict[str, Any], expected: bool) -> None:
+    assert Selection.from_text(**filters).is_everything is expected
+
+
 def test_every_field_is_typed(known: list[Experiment]) -> None:
     assert known[0] == Experiment(
         session_id=1001,

@@ -62,10 +62,35 @@ def test_addresses_are_quoted_as_allensdk_does() -> None:
     assert found == API + "model::A,rma::criteria,%5Bid$in1,2%5D,rma::options%5Bnum_rows$eq%27all%27%5D"
 
 
-@pytest.mark.parametrize("url", ["api.brain-map.org", "ftp://api.brain-map.org", "file:///etc", "http://", ""])
+MALFORMED = [
+    "http://[bad",
+    "http://[::1",
+    "http://host:port",
+    "http://host:99999",
+    "http://a host",
+    "http://.host",
+    f"http://{'a' * 70}",
+    "http://host/ä",
+]
+
+
+@pytest.mark.parametrize(
+    "url", ["api.brain-map.org", "ftp://api.brain-map.org", "file:///etc", "http://", "", *MALFORMED]
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match=r"give an address such as http://api\.brain-map\.org"):
         Warehouse(Web(), url)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://[::1]:8080/", "http://mirror.example.org/allen"])
+def test_an_address_is_taken(url: str) -> None:
+    assert Warehouse(Web(), url).url == url.rstrip("/")
+
+
+@pytest.mark.parametrize("timeout_s", [float("inf"), float("nan"), -1.0, 0.0, 1e300])
+def test_a_timeout_that_is_none_is_refused(timeout_s: float) -> None:
+    with pytest.raises(UsageError, match=r"--timeout.* give seconds above 0 and up to 86400"):
+        Web(timeout_s=timeout_s)
 
 
 def test_rows_and_pages(loopback: Loopback, web: QuickWeb) -> None:
