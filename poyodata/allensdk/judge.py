@@ -33,8 +33,21 @@ class Verdict:
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs. What AllenSDK raises on, and what we do not keep, is no difference."""
-        return all(finding.state != "differs" for finding in self.findings)
+        """Whether AllenSDK reads the file, something is equal and nothing differs.
+
+        What AllenSDK raises on in a file that it reads, and what we do not keep, is no difference.
+        """
+        states = {finding.state for finding in self.findings}
+        return not self.refusal and "equal" in states and "differs" not in states
+
+    @property
+    def refusal(self) -> str:
+        """What AllenSDK raised when it could not open the file; empty where it could."""
+        # It reads the metadata when it opens a file, so that nothing it says without them can be relied on.
+        raised = (
+            row.allensdk for row in self.findings if row.quantity == "metadata" and row.state == "AllenSDK raises"
+        )
+        return next(raised, "")
 
     def table(self) -> pd.DataFrame:
         """One row a quantity: ``quantity``, ``allensdk``, ``ours``, ``state``, ``note``."""
@@ -61,9 +74,19 @@ class Verdict:
         'a.nwb: our reader agrees with AllenSDK 2.16.2: 1 equal, 0 differ, 0 that AllenSDK raises on, 0 not kept.'
         """
         states = [finding.state for finding in self.findings]
-        word = "agrees with" if self.agrees else "differs from"
+        if self.refusal:
+            said = _shortened(" ".join(self.refusal.split()), 160)
+            verdict = f"AllenSDK {self.allensdk} cannot open the file ({said}), so that our reader is not confirmed"
+        elif self.agrees:
+            verdict = f"our reader agrees with AllenSDK {self.allensdk}"
+        elif "differs" in states:
+            verdict = f"our reader differs from AllenSDK {self.allensdk}"
+        else:
+            verdict = (
+                f"AllenSDK {self.allensdk} reads nothing that could be compared, so that our reader is not confirmed"
+            )
         return (
-            f"{self.path.name}: our reader {word} AllenSDK {self.allensdk}: {states.count('equal')} equal, "
+            f"{self.path.name}: {verdict}: {states.count('equal')} equal, "
             f"{states.count('differs')} differ, {states.count('AllenSDK raises')} that AllenSDK raises on, "
             f"{states.count('not kept')} not kept."
         )
@@ -71,7 +94,13 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """For `json.dumps`."""
         rows = [asdict(finding) for finding in self.findings]
-        return {"file": str(self.path), "allensdk": self.allensdk, "agrees": self.agrees, "findings": rows}
+        return {
+            "file": str(self.path),
+            "allensdk": self.allensdk,
+            "agrees": self.agrees,
+            "summary": self.summary(),
+            "findings": rows,
+        }
 
 
 def judge(path: str | Path) -> Verdict:

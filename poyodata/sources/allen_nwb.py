@@ -15,7 +15,7 @@ from poyodata.sources.allen_behaviour import read_signals
 from poyodata.sources.allen_rois import integers_of, read_masks, read_max_projection, read_neurons
 from poyodata.sources.allen_stimuli import find_templates, read_presentations
 from poyodata.sources.allen_traces import find_traces, pipeline_version
-from poyodata.sources.hdf5 import Hdf5Traces, file_digest, holds, open_hdf5, text_of
+from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, holds, open_hdf5, short, text_of, values_of
 from poyodata.sources.record import SessionMetadata, SessionRecord
 from poyodata.vocabulary import canonical_cre_line
 
@@ -72,16 +72,15 @@ def read_allen_nwb(path: str | Path) -> SessionRecord:
             return _assemble(file, path)
         except SourceError as error:
             raise error if str(path) in str(error) else SourceError(f"{path}: {error}") from error
-        except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
-            first = str(error).splitlines()[0][:160]
+        except (OSError, KeyError, IndexError, TypeError, ValueError, RuntimeError, MemoryError) as error:
             raise SourceError(
-                f"{path} cannot be read ({first}); the file is damaged, copy or download it again."
+                f"{path} cannot be read ({short(error)}); the file is damaged, copy or download it again."
             ) from error
 
 
 def _assemble(file: h5py.File, path: Path) -> SessionRecord:
     metadata = _metadata(file)
-    data, time_s = file[f"{DFF}/data"], np.asarray(file[f"{DFF}/timestamps"][()], np.float64)
+    data, time_s = dataset_of(file, f"{DFF}/data"), values_of(file, f"{DFF}/timestamps").astype(np.float64)
     cells = integers_of(file, f"{SEGMENTATION}/cell_specimen_ids")
     if data.shape != (len(cells), len(time_s)):
         raise SourceError(
@@ -97,7 +96,7 @@ def _assemble(file: h5py.File, path: Path) -> SessionRecord:
         presentations=read_presentations(file, time_s),
         read_traces=Hdf5Traces(path, f"{DFF}/data", time_axis=1),
         source_digest=file_digest(path),
-        signals=read_signals(file, PIPELINE),
+        signals=read_signals(file, PIPELINE, time_s),
         templates=find_templates(file, path),
         further=find_traces(file, path, PIPELINE),
         masks=masks,
@@ -106,7 +105,8 @@ def _assemble(file: h5py.File, path: Path) -> SessionRecord:
 
 
 def _require_allen(file: h5py.File, path: Path) -> None:
-    version = text_of(file["nwb_version"][()]) if "nwb_version" in file else text_of(file.attrs.get("nwb_version", ""))
+    inside = holds(file, "nwb_version")
+    version = text_of(values_of(file, "nwb_version") if inside else file.attrs.get("nwb_version", ""))
     if version.startswith(("2", "NWB-2")):
         raise SourceError(
             f"{path} is an NWB {version.removeprefix('NWB-')} file; this source reads the NWB 1.0 files of the Allen "
@@ -126,7 +126,7 @@ def _metadata(file: h5py.File) -> SessionMetadata:
     plane = "general/optophysiology/imaging_plane_1"
 
     def text(name: str) -> str:
-        return text_of(file[name][()]) if name in file else ""
+        return text_of(values_of(file, name)) if holds(file, name) else ""
 
     genotype, specimen_name = text("general/subject/genotype"), text("general/specimen_name")
     # AllenSDK itself gives no donor; the specimen's name ends in the mouse's number.

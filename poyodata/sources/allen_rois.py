@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import h5py
 import numpy as np
@@ -12,11 +11,12 @@ import pandas as pd
 
 from poyodata.errors import SourceError
 from poyodata.sources.allen_traces import read_neuropil_r
-from poyodata.sources.hdf5 import as_uint8, holds, text_of, texts_of
+from poyodata.sources.hdf5 import as_int64, as_uint8, holds, text_of, texts_of, values_of
 from poyodata.sources.record import NEURON_COLUMNS
 
 Mask = npt.NDArray[np.int16]
 _FOV_UM_PER_PIXEL = 400.0 / 512.0
+_MOST_PIXELS = 2**15
 
 
 def read_masks(file: h5py.File, pipeline: str, count: int) -> list[Mask] | None:
@@ -34,11 +34,20 @@ def read_masks(file: h5py.File, pipeline: str, count: int) -> list[Mask] | None:
     -------
     list of ndarray, shape (pixel, 2), int16, or None
         x (column) and y (row), row by row; empty for a region without a mask. None when the file has no masks.
+
+    Raises
+    ------
+    SourceError
+        When the list of regions holds no texts or names no region that is there, or a mask is no mask.
     """
     plane = f"{pipeline}/ImageSegmentation/imaging_plane_1"
     if not holds(file, f"{plane}/roi_list"):
         return None
-    names = texts_of(file[f"{plane}/roi_list"])[:count]
+    names = texts_of(file, f"{plane}/roi_list")[:count]
+    if names and not any(holds(file, f"{plane}/{name}") for name in names):
+        raise SourceError(
+            f"{plane}/roi_list names {names[0]!r} and the like, but none of them is there; the file is damaged."
+        )
     masks = [_mask(file, f"{plane}/{name}") for name in names]
     return masks + [np.empty((0, 2), np.int16)] * (count - len(masks))
 
@@ -71,12 +80,12 @@ def read_neurons(
     count = len(cells)
     place = f"{pipeline}/ImageSegmentation"
     rois = integers_of(file, f"{place}/roi_ids") if holds(file, f"{place}/roi_ids") else None
-    labels = texts_of(file[f"{place}/exclusion_labels"]) if holds(file, f"{place}/exclusion_labels") else [""] * count
+    labels = texts_of(file, f"{place}/exclusion_labels") if holds(file, f"{place}/exclusion_labels") else [""] * count
     r = read_neuropil_r(file, pipeline)
     for what, values in (("roi_ids", rois), ("exclusion_labels", labels), ("neuropil r", r)):
         if values is not None and len(values) != count:
             raise SourceError(f"{count} cell specimen ids, but {len(values)} {what}; one for each was expected.")
-    scale = _um_per_pixel(text_of(file["general/fov"][()]) if holds(file, "general/fov") else "")
+    scale = _um_per_pixel(text_of(values_of(file, "general/fov")) if holds(file, "general/fov") else "")
     pixels = [mask.mean(axis=0) * scale if len(mask) else (np.nan, np.nan) for mask in masks or []]
     centres = np.array(pixels if masks else [(np.nan, np.nan)] * count, np.float64).reshape(count, 2)
     table = pd.DataFrame(
@@ -115,7 +124,7 @@ def read_max_projection(file: h5py.File, pipeline: str) -> npt.NDArray[np.uint8]
     """
     images = f"{pipeline}/ImageSegmentation/imaging_plane_1/reference_images"
     name = f"{images}/maximum_intensity_projection_image/data"
-    return as_uint8(np.asarray(file[name][()]), name) if holds(file, name) else None
+    return as_uint8(values_of(file, name), name) if holds(file, name) else None
 
 
 def integers_of(file: h5py.File, name: str) -> npt.NDArray[np.int64]:
@@ -126,21 +135,25 @@ def integers_of(file: h5py.File, name: str) -> npt.NDArray[np.int64]:
     SourceError
         When one is no integer.
     """
-    values: npt.NDArray[Any] = np.asarray(file[name][()]).reshape(-1)
-    try:
-        return values.astype(np.int64)
-    except ValueError as error:
-        raise SourceError(f"{name} holds {text_of(values)!r} and the like; integers were expected.") from error
+    return as_int64(values_of(file, name).reshape(-1), name)
 
 
 def _mask(file: h5py.File, name: str) -> Mask:
-    parts = file[name] if holds(file, name) else {}
-    if "img_mask" in parts:  # what AllenSDK reads
-        rows, columns = np.nonzero(parts["img_mask"][()])
+    image, listed = f"{name}/img_mask", f"{name}/pix_mask"
+    if holds(file, image):  # what AllenSDK reads
+        drawn = values_of(file, image)
+        if drawn.ndim != 2 or max(drawn.shape) > _MOST_PIXELS:
+            raise SourceError(f"{image} has shape {drawn.shape}; (row, column) was expected.")
+        rows, columns = np.nonzero(drawn)
         return np.column_stack([columns, rows]).astype(np.int16)
-    stored = np.asarray(parts["pix_mask"][()]) if "pix_mask" in parts else np.empty((0, 2))
-    stored = stored if stored.shape[-1] in (2, 3) else stored.T
-    pixels = stored[:, :2].astype(np.int16)  # a third column would be weights
+    stored = values_of(file, listed) if holds(file, listed) else np.empty((0, 2))
+    stored = stored if stored.shape[-1:] in ((2,), (3,)) else stored.T
+    if stored.ndim != 2 or stored.shape[1] not in (2, 3):
+        raise SourceError(f"{listed} has shape {stored.shape}; (pixel, 2) was expected.")
+    whole = as_int64(stored[:, :2], listed, truncate=True)  # a third column would be weights
+    if whole.size and not (whole.min() >= 0 and whole.max() < _MOST_PIXELS):
+        raise SourceError(f"{listed} has pixels from {whole.min()} to {whole.max()}; no image is as large.")
+    pixels = whole.astype(np.int16)
     return pixels[np.lexsort((pixels[:, 0], pixels[:, 1]))]
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Frames, holds, texts_of
+from poyodata.sources.hdf5 import Hdf5Frames, as_int64, dataset_of, group_of, holds, texts_of, values_of
 from poyodata.sources.presentations import presentation_rows, presentation_table
 from poyodata.vocabulary import (
     DRIFTING_GRATINGS,
@@ -47,7 +47,7 @@ def read_presentations(file: h5py.File, time_s: Clock) -> pd.DataFrame:
     Raises
     ------
     SourceError
-        When a table lacks a part, or its parts are not of one length.
+        When a table lacks a part, its parts are not of one length, or its frames are no numbers.
 
     Examples
     --------
@@ -78,12 +78,15 @@ def find_templates(file: h5py.File, path: Path) -> dict[str, Callable[[], Hdf5Fr
     Raises
     ------
     SourceError
-        When a template lies in another file that is not there.
+        When a template lies in another file that is not there, or is no dataset.
     """
     if not holds(file, TEMPLATES):
         return {}
-    names = {name.removesuffix("_image_stack"): f"{TEMPLATES}/{name}/data" for name in file[TEMPLATES]}
-    return {stimulus: partial(Hdf5Frames, path, name) for stimulus, name in names.items() if holds(file, name)}
+    names = {name.removesuffix("_image_stack"): f"{TEMPLATES}/{name}/data" for name in group_of(file, TEMPLATES)}
+    there = {stimulus: name for stimulus, name in names.items() if holds(file, name)}
+    for name in there.values():
+        dataset_of(file, name)
+    return {stimulus: partial(Hdf5Frames, path, name) for stimulus, name in there.items()}
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class _Shown:
 
     def index(self) -> npt.NDArray[np.int64]:
         """Data that number frames of a template."""
-        return self.data.reshape(len(self.start), -1)[:, 0].astype(np.int64)
+        return as_int64(self.data.reshape(len(self.start), -1)[:, 0], f"{self.name}/data", truncate=True)
 
     def columns(self, *wanted: str) -> dict[str, npt.NDArray[np.float64]]:
         """Columns of the data by feature."""
@@ -117,7 +120,7 @@ def _groups(file: h5py.File) -> dict[str, str]:
     if not holds(file, PRESENTATION):
         return {}
     found: dict[str, str] = {}
-    for child in file[PRESENTATION]:
+    for child in group_of(file, PRESENTATION):
         stimulus, name = child.removesuffix("_stimulus"), f"{PRESENTATION}/{child}"
         if stimulus in found and file[name] != file[found[stimulus]]:
             raise SourceError(f"{PRESENTATION} has two tables of {stimulus}, {child} among them; remove the false one.")
@@ -129,15 +132,15 @@ def _read_shown(file: h5py.File, stimulus: str, name: str) -> _Shown:
     lacking = [part for part in ("data", "frame_duration") if not holds(file, f"{name}/{part}")]
     if lacking:
         raise SourceError(f"{name} has no {' and no '.join(lacking)}; the stimulus table is incomplete.")
-    data, frames = np.asarray(file[name]["data"][()]), np.asarray(file[name]["frame_duration"][()])
+    data, frames = values_of(file, f"{name}/data"), values_of(file, f"{name}/frame_duration")
     if frames.ndim != 2 or frames.shape[1] != 2 or data.shape[:1] != frames.shape[:1]:
         raise SourceError(
             f"{name} has data of shape {data.shape} and frame_duration of shape {frames.shape}; one row of data and "
             "two frames for each presentation were expected."
         )
     # AllenSDK truncates towards zero; stored values are whole frames, sometimes as floats.
-    start, stop = frames.astype(np.int64).T
-    features = texts_of(file[name]["features"]) if "features" in file[name] else []
+    start, stop = as_int64(frames, f"{name}/frame_duration", truncate=True).T
+    features = texts_of(file, f"{name}/features") if holds(file, f"{name}/features") else []
     return _Shown(stimulus, name, data, start, stop, tuple(features))
 
 

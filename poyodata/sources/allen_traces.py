@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Traces, holds, texts_of
+from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, holds, texts_of, values_of
 
 TraceReader = Callable[[int, int], npt.NDArray[np.float32]]
 
@@ -64,7 +64,7 @@ def pipeline_version(file: h5py.File) -> str:
     ('0.9', '3.0')
     """
     # The last text is the version; files older than that custom are 0.9.
-    texts = texts_of(file["general/generated_by"]) if holds(file, "general/generated_by") else []
+    texts = texts_of(file, "general/generated_by") if holds(file, "general/generated_by") else []
     return texts[-1] if texts else "0.9"
 
 
@@ -85,7 +85,7 @@ def neuropil_before_demixing(file: h5py.File) -> bool:
 def read_neuropil_r(file: h5py.File, pipeline: str) -> npt.NDArray[Any] | None:
     """Contamination ratio of every trace in the dtype of the file, shape (neuron,); None where there is none."""
     name = _neuropil(file, pipeline)[1]
-    return np.asarray(file[name][()]).reshape(-1) if holds(file, name) else None
+    return values_of(file, name).reshape(-1) if holds(file, name) else None
 
 
 def find_traces(file: h5py.File, path: Path, pipeline: str) -> dict[str, TraceReader]:
@@ -132,12 +132,12 @@ def _neuropil(file: h5py.File, pipeline: str) -> tuple[str, str]:
 
 def _fault(file: h5py.File, path: Path, place: str, pipeline: str) -> str:
     """Why traces cannot stand beside dF/F, or an empty text."""
-    dff = file[f"{pipeline}/DfOverF/imaging_plane_1"]
-    shape, expected = file[place].shape, dff["data"].shape
+    dff = f"{pipeline}/DfOverF/imaging_plane_1"
+    shape, expected = dataset_of(file, place).shape, dataset_of(file, f"{dff}/data").shape
     if shape != expected:
         return f"{path}: {place} has shape {shape} and dF/F {expected}; ingest this recording without these traces."
     # One clock for all of them, as in AllenSDK.
     clock = f"{pipeline}/Fluorescence/imaging_plane_1/timestamps"
-    if holds(file, clock) and not np.array_equal(file[clock][()], dff["timestamps"][()]):
+    if holds(file, clock) and not np.array_equal(values_of(file, clock), values_of(file, f"{dff}/timestamps")):
         return f"{path}: {clock} differs from the timestamps of dF/F; ingest this recording without these traces."
     return ""

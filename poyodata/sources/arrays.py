@@ -14,7 +14,7 @@ import xarray as xr
 from poyodata.errors import SourceError, UsageError, nearest
 from poyodata.intervals import Intervals, segments_of_time
 from poyodata.sources.containers import ArrayContainer, open_container
-from poyodata.sources.hdf5 import closest_or_all
+from poyodata.sources.hdf5 import as_int64, closest_or_all
 from poyodata.sources.mapping import (
     ArrayMapping,
     MetadataMapping,
@@ -218,7 +218,7 @@ def _time(arrays: _Arrays, mapping: ArrayMapping, n_frames: int, segments: Inter
 
 
 def _stimulus(arrays: _Arrays, mapping: StimulusMapping, time_s: npt.NDArray[np.float64]) -> pd.DataFrame:
-    start = arrays.numbers(mapping.start_frame).astype(np.int64)
+    start = as_int64(arrays.numbers(mapping.start_frame), f"{arrays.label}: {mapping.start_frame!r}", truncate=True)
     count = len(start)
 
     def column(name: str | None) -> npt.NDArray[Any] | None:
@@ -259,7 +259,8 @@ def _neurons(arrays: _Arrays, mapping: ArrayMapping, session_id: str, count: int
     name = ids if ids is not None else rois if rois is not None else np.arange(count)
     columns["neuron_id"] = [f"{session_id}_{value}" for value in name.tolist()]
     for key, values in (("cell_specimen_id", ids), ("roi_id", rois)):
-        columns[key] = pd.array([pd.NA] * count if values is None else values.astype(np.int64), dtype="Int64")
+        whole = None if values is None else as_int64(values, f"{arrays.label}: neurons.{key}")
+        columns[key] = pd.array([pd.NA] * count if whole is None else whole, dtype="Int64")
     for key, values in (("x_um", column(part.x_um)), ("y_um", column(part.y_um))):
         columns[key] = np.full(count, np.nan) if values is None else values.astype(np.float64)
     valid = column(part.valid_roi)

@@ -16,7 +16,7 @@ import xarray as xr
 
 from poyodata.digests import array_digest, json_digest
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Traces, dataset_names, file_digest, open_hdf5
+from poyodata.sources.hdf5 import Hdf5Traces, dataset_names, file_digest, open_hdf5, values_of
 
 TraceReader = Callable[[int, int], npt.NDArray[np.float32]]
 
@@ -57,7 +57,7 @@ class Hdf5Container:
         self.label = str(path)
         with open_hdf5(path) as file:
             self._names = dataset_names(file)
-            self._shapes = {name: tuple(file[name].shape) for name in self._names}
+            self._shapes = {name: tuple(file[name].shape or ()) for name in self._names}
             self._attributes = {key: _plain(value) for key, value in file.attrs.items()}
 
     def names(self) -> list[str]:
@@ -71,12 +71,7 @@ class Hdf5Container:
     def read(self, name: str) -> npt.NDArray[Any]:
         """Read a whole dataset."""
         with open_hdf5(self.path) as file:
-            try:
-                return np.asarray(file[name][()])
-            except OSError as error:
-                raise SourceError(
-                    f"{self.path}: {name!r} cannot be read; the file is damaged, copy it again."
-                ) from error
+            return values_of(file, name)
 
     def attributes(self) -> Mapping[str, Any]:
         """Attributes of the root group."""

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from poyodata.errors import SourceError, nearest
 
 _CACHE_LIMIT_BYTES = 256 * 2**20
+# Far above any clock, table or mask of a recording; traces and templates are read in blocks and have no limit.
+_WHOLE_LIMIT_BYTES = 2**30
 
 
 def open_hdf5(path: Path, cache_bytes: int = 2**20) -> h5py.File:
@@ -51,7 +53,7 @@ def open_hdf5(path: Path, cache_bytes: int = 2**20) -> h5py.File:
             is_hdf5 = start.read(8) == b"\x89HDF\r\n\x1a\n"
         if is_hdf5:
             raise SourceError(
-                f"{path} is a truncated or damaged HDF5 file of {path.stat().st_size:,} bytes ({_short(error)}); "
+                f"{path} is a truncated or damaged HDF5 file of {path.stat().st_size:,} bytes ({short(error)}); "
                 "copy or download it again."
             ) from error
         raise SourceError(f"{path} is not an HDF5 file; an .h5 or .nwb recording was expected.") from error
@@ -121,6 +123,93 @@ def holds(file: h5py.File, name: str) -> bool:
     return True
 
 
+def dataset_of(file: h5py.File, name: str) -> h5py.Dataset:
+    """Look up a dataset that the file holds.
+
+    Parameters
+    ----------
+    file : h5py.File
+    name : str
+        Path inside the file.
+
+    Returns
+    -------
+    h5py.Dataset
+
+    Raises
+    ------
+    SourceError
+        When something else stands there, a group say, or nothing that can be opened.
+
+    Examples
+    --------
+    >>> with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+    ...     file["stimulus/templates/movie"] = [1, 2]
+    ...     dataset_of(file, "stimulus/templates/movie").shape
+    (2,)
+    """
+    try:
+        item = file[name]
+    except (OSError, KeyError, RuntimeError) as error:
+        raise _damaged(file, name, error) from error
+    if not isinstance(item, h5py.Dataset):
+        raise SourceError(
+            f"{file.filename}: {name} is a {type(item).__name__.lower()}, a dataset was expected; the file is damaged "
+            "or of another layout."
+        )
+    return item
+
+
+def group_of(file: h5py.File, name: str) -> h5py.Group:
+    """Look up a group that the file holds; raises `SourceError` when something else stands there."""
+    item = file[name]
+    if not isinstance(item, h5py.Group):
+        raise SourceError(
+            f"{file.filename}: {name} is a {type(item).__name__.lower()}, a group was expected; the file is damaged or "
+            "of another layout."
+        )
+    return item
+
+
+def values_of(file: h5py.File, name: str) -> npt.NDArray[Any]:
+    """Read all of a small dataset: a clock, a table, a text.
+
+    Parameters
+    ----------
+    file : h5py.File
+    name : str
+        Path inside the file.
+
+    Returns
+    -------
+    ndarray
+        In the shape and dtype of the file.
+
+    Raises
+    ------
+    SourceError
+        When it is no dataset, cannot be read, or declares a size that nothing of the kind has.
+
+    Examples
+    --------
+    >>> with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+    ...     file["clock"] = [0.0, 0.5]
+    ...     values_of(file, "clock")
+    array([0. , 0.5])
+    """
+    dataset = dataset_of(file, name)
+    size_bytes = dataset.size * dataset.dtype.itemsize if dataset.shape is not None else 0
+    if size_bytes > _WHOLE_LIMIT_BYTES:
+        raise SourceError(
+            f"{file.filename}: {name} declares the shape {dataset.shape}, {size_bytes:,} bytes; "
+            f"{_WHOLE_LIMIT_BYTES:,} at most were expected. The file is damaged, copy or download it again."
+        )
+    try:
+        return np.asarray(dataset[()])
+    except (OSError, KeyError, RuntimeError, MemoryError) as error:
+        raise _damaged(file, name, error) from error
+
+
 def text_of(value: Any) -> str:
     """Text of a string dataset, whatever its kind; of an array the first.
 
@@ -134,9 +223,64 @@ def text_of(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def texts_of(dataset: h5py.Dataset) -> list[str]:
-    """Texts of a string dataset of any kind and shape."""
-    return [text_of(value) for value in np.asarray(dataset[()]).reshape(-1)]
+def texts_of(file: h5py.File, name: str) -> list[str]:
+    """Texts of a string dataset of any kind and shape.
+
+    Raises
+    ------
+    SourceError
+        When it holds something else than texts.
+
+    Examples
+    --------
+    >>> with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+    ...     file["names"] = np.array([b"roi_0000", b"roi_0001"])
+    ...     texts_of(file, "names")
+    ['roi_0000', 'roi_0001']
+    """
+    values, dtype = values_of(file, name).reshape(-1), dataset_of(file, name).dtype
+    if values.size and h5py.check_string_dtype(dtype) is None:
+        raise SourceError(f"{file.filename}: {name} holds {dtype} values, {values[0]} first; texts were expected.")
+    return [text_of(value) for value in values]
+
+
+def as_int64(values: npt.NDArray[Any], name: str, *, truncate: bool = False) -> npt.NDArray[np.int64]:
+    """Whole numbers, or texts of them, as int64.
+
+    Parameters
+    ----------
+    values : ndarray
+    name : str
+        What the message calls them.
+    truncate : bool
+        Cut the part behind the point off, where there is one, instead of refusing it.
+
+    Returns
+    -------
+    ndarray, int64, of the same shape
+
+    Raises
+    ------
+    SourceError
+        When a value is no such number: NaN, infinite, too large, or another text.
+
+    Examples
+    --------
+    >>> as_int64(np.array([b"4", b"-1"]), "ids"), as_int64(np.array([3.0]), "ids")
+    (array([ 4, -1]), array([3]))
+    """
+    wrong = np.zeros(values.shape, bool)
+    if values.dtype.kind == "f":
+        wrong = ~(np.isfinite(values) & (np.abs(values) < 2.0**63))
+        wrong |= (values != np.trunc(values)) & (not truncate)
+    elif values.dtype.kind == "u":
+        wrong = values > np.iinfo(np.int64).max
+    if wrong.any():
+        raise SourceError(f"{name} holds {values[wrong][0]}; whole numbers were expected.")
+    try:
+        return values.astype(np.int64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SourceError(f"{name} holds {text_of(values)!r} and the like; integers were expected.") from error
 
 
 def as_uint8(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
@@ -209,16 +353,18 @@ class Hdf5Traces:
             if stop_frame >= dataset.shape[self.time_axis]:
                 self.close()  # a recording has several traces, and each would keep its cache
             return block
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, RuntimeError, MemoryError) as error:
             raise SourceError(
                 f"{self.path}: frames {start_frame} to {stop_frame} of {self.name!r} cannot be read "
-                f"({_short(error)}); the file is damaged or changed, copy or download it again."
+                f"({short(error)}); the file is damaged or changed, copy or download it again."
             ) from error
 
     def _opened(self) -> h5py.Dataset:
         if self._dataset is None:
             with open_hdf5(self.path) as file:
-                dataset = file[self.name]
+                dataset = dataset_of(file, self.name)
+                if dataset.dtype.kind not in "fiub":
+                    raise SourceError(f"{self.path}: {self.name!r} holds {dataset.dtype} values; traces are numbers.")
                 cache_bytes = 2**20
                 if dataset.chunks is not None:
                     chunk_bytes = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
@@ -269,7 +415,7 @@ class Hdf5Frames:
         self.path = path
         self.name = name
         with open_hdf5(path) as file:
-            self.shape = tuple(file[name].shape)
+            self.shape: tuple[int, ...] = tuple(dataset_of(file, name).shape or ())
         if len(self.shape) != 3:
             raise SourceError(f"{path}: {name!r} has shape {self.shape}; (frame, height, width) was expected.")
 
@@ -281,9 +427,9 @@ class Hdf5Frames:
         try:
             with open_hdf5(self.path) as file:
                 stored = np.asarray(file[self.name][frames])
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, RuntimeError, MemoryError) as error:
             raise SourceError(
-                f"{self.path}: {self.name!r} cannot be read ({_short(error)}); the file is damaged or changed, copy or "
+                f"{self.path}: {self.name!r} cannot be read ({short(error)}); the file is damaged or changed, copy or "
                 "download it again."
             ) from error
         return as_uint8(stored, f"{self.path}: {self.name!r}")
@@ -292,5 +438,12 @@ class Hdf5Frames:
         return self[:].astype(dtype or np.uint8, copy=False)
 
 
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:160]
+def short(error: Exception) -> str:
+    """First line of an error's message, or its class where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
+def _damaged(file: h5py.File, name: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"{file.filename}: {name} cannot be read ({short(error)}); the file is damaged, copy or download it again."
+    )

@@ -111,6 +111,10 @@ def unknown_start_time(file: h5py.File) -> None:
     put(file, "session_start_time", np.bytes_(b"soon"))
 
 
+def session_id_in_an_array(file: h5py.File) -> None:
+    put(file, "general/session_id", np.array([b"900000000"]))
+
+
 def without(*names: str) -> Edit:
     def edit(file: h5py.File) -> None:
         for name in names:
@@ -202,14 +206,20 @@ def test_a_wavelength_without_a_number_is_not_kept(allen_python: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"), [(unknown_age, "OSError: Could not parse age."), (unknown_start_time, "ParserError: ")]
+    ("edit", "said"),
+    [
+        pytest.param(unknown_age, "OSError: Could not parse age.", id="age"),
+        pytest.param(unknown_start_time, "ParserError: ", id="start time"),
+        pytest.param(session_id_in_an_array, "", id="session id in an array"),
+    ],
 )
 def test_where_allensdk_cannot_open_the_file(edit: Edit, said: str, allen_python: Path, tmp_path: Path) -> None:
     path = write_allen_nwb(tmp_path / "odd.nwb", made_session("A"))
     with h5py.File(path, "r+") as file:
         edit(file)
     verdict = judge(path)
-    assert verdict.agrees
+    assert not verdict.agrees
+    assert f"cannot open the file ({said}" in verdict.summary()
     assert {finding.state for finding in verdict.findings} == {"AllenSDK raises"}
     assert all(finding.allensdk.startswith(said) for finding in verdict.findings)
 

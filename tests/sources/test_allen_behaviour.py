@@ -15,6 +15,7 @@ from poyodata.sources.allen_behaviour import read_signals
 MOTION = "MotionCorrection/2p_image_series"
 RUNNING = "BehavioralTimeSeries/running_speed"
 SPHERICAL = "EyeTracking/pupil_location_spherical"
+CLOCK = np.array([0.0, 1.0])
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_signals_of_a_whole_file(made: Callable[[str], tuple[SimulatedSession, P
 )
 def test_motion(file: h5py.File, name: str, described: dict[str, object], x: list[float]) -> None:
     put(file, f"{MOTION}/{name}", [[1, 2], [3, 4]], [0.0, 0.1], **described)
-    signals = read_signals(file, "p")
+    signals = read_signals(file, "p", CLOCK)
     assert sorted(signals) == ["motion_x_px", "motion_y_px"]
     assert signals["motion_x_px"].values.tolist() == x
 
@@ -79,7 +80,7 @@ def test_motion(file: h5py.File, name: str, described: dict[str, object], x: lis
 )
 def test_running_however_it_lies(file: h5py.File, data: object, time_s: object) -> None:
     put(file, RUNNING, data, time_s)
-    running = read_signals(file, "p")["running_speed"]
+    running = read_signals(file, "p", CLOCK)["running_speed"]
     assert running.values.tolist() == [1.0, 2.0]
     assert running.time_s.tolist() == [0.0, 0.1]
 
@@ -124,4 +125,28 @@ def test_bad_signals(file: h5py.File, name: str, data: object, parts: dict[str, 
     for part, values in parts.items():
         file[f"p/{name}/{part}"] = values
     with pytest.raises(SourceError, match=message):
-        read_signals(file, "p")
+        read_signals(file, "p", CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("time_s", "message"),
+    [
+        pytest.param([0.0, np.nan, 0.2], "never go back; it fails at sample 1", id="nan"),
+        pytest.param([0.0, 0.1, np.inf], "never go back; it fails at sample 2", id="infinite"),
+        pytest.param([0.0, 0.2, 0.1], "never go back; it fails at sample 2", id="negative_step"),
+        pytest.param([0.0, 0.1, 1e9], r"has 1e\+09 s, more than a day from .*, which goes from 0 to 1 s", id="far"),
+        pytest.param([-1e9, 0.1, 0.2], r"has -1e\+09 s, more than a day", id="long_before"),
+    ],
+)
+@pytest.mark.parametrize("name", [RUNNING, "PupilTracking/pupil_size", f"{MOTION}/xy_translation"])
+def test_a_clock_that_is_none(file: h5py.File, name: str, time_s: list[float], message: str) -> None:
+    put(file, name, np.zeros((3, 2)), time_s)
+    with pytest.raises(SourceError, match=f"p/{name}/timestamps .*{message}"):
+        read_signals(file, "p", CLOCK)
+
+
+def test_times_may_repeat_and_begin_before_the_traces(file: h5py.File) -> None:
+    put(file, RUNNING, [np.nan, 1.0, 2.0], [-5.0, 0.1, 0.1])
+    running = read_signals(file, "p", CLOCK)["running_speed"]
+    assert running.time_s.tolist() == [-5.0, 0.1, 0.1]
+    assert np.isnan(running.values[0])

@@ -261,3 +261,67 @@ def test_missing_and_other_files(tmp_path: Path) -> None:
         file["x"] = 1
     with pytest.raises(SourceError, match=r"is an HDF5 file but not one of the Allen Brain Observatory"):
         read_allen_nwb(tmp_path / "plain.nwb")
+
+
+PARTS = (
+    f"{DFF}/data",
+    f"{DFF}/timestamps",
+    f"{PIPELINE}/Fluorescence/imaging_plane_1/data",
+    f"{PIPELINE}/Fluorescence/imaging_plane_1/timestamps",
+    f"{PIPELINE}/Fluorescence/imaging_plane_1_neuropil_response/data",
+    f"{PIPELINE}/Fluorescence/imaging_plane_1_neuropil_response/r",
+    f"{PIPELINE}/Fluorescence/imaging_plane_1_demixed_signal/data",
+    f"{PIPELINE}/ImageSegmentation/cell_specimen_ids",
+    f"{PIPELINE}/ImageSegmentation/roi_ids",
+    f"{PIPELINE}/ImageSegmentation/exclusion_labels",
+    f"{PIPELINE}/ImageSegmentation/imaging_plane_1/roi_list",
+    f"{PIPELINE}/ImageSegmentation/imaging_plane_1/roi_0001/img_mask",
+    f"{PIPELINE}/ImageSegmentation/imaging_plane_1/reference_images/maximum_intensity_projection_image/data",
+    f"{PIPELINE}/BehavioralTimeSeries/running_speed/data",
+    f"{PIPELINE}/PupilTracking/pupil_size/timestamps",
+    f"{PIPELINE}/MotionCorrection/2p_image_series/xy_translation/feature_description",
+    f"{GRATINGS}/data",
+    f"{GRATINGS}/frame_duration",
+    f"{GRATINGS}/features",
+    "general/session_id",
+    "general/generated_by",
+    "general/fov",
+    "nwb_version",
+)
+
+
+@pytest.mark.parametrize("name", [*PARTS, "stimulus/templates/natural_movie_one_image_stack/data"])
+def test_a_group_in_place_of_a_dataset(name: str, edited: Callable[..., Path]) -> None:
+    def change(file: h5py.File) -> None:
+        del file[name]
+        file.create_group(name)
+
+    with pytest.raises(SourceError, match=f"edited.nwb: {name} is a group, a dataset was expected"):
+        read_allen_nwb(edited(change))
+
+
+@pytest.mark.parametrize("name", ["stimulus/presentation", "stimulus/templates"])
+def test_a_dataset_in_place_of_a_group(name: str, edited: Callable[..., Path]) -> None:
+    with pytest.raises(SourceError, match=f"edited.nwb: {name} is a dataset, a group was expected"):
+        read_allen_nwb(edited(rewrite(name, 1)))
+
+
+@pytest.mark.parametrize("name", [name for name in PARTS if not name.endswith("/data") or "running" in name])
+def test_a_huge_declared_shape(name: str, edited: Callable[..., Path]) -> None:
+    def change(file: h5py.File) -> None:
+        kind = file[name].dtype
+        del file[name]
+        file.create_dataset(name, (2**45,), kind)
+
+    with pytest.raises(SourceError, match=f"edited.nwb: {name} declares the shape"):
+        read_allen_nwb(edited(change))
+
+
+def test_frames_of_a_stimulus_that_are_no_numbers(edited: Callable[..., Path]) -> None:
+    def change(file: h5py.File) -> None:
+        frames = file[f"{GRATINGS}/frame_duration"][()].astype(float)
+        frames[1, 0] = np.nan
+        rewrite(f"{GRATINGS}/frame_duration", frames)(file)
+
+    with pytest.raises(SourceError, match=f"{GRATINGS}/frame_duration holds nan; whole numbers were expected"):
+        read_allen_nwb(edited(change))

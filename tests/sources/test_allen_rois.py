@@ -152,6 +152,10 @@ def test_ids_are_integers_or_texts(name: str, ids: object, edited: Callable[...,
     [
         ("roi_ids", np.array([1, 2]), "4 cell specimen ids, but 2 roi_ids"),
         ("roi_ids", np.array([b"a", b"b", b"c", b"d"]), "roi_ids holds 'a' and the like; integers were expected"),
+        ("roi_ids", np.array([1.0, np.nan, 3.0, 4.0]), "roi_ids holds nan; whole numbers were expected"),
+        ("roi_ids", np.array([1.0, 2.5, 3.0, 4.0]), "roi_ids holds 2.5; whole numbers were expected"),
+        ("cell_specimen_ids", np.full(4, np.nan), "cell_specimen_ids holds nan; whole numbers were expected"),
+        ("exclusion_labels", np.full(4, np.nan), "exclusion_labels holds float64 values, nan first; texts"),
         ("exclusion_labels", np.array([b""]), "but 1 exclusion_labels"),
         ("cell_specimen_ids", np.array([7, 7, 8, 9]), "neuron 900000000_7 stands there twice"),
     ],
@@ -159,3 +163,35 @@ def test_ids_are_integers_or_texts(name: str, ids: object, edited: Callable[...,
 def test_bad_ids(name: str, value: object, message: str, edited: Callable[..., Path]) -> None:
     with pytest.raises(SourceError, match=f"edited.nwb: .*{message}"):
         read_allen_nwb(edited(replaced(f"{SEGMENTATION}/{name}", value)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("roi_list", np.full(4, np.nan), "roi_list holds float64 values, nan first; texts were expected"),
+        ("roi_list", np.arange(4), "roi_list holds int64 values, 0 first; texts were expected"),
+        ("roi_list", np.array([b"0", b"1", b"2", b"3"]), "roi_list names '0' and the like, but none of them is there"),
+        ("roi_0001/img_mask", np.zeros(5), r"roi_0001/img_mask has shape \(5,\); \(row, column\) was expected"),
+    ],
+)
+def test_bad_masks(name: str, value: object, message: str, edited: Callable[..., Path]) -> None:
+    with pytest.raises(SourceError, match=f"edited.nwb: .*{message}"):
+        read_allen_nwb(edited(replaced(f"{PLANE}/{name}", value)))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        ([[1.0, np.nan]], "pix_mask holds nan"),
+        ([[1, 2**15]], "pix_mask has pixels from 1 to 32768"),
+        ([[-1, 2]], "pix_mask has pixels from -1 to 2"),
+        (7, r"pix_mask has shape \(\)"),
+    ],
+)
+def test_bad_pixels(pixels: object, message: str, edited: Callable[..., Path]) -> None:
+    def change(file: h5py.File) -> None:
+        del file[f"{PLANE}/roi_0001/img_mask"], file[f"{PLANE}/roi_0001/pix_mask"]
+        file[f"{PLANE}/roi_0001/pix_mask"] = pixels
+
+    with pytest.raises(SourceError, match=f"edited.nwb: .*{message}"):
+        read_allen_nwb(edited(change))

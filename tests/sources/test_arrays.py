@@ -192,6 +192,8 @@ BAD: list[Any] = [
         )
     ),
     pytest.param({}, {"time": {"rate_hz": "@rate"}}, "no attribute 'rate'", id="missing_attribute"),
+    pytest.param({"roi": np.array([1.0, np.nan, 3.0])}, {}, "neurons.roi_id holds nan; whole numbers", id="id_is_nan"),
+    pytest.param({"start": np.array([10, np.nan, 70])}, {}, "'start' holds nan; whole numbers", id="start_is_nan"),
     pytest.param({}, {"time": {"rate_hz": 0.0}}, "time.rate_hz must be above 0", id="rate_of_zero"),
     pytest.param(
         {},

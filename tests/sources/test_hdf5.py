@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Frames, Hdf5Traces, holds, text_of, texts_of
+from poyodata.sources.hdf5 import Hdf5Frames, Hdf5Traces, as_int64, holds, text_of, texts_of, values_of
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_texts_of_every_kind(tmp_path: Path) -> None:
         file["fixed"] = np.array([b"a", b""])
         file["variable"] = ["a", ""]
         file["one"] = "a"
-        assert texts_of(file["fixed"]) == texts_of(file["variable"]) == ["a", ""]
-        assert texts_of(file["one"]) == ["a"]
+        assert texts_of(file, "fixed") == texts_of(file, "variable") == ["a", ""]
+        assert texts_of(file, "one") == ["a"]
 
 
 def test_frames_are_read_as_they_are_sliced(path: Path) -> None:
@@ -130,3 +130,67 @@ def test_the_last_block_closes_the_file(tmp_path: Path) -> None:
     read(5, 10)
     assert read._file is None
     assert read(0, 1).tolist() == [[0.0, 10.0]]
+
+
+@pytest.mark.parametrize("name", ["group", "huge", "boundless"])
+def test_what_is_no_small_dataset_is_not_read_whole(name: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file.create_group("group")
+        file.create_dataset("huge", (2**28,), "f8")
+        file.create_dataset("boundless", (2**50,), "S1")
+        with pytest.raises(SourceError, match=f"d.h5: {name} (is a group|declares the shape)"):
+            values_of(file, name)
+
+
+def test_traces_and_frames_of_no_dataset_or_no_numbers(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file.create_group("group")
+        file["texts"] = np.array([[b"a", b"b"]])
+    with pytest.raises(SourceError, match="group is a group, a dataset was expected"):
+        Hdf5Traces(tmp_path / "d.h5", "group", 1)(0, 1)
+    with pytest.raises(SourceError, match="group is a group, a dataset was expected"):
+        Hdf5Frames(tmp_path / "d.h5", "group")
+    with pytest.raises(SourceError, match=r"'texts' holds .* values; traces are numbers"):
+        Hdf5Traces(tmp_path / "d.h5", "texts", 1)(0, 1)
+
+
+def test_blocks_that_do_not_fit_into_memory(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file.create_dataset("traces", (2**40, 2**10), "f8")
+        file.create_dataset("frames", (2**20, 2**20, 2**10), "u1")
+    with pytest.raises(SourceError, match="frames 0 to 1024 of 'traces' cannot be read"):
+        Hdf5Traces(tmp_path / "d.h5", "traces", 1)(0, 1024)
+    with pytest.raises(SourceError, match="'frames' cannot be read"):
+        Hdf5Frames(tmp_path / "d.h5", "frames")[:]
+
+
+@pytest.mark.parametrize("values", [np.array([1.0, np.nan]), np.array([1, 2])], ids=["nan", "integers"])
+def test_numbers_are_no_texts(values: object, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["x"] = values
+        with pytest.raises(SourceError, match=r"t.h5: x holds .*64 values, 1.* first; texts were expected"):
+            texts_of(file, "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "truncate", "said"),
+    [
+        (np.array([1.0, np.nan]), False, "nan"),
+        (np.array([1.0, np.nan]), True, "nan"),
+        (np.array([np.inf]), True, "inf"),
+        (np.array([1e300]), True, "1e\\+300"),
+        (np.array([0.5]), False, "0.5"),
+        (np.array([2**63], np.uint64), False, "9223372036854775808"),
+        (np.array([b"9" * 30]), False, "'9+' and the like"),
+        (np.array([b"x"]), False, "'x' and the like"),
+    ],
+)
+def test_what_is_no_whole_number(values: np.ndarray, truncate: bool, said: str) -> None:
+    with pytest.raises(SourceError, match=f"ids holds {said}.* were expected"):
+        as_int64(values, "ids", truncate=truncate)
+
+
+def test_whole_numbers_of_every_kind() -> None:
+    for values in (np.array([3, -1]), np.array([3.0, -1.0], np.float32), np.array([b"3", b"-1"])):
+        assert as_int64(values, "ids").tolist() == [3, -1]
+    assert as_int64(np.array([3.7, -1.7]), "frames", truncate=True).tolist() == [3, -1]
