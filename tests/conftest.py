@@ -54,3 +54,9 @@ def real_recording() -> Path:
 def real_metadata() -> Path:
     """Folder of the observatory's real metadata; skipped as `real_recording` is."""
     return _real("abo-metadata", "experiments_flat.csv")
+
+
+@pytest.fixture(scope="session")
+def real_cell_metrics() -> Path:
+    """Folder of Allen's published tables of cell metrics; skipped as `real_recording` is."""
+    return _real("abo-cell-metrics", "swdb_dg_table.csv.gz")

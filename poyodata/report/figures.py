@@ -18,18 +18,20 @@ BLUE, VERMILION, GREEN, ORANGE, GREY, INK = "#0072b2", "#d55e00", "#009e73", "#e
 _SERIES = (BLUE, VERMILION, GREEN, ORANGE, "#cc79a7", "#56b4e9", "#000000")
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, npt.NDArray[Any]]:
+def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, npt.NDArray[Any]]:
+    """Make a figure of `width` x `height` inches and its axes, row by row in one array."""
     # The object interface, not pyplot: no global state, no window, nothing left open.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, columns))
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """Draw a figure as SVG text, the same for the same figure."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
@@ -55,7 +57,7 @@ def moments_plane(neurons: pd.DataFrame, max_skewness: float, max_kurtosis: floa
     """
     from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
-    figure, (ax,) = _figure(7.2, 4.6)
+    figure, (ax,) = new_figure(7.2, 4.6)
     known = neurons[np.isfinite(neurons["skewness"]) & np.isfinite(neurons["kurtosis"])]
     low_skewness, low_kurtosis = known["skewness"] <= max_skewness, known["kurtosis"] <= max_kurtosis
     groups = (
@@ -81,7 +83,7 @@ def moments_plane(neurons: pd.DataFrame, max_skewness: float, max_kurtosis: floa
         axis.set_minor_locator(NullLocator())
     ax.set(xlabel="skewness of dF/F", ylabel="excess kurtosis of dF/F")
     ax.legend(frameon=False, loc="upper left", title=f"{len(known)} neurons")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def composition(shares: pd.DataFrame) -> str:
@@ -93,7 +95,7 @@ def composition(shares: pd.DataFrame) -> str:
     """
     from matplotlib import colormaps
 
-    figure, (ax,) = _figure(7.2, 0.55 * len(shares) + 1.9)
+    figure, (ax,) = new_figure(7.2, 0.55 * len(shares) + 1.9)
     left = np.zeros(len(shares))
     colours = colormaps["tab20"](np.linspace(0, 1, max(shares.shape[1], 2)))
     for column, colour in zip(shares.columns, colours, strict=False):
@@ -105,7 +107,7 @@ def composition(shares: pd.DataFrame) -> str:
     ax.invert_yaxis()
     ax.set_xlabel("neurons")
     ax.legend(frameon=False, fontsize=7.5, ncols=4, loc="upper center", bbox_to_anchor=(0.45, -0.22))
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def loss_curves(curves: Mapping[str, npt.NDArray[np.float64]], smooth: int = 25) -> str:
@@ -113,7 +115,7 @@ def loss_curves(curves: Mapping[str, npt.NDArray[np.float64]], smooth: int = 25)
 
     Each run has its own panel, for losses of different objectives have no common scale.
     """
-    figure, axes = _figure(min(3.6 * max(1, len(curves)), 10.0), 2.8, max(1, len(curves)))
+    figure, axes = new_figure(min(3.6 * max(1, len(curves)), 10.0), 2.8, max(1, len(curves)))
     for ax, (name, losses), colour in zip(axes, curves.items(), _SERIES * len(curves), strict=False):
         values = np.asarray(losses, float)
         ax.plot(np.arange(1, len(values) + 1), values, color=GREY, lw=0.6, marker="." if len(values) < 3 else None)
@@ -122,7 +124,7 @@ def loss_curves(curves: Mapping[str, npt.NDArray[np.float64]], smooth: int = 25)
             ax.plot(np.arange(smooth, len(values) + 1), mean, color=colour, lw=1.8)
         ax.set(xlabel="step", ylabel="loss")
         ax.set_title(name, fontsize=9)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def accuracies(rows: pd.DataFrame, chance: float) -> str:
@@ -133,7 +135,7 @@ def accuracies(rows: pd.DataFrame, chance: float) -> str:
     rows : DataFrame with ``decoder``, ``accuracy``, ``low``, ``high``
     chance : float
     """
-    figure, (ax,) = _figure(7.2, 0.42 * len(rows) + 1.1)
+    figure, (ax,) = new_figure(7.2, 0.42 * len(rows) + 1.1)
     at = np.arange(len(rows))
     value = rows["accuracy"].to_numpy(float)
     spread = np.vstack([value - rows["low"].to_numpy(float), rows["high"].to_numpy(float) - value])
@@ -143,4 +145,4 @@ def accuracies(rows: pd.DataFrame, chance: float) -> str:
     ax.set_yticks(at, rows["decoder"])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set(xlim=(0, 1), xlabel="accuracy on held-out trials, 8 directions")
-    return _svg(figure)
+    return as_svg(figure)

@@ -158,26 +158,26 @@ _REGULAR = (0.94, 0.01)
 # those containers (Pvalb has none there). Responsive: the same table.
 LINES = MappingProxyType(
     {
-        "Cux2-CreERT2": _line("Cux2-CreERT2", _MIXED, 0.40, 0.487, (175.0, 275.0), 150, 41, 91),
-        "Emx1-IRES-Cre": _line("Emx1-IRES-Cre", _MIXED, 0.41, 0.497, (175.0, 275.0, 375.0), 150, 19, 45),
-        "Fezf2-CreER": _line("Fezf2-CreER", _MIXED, 0.71, 0.739, (365.0, 375.0), 60, 8, 14, _AI148),
-        "Nr5a1-Cre": _line("Nr5a1-Cre", _MIXED, 0.22, 0.310, (350.0,), 43, 26, 48, heaviness=1.1),
+        "Cux2-CreERT2": _line("Cux2-CreERT2", _MIXED, 0.38, 0.487, (175.0, 275.0), 150, 41, 91),
+        "Emx1-IRES-Cre": _line("Emx1-IRES-Cre", _MIXED, 0.39, 0.497, (175.0, 275.0, 375.0), 150, 19, 45),
+        "Fezf2-CreER": _line("Fezf2-CreER", _MIXED, 0.67, 0.739, (365.0, 375.0), 60, 8, 14, _AI148),
+        "Nr5a1-Cre": _line("Nr5a1-Cre", _MIXED, 0.16, 0.310, (350.0,), 43, 26, 48, heaviness=1.15),
         "Ntsr1-Cre_GN220": _line(
             "Ntsr1-Cre_GN220", _REGULAR, 0.42, 0.531, (550.0, 570.0, 625.0), 73, 10, 17, _AI148, 0.35, 2.3
         ),
         "Pvalb-IRES-Cre": _line(
-            "Pvalb-IRES-Cre", _REGULAR, 0.52, 0.600, (175.0, 275.0), 15, 9, 15, _AI148, 0.35, 2.1, 0.35
+            "Pvalb-IRES-Cre", _REGULAR, 0.50, 0.600, (175.0, 275.0), 15, 9, 15, _AI148, 0.3, 2.1, 0.35
         ),
-        "Rbp4-Cre_KL100": _line("Rbp4-Cre_KL100", _MIXED, 0.50, 0.574, (375.0,), 30, 26, 54),
-        "Rorb-IRES2-Cre": _line("Rorb-IRES2-Cre", _MIXED, 0.42, 0.503, (275.0,), 92, 27, 54),
-        "Scnn1a-Tg3-Cre": _line("Scnn1a-Tg3-Cre", _MIXED, 0.33, 0.431, (275.0, 350.0), 133, 7, 9),
-        "Slc17a7-IRES2-Cre": _line("Slc17a7-IRES2-Cre", _MIXED, 0.51, 0.577, (175.0, 275.0, 375.0), 130, 33, 56),
+        "Rbp4-Cre_KL100": _line("Rbp4-Cre_KL100", _MIXED, 0.48, 0.574, (375.0,), 30, 26, 54),
+        "Rorb-IRES2-Cre": _line("Rorb-IRES2-Cre", _MIXED, 0.39, 0.503, (275.0,), 92, 27, 54),
+        "Scnn1a-Tg3-Cre": _line("Scnn1a-Tg3-Cre", _MIXED, 0.29, 0.431, (275.0, 350.0), 133, 7, 9),
+        "Slc17a7-IRES2-Cre": _line("Slc17a7-IRES2-Cre", _MIXED, 0.46, 0.577, (175.0, 275.0, 375.0), 130, 33, 56),
         "Sst-IRES-Cre": _line(
-            "Sst-IRES-Cre", _REGULAR, 0.85, 0.855, (275.0, 375.0), 12, 30, 50, _AI148, 0.35, 1.6, 0.35
+            "Sst-IRES-Cre", _REGULAR, 0.83, 0.855, (275.0, 375.0), 12, 30, 50, _AI148, 0.28, 1.6, 0.35
         ),
-        "Tlx3-Cre_PL56": _line("Tlx3-Cre_PL56", _MIXED, 0.45, 0.530, (275.0, 375.0), 127, 7, 12, _AI148),
+        "Tlx3-Cre_PL56": _line("Tlx3-Cre_PL56", _MIXED, 0.44, 0.530, (275.0, 375.0), 127, 7, 12, _AI148),
         "Vip-IRES-Cre": _line(
-            "Vip-IRES-Cre", _REGULAR, 0.08, 0.248, (175.0, 275.0), 16, 24, 41, _AI148, 0.35, 2.5, 0.5
+            "Vip-IRES-Cre", _REGULAR, 0.12, 0.248, (175.0, 275.0), 16, 24, 41, _AI148, 0.35, 2.5, 0.3
         ),
     }
 )

@@ -1,0 +1,114 @@
+"""One hour of 200 neurons, simulated and read back: ``python -m tests.benchmarks.simulate``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from poyodata.ingest import ingest
+from poyodata.simulation import load_world, simulate, simulate_session
+from poyodata.simulation.templates import Templates
+from tests.benchmarks.row import median_seconds, row
+
+BUDGET_S = 20.0
+_MEASURE = "--measure"
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep what this process starts on one core, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def main() -> None:
+    """Print one line a case, medians of five: making templates, simulating in memory and to disk, reading back."""
+    alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    with one_core():
+        # A process of its own: threads that numpy has started in this one would keep their cores.
+        subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.simulate", _MEASURE], env=os.environ | alone, check=True
+        )
+
+
+def _simulate_and_read() -> None:
+    world = load_world("cux2").replace(sessions=1, neurons=200)
+    hour = "60 minutes, 200 neurons, session A"
+
+    def templates() -> Templates:
+        made = Templates(world)
+        for stimulus in ("natural_movie_one", "natural_movie_three"):
+            made[stimulus]
+        return made
+
+    shown = templates()
+    for case, work in (
+        ("templates of session A", templates),
+        (f"{hour}, in memory, templates at hand", lambda: simulate_session(world, 0, shown)),
+        (f"{hour}, in memory", lambda: simulate_session(world, 0)),
+    ):
+        _budget(case, work)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def to_disk() -> None:
+            # A folder that holds the recording already would be left as it is.
+            shutil.rmtree(folder / "raw", ignore_errors=True)
+            simulate(folder / "raw", world)
+
+        _budget(f"{hour}, to disk", to_disk)
+        file = folder / "raw" / "900000000.nwb"
+
+        def read() -> None:
+            shutil.rmtree(folder / "store.zarr", ignore_errors=True)
+            ingest([file], folder / "store.zarr")
+
+        def plain() -> None:
+            # The same bytes: dF/F and templates of the file, read whole, and written as plain arrays.
+            with h5py.File(file) as opened:
+                dff = opened["processing/brain_observatory_pipeline/DfOverF/imaging_plane_1/data"][()]
+                np.save(folder / "plain.npy", np.ascontiguousarray(dff.T))
+                for template in opened["stimulus/templates"].values():
+                    np.save(folder / "template.npy", template["data"][()])
+
+        reference = "h5py and np.save of the same arrays"
+        row(
+            "simulate", "read into a store", median_seconds(read), "s",
+            reference=reference, reference_value=median_seconds(plain), n=5,
+        )  # fmt: skip
+
+
+def _budget(case: str, work: Callable[[], object]) -> None:
+    """Print wall-clock time, and the time of the core, which a busy machine does not stretch."""
+    cpu: list[float] = []
+
+    def timed() -> None:
+        begun = time.process_time()
+        work()
+        cpu.append(time.process_time() - begun)
+
+    wall = median_seconds(timed)
+    for unit, seconds in (("s", wall), ("CPU s", statistics.median(cpu[1:]))):
+        row("simulate", case, seconds, unit, reference="budget", reference_value=BUDGET_S, n=5, bar=1.0)
+
+
+if __name__ == "__main__":
+    _simulate_and_read() if sys.argv[1:] == [_MEASURE] else main()
