@@ -67,15 +67,17 @@ def table_digest(table: pd.DataFrame) -> str:
 
 
 def array_digest(array: npt.NDArray[Any]) -> str:
-    """64-bit blake2b of an array's bytes in C order, as 16 hexadecimal digits.
+    """First 64 bits of the sha256 of an array's bytes in C order, as 16 hexadecimal digits.
+
+    Processors have instructions for sha256: more than twice as fast as blake2b there, as fast elsewhere.
 
     Examples
     --------
     >>> array_digest(np.arange(3, dtype="<i8"))
-    'cf5ddb2411b6887b'
+    'ab25350e3e65efeb'
     """
     contiguous = np.ascontiguousarray(array)
-    return hashlib.blake2b(contiguous.view(np.uint8).reshape(-1).data, digest_size=8).hexdigest()
+    return hashlib.sha256(contiguous.view(np.uint8).reshape(-1).data).hexdigest()[:16]
 
 
 def hash_order(keys: Iterable[str], seed: int) -> npt.NDArray[np.uint64]:

@@ -60,9 +60,9 @@ def open_hdf5(path: Path, cache_bytes: int = 2**20) -> h5py.File:
 
 
 def file_digest(path: Path) -> str:
-    """Blake2b of a file's bytes as 32 hexadecimal digits: which file a recording was read from."""
+    """First 128 bits of the sha256 of a file, as 32 hexadecimal digits: which file a recording was read from."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def dataset_names(file: h5py.File) -> list[str]:
