@@ -19,6 +19,8 @@ import numpy as np
 from poyodata.ingest import ingest
 from poyodata.simulation import load_world, simulate, simulate_session
 from poyodata.simulation.templates import Templates
+from poyodata.sources import read_allen_nwb
+from poyodata.store import BLOCK_FRAMES
 from tests.benchmarks.row import median_seconds, row
 
 BUDGET_S = 20.0
@@ -76,6 +78,25 @@ def _simulate_and_read() -> None:
 
         _budget(f"{hour}, to disk", to_disk)
         file = folder / "raw" / "900000000.nwb"
+
+        def through_reader() -> None:
+            record = read_allen_nwb(file)
+            for block in record.blocks(BLOCK_FRAMES):
+                block[0, 0]
+            for template in record.templates.values():
+                frames = template()
+                for start in range(0, frames.shape[0], 64):
+                    frames[start : start + 64]
+
+        def bytes_of_file() -> None:
+            with file.open("rb") as opened:
+                while opened.read(2**24):
+                    pass
+
+        row(
+            "simulate", "read through the reader, all of dF/F and templates", median_seconds(through_reader), "s",
+            reference="the bytes of the file", reference_value=median_seconds(bytes_of_file), n=5,
+        )  # fmt: skip
 
         def read() -> None:
             shutil.rmtree(folder / "store.zarr", ignore_errors=True)
