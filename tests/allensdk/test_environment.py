@@ -80,7 +80,9 @@ def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePython:
 
 
 def started() -> subprocess.Popen[str]:
-    code = "from poyodata.allensdk.environment import ensure_environment; print(ensure_environment())"
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and children inherit that.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from poyodata.allensdk.environment import ensure_environment; print(ensure_environment())"
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()
     )

@@ -194,12 +194,14 @@ def test_pauses_grow_and_differ() -> None:
         pytest.param("12", 12, 12, id="seconds"),
         pytest.param("100000", 300, 300, id="too-long"),
         pytest.param("-5", 0, 0, id="negative"),
-        pytest.param(format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True), 60, 91, id="date"),
+        pytest.param("in 90 s", 60, 91, id="date"),
         pytest.param("Wed, 08 Feb 2017 21:57:10 GMT", 0, 0, id="past-date"),
         pytest.param("soon", 0.5, 1, id="nonsense"),
     ],
 )
 def test_the_server_s_own_pause(retry_after: str, low: float, high: float, loopback: Loopback, web: QuickWeb) -> None:
+    if retry_after == "in 90 s":  # of the test, not of the collection of all tests
+        retry_after = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     loopback.failures[QUERY] = [Failure("status", code=429, retry_after=retry_after)]
     Warehouse(web, loopback.url).rows(CONTAINERS)
     assert low <= web.pauses[0] <= high
