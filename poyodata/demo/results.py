@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from poyodata.errors import LoaderError
+from poyodata.replacing import replacing
 
 if TYPE_CHECKING:
     from poyodata.models import Run
@@ -141,9 +142,8 @@ class DemoResult:
 
     def save(self, path: Path) -> None:
         """Write `to_json` to a file, whole or not at all."""
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(self.to_json() + "\n", encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as partial:
+            partial.write_text(self.to_json() + "\n", encoding="utf-8")
 
     def shown_table(self) -> pd.DataFrame:
         """The table for a terminal: intervals in one column, rounded."""

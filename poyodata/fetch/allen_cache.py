@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from poyodata.errors import UsageError
+from poyodata.replacing import replacing
 
 MANIFEST_VERSION = "1.3"
 _FILES = {
@@ -117,16 +118,11 @@ class AllenCache:
 
 def _replace(path: Path, pieces: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read_manifest(path: Path) -> dict[str, str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import html
-import os
-import tempfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 import pandas as pd
+
+from poyodata.replacing import replacing
 
 
 class Page:
@@ -74,13 +74,6 @@ class Page:
     def save(self, path: Path) -> Path:
         """Write the page, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.html())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with replacing(path) as partial:
+            partial.write_text(self.html(), encoding="utf-8")
         return path

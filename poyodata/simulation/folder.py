@@ -11,6 +11,7 @@ import numpy as np
 
 from poyodata._version import version
 from poyodata.errors import UsageError, nearest
+from poyodata.replacing import replacing
 from poyodata.simulation.allen_writer import TEMPLATES_FILE, write_allen_nwb
 from poyodata.simulation.census import recording, session_ids
 from poyodata.simulation.nwb2_writer import write_nwb2
@@ -18,7 +19,6 @@ from poyodata.simulation.recording import SimulatedSession
 from poyodata.simulation.sessions import Truth, simulate_session
 from poyodata.simulation.size import refuse_too_large
 from poyodata.simulation.templates import Templates
-from poyodata.simulation.whole_files import replacing
 from poyodata.simulation.world import World
 from poyodata.simulation.worlds import load_world
 
@@ -86,7 +86,8 @@ def simulate(
             partial.write_text(chosen.to_yaml(), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
-    done = {session_id for session_id in session_ids(chosen) if _is_whole(folder, session_id, chosen, file_format)}
+    lineage = _lineage(chosen, file_format)
+    done = {session_id for session_id in session_ids(chosen) if _is_whole(folder, session_id, chosen, lineage)}
     refuse_too_large(chosen, folder, 1.0 - len(done) / chosen.sessions)
     templates = Templates(chosen)
     paths = []
@@ -103,7 +104,7 @@ def simulate(
         else:
             write_allen_nwb(path, session, chosen.templates)
         size = path.stat().st_size
-        _write_truth(folder / "truth", session, truth, {**_lineage(chosen, session, file_format), "bytes": size})
+        _write_truth(folder / "truth", session, truth, {**_of_session(session), **lineage, "bytes": size})
     if progress is not None:
         progress(chosen.sessions, chosen.sessions, "done")
     return paths
@@ -151,16 +152,15 @@ def _refuse_other_content(folder: Path, world: World, file_format: str) -> None:
         )
 
 
-def _is_whole(folder: Path, session_id: str, world: World, file_format: str) -> bool:
+def _is_whole(folder: Path, session_id: str, world: World, lineage: dict[str, object]) -> bool:
     """Whether a recording and its truth lie there as this version would write them."""
     file, truth = folder / f"{session_id}.nwb", folder / "truth"
     if not file.is_file() or not all((truth / f"{session_id}.{part}").is_file() for part in _TRUTH):
         return False
-    if world.templates == "linked" and file_format == "allen-nwb" and not (folder / TEMPLATES_FILE).is_file():
+    if world.templates == "linked" and lineage["format"] == "allen-nwb" and not (folder / TEMPLATES_FILE).is_file():
         return False
-    wanted = {"recording_digest": _recording_digest(world), "poyodata": version, "format": file_format}
-    found = _read_lineage(truth / f"{session_id}.json")
-    return {**wanted, "bytes": file.stat().st_size}.items() <= found.items()
+    wanted = {name: lineage[name] for name in ("recording_digest", "poyodata", "format")}
+    return {**wanted, "bytes": file.stat().st_size}.items() <= _read_lineage(truth / f"{session_id}.json").items()
 
 
 def _read_lineage(path: Path) -> dict[str, str | int]:
@@ -171,22 +171,25 @@ def _read_lineage(path: Path) -> dict[str, str | int]:
     return {k: v for k, v in found.items() if isinstance(v, str | int)} if isinstance(found, dict) else {}
 
 
-def _recording_digest(world: World) -> str:
-    # How many recordings there are decides nothing in any of them.
-    return world.replace(sessions=1).digest()
+def _lineage(world: World, file_format: str) -> dict[str, object]:
+    """What all recordings of a folder come from."""
+    return {
+        "seed": world.seed,
+        "world": world.name,
+        "world_digest": world.digest(),
+        # How many recordings there are decides nothing in any of them.
+        "recording_digest": world.replace(sessions=1).digest(),
+        "format": file_format,
+        "poyodata": version,
+        "fisher": "rad^-2 and s^-2; formulas and what they leave out: documentation of poyodata.simulation.truth",
+    }
 
 
-def _lineage(world: World, session: SimulatedSession, file_format: str) -> dict[str, object]:
+def _of_session(session: SimulatedSession) -> dict[str, object]:
+    """What only this recording has."""
     return {
         "session_id": session.metadata.session_id,
         "donor_id": session.metadata.donor_id,
         "cre_line": session.metadata.cre_line,
         "rate_hz": session.timeline.rate_hz,
-        "seed": world.seed,
-        "world": world.name,
-        "world_digest": world.digest(),
-        "recording_digest": _recording_digest(world),
-        "format": file_format,
-        "poyodata": version,
-        "fisher": "rad^-2 and s^-2; formulas and what they leave out: documentation of poyodata.simulation.truth",
     }

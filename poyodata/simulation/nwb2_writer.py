@@ -34,9 +34,9 @@ import numpy.typing as npt
 
 from poyodata._version import version
 from poyodata.simulation.field_of_view import maximum_projection
+from poyodata.simulation.hdf5_output import writing_hdf5
 from poyodata.simulation.nwb2_stimuli import add_epochs, add_stimuli
 from poyodata.simulation.recording import FOV_PX, FOV_UM, SimulatedSession
-from poyodata.simulation.whole_files import writing_hdf5
 
 if TYPE_CHECKING:
     from pynwb import NWBFile

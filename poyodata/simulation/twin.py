@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from poyodata.errors import UsageError
+from poyodata.replacing import replacing
 from poyodata.simulation.behaviour import draw_latents
 from poyodata.simulation.drive import visual_drive
 from poyodata.simulation.lines import LINES
@@ -16,7 +17,6 @@ from poyodata.simulation.population import draw_population
 from poyodata.simulation.streams import random_stream
 from poyodata.simulation.timeline import session_timeline
 from poyodata.simulation.traces import simulate_activity
-from poyodata.simulation.whole_files import replacing
 from poyodata.simulation.world import World
 
 _LINE = "Cux2-CreERT2"

@@ -1,9 +1,8 @@
-"""Files that appear under their name only when they are whole."""
+"""HDF5 files that appear under their name only when they are whole, on a full disk too."""
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,27 +11,7 @@ from typing import Any
 import h5py
 
 from poyodata.errors import UsageError
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` and rename it there when the block ends well; else remove it.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with replacing(Path(folder) / "a.txt") as partial:
-    ...         _ = partial.write_text("whole")
-    ...     [file.name for file in Path(folder).iterdir()]
-    ['a.txt']
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+from poyodata.replacing import replacing
 
 
 @contextmanager
