@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +80,8 @@ def simulate_session(world: World, number: int, templates: Templates | None = No
         return session_timeline(world, kind, stream("stimulus"), dropped_frames_per_hour=dropped_frames_per_hour)
 
     # The neurons live through every frame; the microscope loses some of them afterwards.
-    timeline, seen = laid_out(0.0), laid_out(world.dropped_frames_per_hour)
+    timeline = laid_out(0.0)
+    seen = laid_out(world.dropped_frames_per_hour) if world.dropped_frames_per_hour else timeline
     kept = np.isin(timeline.time_s, seen.time_s)
     shown = (templates or Templates(world)).of(timeline.tables)
     neurons = _cells_found(world, entry, stream("population"))
@@ -121,19 +121,14 @@ def _cells_found(world: World, entry: Recording, rng: np.random.Generator) -> pd
     return found_again(cells, rng, count)
 
 
-@lru_cache(maxsize=4)
-def _container_of(world_yaml: str, container: int, line: str) -> tuple[pd.DataFrame, int]:
-    world = World.from_yaml(world_yaml)
+def _container_cells(world: World, container: int, line: str) -> tuple[pd.DataFrame, int]:
+    """All cells of a container, and how many a recording finds on average."""
     rng = np.random.default_rng(random_stream(world.seed, f"cells:{container}"))
     mean = count_cells(line, world, rng)
     total = mean if len(world.session_types) == 1 else max(mean, round(mean / world.cell_overlap))
     cells = pd.concat([draw_population(line, world, rng, total), draw_anatomy(total, rng)], axis=1)
     # Copies belong to the container: a cell is the same one in all of its recordings.
     return mark_copies(cells, world, rng), mean
-
-
-def _container_cells(world: World, container: int, line: str) -> tuple[pd.DataFrame, int]:
-    return _container_of(world.to_yaml(), container, line)
 
 
 def _truth(

@@ -11,6 +11,12 @@ from poyodata.simulation.world import World
 
 _FEWER = {"Sst-IRES-Cre": 24, "Vip-IRES-Cre": 24, "Pvalb-IRES-Cre": 20}
 
+_DEMO: dict[str, Any] = {
+    # Two of Allen's five: in eleven minutes, five leave too few trials of each grating to estimate information.
+    "temporal_frequencies_hz": (1.0, 4.0),
+    "neurons_by_line": _FEWER,
+}
+
 # The observatory's own counts and lengths; areas about as often as in its 2018 listing.
 _ALLEN: dict[str, Any] = {
     "areas": ("VISp",) * 5 + ("VISl",) * 4 + ("VISal", "VISpm") * 3 + ("VISam", "VISrl") * 2,
@@ -54,9 +60,7 @@ _WORLDS = (
     World(
         name="demo",
         description="One mouse of each of the 13 lines, about eleven minutes each: decodable, small, quick.",
-        # Two of Allen's five: in eleven minutes, five leave too few trials of each grating to estimate information.
-        temporal_frequencies_hz=(1.0, 4.0),
-        neurons_by_line=_FEWER,
+        **_DEMO,
     ),
     World(
         name="tiny",
@@ -113,23 +117,20 @@ _WORLDS = (
     World(
         name="predictable-knows-more",
         description="The demo world, but bursty neurons are hardly tuned: a diet of predictable neurons should win.",
-        temporal_frequencies_hz=(1.0, 4.0),
-        neurons_by_line=_FEWER,
         tuning_by_kind={"bursty": 0.2},
+        **_DEMO,
     ),
     World(
         name="unpredictable-knows-more",
         description="The demo world, but dense neurons are hardly tuned: a diet of unpredictable neurons should win.",
-        temporal_frequencies_hz=(1.0, 4.0),
-        neurons_by_line=_FEWER,
         tuning_by_kind={"dense": 0.1},
+        **_DEMO,
     ),
     World(
         name="untuned",
         description="The demo world without tuning: nothing can be decoded, and whatever is decoded leaked.",
-        temporal_frequencies_hz=(1.0, 4.0),
-        neurons_by_line=_FEWER,
         tuning_scale=0.0,
+        **_DEMO,
     ),
 )
 
