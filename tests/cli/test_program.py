@@ -45,7 +45,7 @@ def raw(tiny_raw: Path, tmp_path: Path) -> Path:
 def test_both_names_are_one_program() -> None:
     import tomllib
 
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"poyodata": "poyodata.cli:main"}
     done = subprocess.run([sys.executable, "-m", "poyodata", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("poyodata 0.")
