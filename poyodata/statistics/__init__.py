@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from poyodata.statistics.compute import compute_statistics
+from poyodata.statistics.dynamics import DYNAMICS
 from poyodata.statistics.fisher import FISHER_DIRECTION, TrialResponses, fisher_direction
 from poyodata.statistics.moments import MomentState
 from poyodata.statistics.registry import (
@@ -13,11 +14,14 @@ from poyodata.statistics.registry import (
     find_statistics,
     select_columns,
 )
+from poyodata.statistics.robust import ROBUST
 from poyodata.statistics.statistic import Column, Statistic, Stretch
 
 __all__ = [
+    "DYNAMICS",
     "FISHER_DIRECTION",
     "MOMENTS",
+    "ROBUST",
     "STATISTICS",
     "Column",
     "MomentState",

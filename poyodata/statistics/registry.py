@@ -8,8 +8,10 @@ from typing import Any
 import numpy.typing as npt
 
 from poyodata.errors import StatisticError, nearest
+from poyodata.statistics.dynamics import DYNAMICS
 from poyodata.statistics.fisher import FISHER_DIRECTION
 from poyodata.statistics.moments import MomentState
+from poyodata.statistics.robust import ROBUST
 from poyodata.statistics.statistic import Column, Statistic, Stretch
 
 
@@ -44,7 +46,9 @@ MOMENTS = Statistic(
     "(NaN), a trace without frames none of the moments.",
 )
 
-STATISTICS: dict[str, Statistic] = {statistic.name: statistic for statistic in (MOMENTS, FISHER_DIRECTION)}
+STATISTICS: dict[str, Statistic] = {
+    statistic.name: statistic for statistic in (MOMENTS, ROBUST, DYNAMICS, FISHER_DIRECTION)
+}
 """Every statistic by name. Their columns have names of their own: results of all can stand in one table."""
 
 
