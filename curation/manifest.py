@@ -55,7 +55,8 @@ class Manifest:
         around a window must keep clear of it.
     meta : dict
         ``name``, ``diet`` (canonical), ``references``, ``store_digest``, ``split`` (spec, fold, digest, across),
-        ``statistics`` (names, window, digest), ``frozen``, ``funnel``, ``warnings``.
+        ``statistics`` (names, window, digest), ``annotations`` (digest of every one that was used), ``frozen``,
+        ``funnel``, ``warnings``.
     """
 
     neurons: pd.DataFrame = field(repr=False)

@@ -95,11 +95,28 @@ def resolve_diet(
             "across": split.spec.across.by if split.spec.across is not None else None,
         },
         "statistics": statistics,
+        "annotations": _annotations(diet, store, references.columns),
         "frozen": selection.frozen,
         "funnel": [asdict(step) for step in (*first, *selection.steps, *chosen.steps)],
         "warnings": [*warnings, *selection.warnings, *chosen.warnings],
     }
     return Manifest(neurons, windows, _role_time(split, neurons), plain_meta(meta))
+
+
+def _annotations(diet: Diet, store: Store, columns: Sequence[str]) -> dict[str, str]:
+    """Digest of every annotation with a column that the rule names: the store's own digest does not know of them."""
+    home = statistic_columns()
+    used: dict[str, str] = {}
+    for name, known in store.annotations.items():
+        for column in known.columns:
+            if column in columns:
+                used[name] = known.digest
+                if column in home:
+                    raise DietError(
+                        f"diet {diet.name!r} names {column!r}, which is a column of the annotation {name!r} and of a "
+                        "statistic; give the annotation's column another name."
+                    )
+    return used
 
 
 def _role_time(split: Split, neurons: pd.DataFrame) -> pd.DataFrame:

@@ -96,7 +96,8 @@ class Loader:
         self.neuron_ids: tuple[str, ...] = tuple(
             str(name) for key in self.session_ids for name in view.neurons(key)["neuron_id"]
         )
-        self._traces = [view.traces(key) for key in self.session_ids]
+        # The kernel reads memory: what is not here yet of a store at a URL is fetched now.
+        self._traces = [np.asarray(view.traces(key)) for key in self.session_ids]
         self._free = view.free_stretches(role)
         self._missing = missing_frames(view, self._spans())
         self.windows = drop_missing(windows, self.session_ids, self._missing, jitter_frames)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xxhash
 
 
 def canonical_json(value: Any) -> str:
@@ -67,17 +68,27 @@ def table_digest(table: pd.DataFrame) -> str:
 
 
 def array_digest(array: npt.NDArray[Any]) -> str:
-    """First 64 bits of the sha256 of an array's bytes in C order, as 16 hexadecimal digits.
+    """xxh3 of an array's bytes in C order: 64 bits, as 16 hexadecimal digits.
 
-    Processors have instructions for sha256: more than twice as fast as blake2b there, as fast elsewhere.
+    It tells contents apart and finds damage, at the speed of memory; it does not withstand forgery.
 
     Examples
     --------
     >>> array_digest(np.arange(3, dtype="<i8"))
-    'ab25350e3e65efeb'
+    '7fb6f0c094f81c5d'
     """
-    contiguous = np.ascontiguousarray(array)
-    return hashlib.sha256(contiguous.view(np.uint8).reshape(-1).data).hexdigest()[:16]
+    return xxhash.xxh3_64_hexdigest(byte_view(array))
+
+
+def byte_view(array: npt.NDArray[Any]) -> memoryview:
+    r"""Bytes of an array in C order, copied only where they do not lie so already.
+
+    Examples
+    --------
+    >>> byte_view(np.arange(3, dtype="<i2")).tobytes()
+    b'\x00\x00\x01\x00\x02\x00'
+    """
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def hash_order(keys: Iterable[str], seed: int) -> npt.NDArray[np.uint64]:

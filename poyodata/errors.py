@@ -30,6 +30,14 @@ class StoreError(PoyodataError):
     """A store cannot be opened, written or trusted."""
 
 
+class WorkerError(PoyodataError):
+    """Work given to other processes or to a cluster was not done: a worker was killed, or nobody answers."""
+
+
+class AnnotationError(PoyodataError):
+    """A user's labels of neurons or cells cannot be joined to a store."""
+
+
 class SplitError(PoyodataError):
     """A split cannot be made from what the store holds."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,17 @@ def tiny_store_path(tiny_raw: Path) -> Path:
 def tiny_store(tiny_store_path: Path) -> Store:
     """The store of the world `tiny`; shared between tests, so nobody may write to it."""
     return open_store(tiny_store_path)
+
+
+@pytest.fixture(scope="session")
+def scheduler() -> Iterator[str]:
+    """Address of a dask cluster of two worker processes on loopback; a worker that dies is started again."""
+    import distributed
+
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", host="127.0.0.1", silence_logs=50
+    ) as cluster:
+        yield cluster.scheduler_address
 
 
 def _real(name: str, file: str) -> Path:

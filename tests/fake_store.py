@@ -21,7 +21,7 @@ class FakeStore:
         self.statistics_folder = folder / "statistics"
         self.sessions, self.neurons = sessions, neurons
         self.presentations, self.epochs, self.segments = presentations, epochs, segments
-        self.arrays = arrays
+        self.arrays, self.signals = arrays, {}
 
     @property
     def digest(self):
@@ -31,6 +31,15 @@ class FakeStore:
         traces = self.arrays[session_id].view()
         traces.flags.writeable = False
         return traces
+
+    def time_s(self, session_id):
+        rate_hz = self.sessions.set_index("session_id").loc[session_id, "rate_hz"]
+        return np.arange(len(self.arrays[session_id])) / rate_hz
+
+    def signal(self, session_id, name):
+        if (session_id, name) not in self.signals:
+            raise UsageError(f"recording {session_id!r} has no signal {name!r}")
+        return self.signals[session_id, name]
 
     def presentations_of(self, session_id):
         if session_id not in self.arrays:

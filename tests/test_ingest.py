@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from poyodata.cli import main
-from poyodata.errors import PoyodataError, SourceError, StoreError, UsageError
+from poyodata.errors import PoyodataError, SourceError, StoreError, UsageError, WorkerError
 from poyodata.ingest import ingest
 from poyodata.simulation.allen_writer import write_allen_nwb
-from poyodata.sources import read_allen_nwb
+from poyodata.sources import SessionRecord, SourceFile, find_sources, read_allen_nwb
 from poyodata.sources.allen_nwb import DFF
 from poyodata.store import open_store
 from poyodata.vocabulary import TRACES
+from tests.processes import gone
 from tests.simulation.made_session import made_session
 
 DEMIXED = "processing/brain_observatory_pipeline/Fluorescence/imaging_plane_1_demixed_signal"
@@ -29,7 +36,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three recordings; nobody may change them."""
     folder = tmp_path_factory.mktemp("made") / "raw"
     for seed, session_type in enumerate("ABC"):
-        write_allen_nwb(folder / f"90000000{seed}.nwb", made_session(session_type, seed=seed))
+        write_allen_nwb(folder / f"90000000{seed}.nwb", made_session(session_type, seed=seed, frames=1500))
     return folder
 
 
@@ -116,16 +123,16 @@ def test_everything_in_the_files_is_in_the_store(raw: Path, tmp_path: Path) -> N
     for session_id in store:
         record = read_allen_nwb(raw / f"{session_id}.nwb")
         for name in TRACES:
-            expected = np.concatenate(list(record.blocks(600, name)))
-            np.testing.assert_array_equal(store.traces(session_id, name), expected)
+            traces = np.concatenate(list(record.blocks(600, name)))
+            np.testing.assert_array_equal(store.traces(session_id, name), traces)
         np.testing.assert_array_equal(store.time_s(session_id), record.time_s)
         shown = store.presentations_of(session_id)
         for column in record.presentations:
             np.testing.assert_array_equal(shown[column].to_numpy(), record.presentations[column].to_numpy())
-        for name, signal in record.signals.items():
+        for name, expected in record.signals.items():
             values, time_s = store.signal(session_id, name)
-            np.testing.assert_array_equal(values, signal.values)
-            np.testing.assert_array_equal(time_s, signal.time_s)
+            np.testing.assert_array_equal(values, expected.values)
+            np.testing.assert_array_equal(time_s, expected.time_s)
         neurons = store.neurons[store.neurons["session_id"] == session_id]
         for column in record.neurons:
             assert neurons[column].tolist() == record.neurons[column].tolist()
@@ -210,3 +217,221 @@ def test_the_programs_option(
         assert "did you mean 'raw'?" in capsys.readouterr().err
     else:
         assert set(open_store(store).blocks["traces"]) == stored
+
+
+# -- in other processes --------------------------------------------------------------------------------------------
+
+ELSEWHERE = [pytest.param("processes", id="processes"), pytest.param("cluster", id="cluster")]
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return {"workers": 2} if request.param == "processes" else {"scheduler": request.getfixturevalue("scheduler")}
+
+
+@pytest.fixture(scope="module")
+def expected(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of an undisturbed ingest in one process."""
+    path = tmp_path_factory.mktemp("expected") / "store.zarr"
+    ingest([raw], path, workers=1)
+    return path
+
+
+def files(store: Path) -> dict[str, bytes]:
+    """Everything in a store but its tables of all recordings, whose rows may be in the order of arrival."""
+    paths = (path for path in store.rglob("*") if path.is_file())
+    names = {path: path.relative_to(store).as_posix() for path in paths}
+    flat = {"tables/neurons.parquet", "tables/epochs.parquet", "tables/segments.parquet", "tables/sessions.parquet"}
+    return {name: path.read_bytes() for path, name in names.items() if name not in flat}
+
+
+def require_same(store: Path, expected: Path) -> None:
+    assert open_store(store).digest == open_store(expected).digest
+    for table in ("sessions", "neurons", "presentations", "epochs", "segments", "blocks", "parts"):
+        one, other = getattr(open_store(store), table), getattr(open_store(expected), table)
+        assert one.to_csv() == other.to_csv(), table
+    assert files(store) == files(expected)
+
+
+@pytest.mark.parametrize("place", ELSEWHERE, indirect=True)
+def test_the_store_does_not_depend_on_who_wrote_it(
+    place: dict[str, Any], raw: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(raw.parent)  # where a cluster's workers do not stand
+    out = Path(os.path.relpath(tmp_path / "store.zarr"))
+    names = ["900000002.nwb", "900000000.nwb", "900000001.nwb"]
+    rows = ingest([Path("raw") / name for name in names], out, **place)
+    assert [f"{session_id}.nwb" for session_id in rows["session_id"]] == names
+    require_same(out, expected)
+
+
+@pytest.mark.parametrize("place", ELSEWHERE, indirect=True)
+def test_a_bad_recording_among_good_ones(place: dict[str, Any], raw: Path, tmp_path: Path) -> None:
+    bad, store = truncated(raw, tmp_path), tmp_path / "store.zarr"
+    with pytest.raises(SourceError, match=str(bad)):
+        ingest([raw / "900000000.nwb", bad, raw / "900000002.nwb"], store, **place)
+    assert "900000000" in open_store(store)
+    assert "900000001" not in open_store(store)
+    assert not list(store.glob(".tmp-*"))
+
+
+@dataclass(frozen=True)
+class Disturbed(SourceFile):
+    """A recording in which something happens, once, after its first block was written."""
+
+    marker: Path = Path()
+    then: str = "kill"
+
+    def open(self) -> SessionRecord:
+        record = SourceFile.open(self)
+
+        def read(start: int, stop: int) -> Any:
+            if start and not self.marker.exists():
+                self.marker.write_text(str(os.getpid()))
+                if self.then == "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if self.then == "sleep":
+                    time.sleep(60)
+            return record.read_traces(start, stop)
+
+        return replace(record, read_traces=read)
+
+
+def disturb(monkeypatch: pytest.MonkeyPatch, marker: Path) -> None:
+    def find(path: Path, **options: Any) -> list[SourceFile]:
+        found = find_sources(path, **options)
+        return [
+            Disturbed(one.path, one.kind, one.mapping, marker) if one.path.name == "900000001.nwb" else one
+            for one in found
+        ]
+
+    monkeypatch.setattr("poyodata.ingest.find_sources", find)
+
+
+def test_a_killed_worker_of_a_cluster_is_replaced(
+    scheduler: str, raw: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disturb(monkeypatch, tmp_path / "killed")
+    rows = ingest([raw], tmp_path / "store.zarr", scheduler=scheduler)
+    assert (tmp_path / "killed").exists()
+    assert rows["status"].tolist() == ["added"] * 3
+    require_same(tmp_path / "store.zarr", expected)
+
+
+@pytest.mark.slow
+def test_a_killed_local_worker_costs_only_what_was_in_hand(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store.zarr"
+    disturb(monkeypatch, tmp_path / "killed")
+    with pytest.raises(WorkerError, match=r"worker process was killed.*900000001\.nwb"):
+        ingest([raw], store, workers=2)
+    assert "900000000" in open_store(store), "written before the others began, for its movies"
+    assert not list(store.glob(".tmp-*"))
+
+
+OWNER = """
+import sys
+from pathlib import Path
+import poyodata.ingest
+from tests.test_ingest import Disturbed, find_sources
+
+raw, out, folder = map(Path, sys.argv[1:])
+poyodata.ingest.find_sources = lambda path, **options: [
+    Disturbed(one.path, one.kind, one.mapping, folder / one.path.name, "sleep" if one.path.name[8] != "0" else "")
+    for one in find_sources(path, **options)
+    ]
+poyodata.ingest.ingest([raw], out, workers=2)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_owner_leaves_no_workers_and_what_the_next_one_collects(
+    raw: Path, expected: Path, tmp_path: Path
+) -> None:
+    store, markers = tmp_path / "store.zarr", [tmp_path / "900000001.nwb", tmp_path / "900000002.nwb"]
+    ingest([raw / "900000000.nwb"], store)
+    with subprocess.Popen([sys.executable, "-c", OWNER, raw, store, tmp_path], cwd=Path(__file__).parents[1]) as owner:
+        until = time.monotonic() + 60
+        while not all(marker.exists() and marker.read_text() for marker in markers) and time.monotonic() < until:
+            time.sleep(0.05)
+        owner.kill()
+    assert gone([int(marker.read_text()) for marker in markers])
+    assert len(list(store.glob(".tmp-*"))) == 2
+    assert open_store(store).session_ids == ("900000000",)
+    rows = ingest([raw], store)
+    assert sorted(rows["status"]) == ["added", "added", "unchanged"]
+    require_same(store, expected)
+
+
+@pytest.mark.slow
+def test_recordings_that_bring_the_same_movies_at_once(raw: Path, expected: Path, tmp_path: Path) -> None:
+    # The first recording has no movies here, so that both others write theirs, one of them for nothing.
+    first = tmp_path / "900000000.nwb"
+    shutil.copyfile(raw / first.name, first)
+    with h5py.File(first, "r+") as file:
+        del file["stimulus"]["templates"]
+    store = tmp_path / "store.zarr"
+    ingest([first, raw / "900000001.nwb", raw / "900000002.nwb"], store, workers=2)
+    assert open_store(store).stimuli.items() <= open_store(expected).stimuli.items()
+    assert not list(store.glob(".tmp-*"))
+
+
+def test_workers_must_see_the_store(raw: Path, tmp_path: Path) -> None:
+    from poyodata.ingest import _write
+    from poyodata.store.layout import Paths
+
+    (entry,) = find_sources(raw / "900000000.nwb")
+    with pytest.raises(StoreError, match="does not see the store"):
+        _write(Paths(tmp_path / "store.zarr"), "error", ("dff",), False, entry)
+    assert not list(tmp_path.iterdir())
+
+
+# -- update --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_update_replaces_what_differs(workers: int, raw: Path, expected: Path, tmp_path: Path) -> None:
+    store, changed = tmp_path / "store.zarr", tmp_path / "900000001.nwb"
+    shutil.copytree(expected, store)
+    shutil.copyfile(raw / changed.name, changed)
+    with h5py.File(changed, "r+") as file:
+        file[f"{DFF}/data"][3, 77] += 1.0
+    sources = [raw / "900000000.nwb", changed]
+    with pytest.raises(StoreError, match=r"'900000001' is in the store already, with other content.*--update"):
+        ingest(sources, store, workers=workers)
+    require_same(store, expected)
+    rows = ingest(sources, store, workers=workers, update=True)
+    assert rows["status"].tolist() == ["unchanged", "updated"]
+    difference = open_store(store).traces("900000001") - open_store(expected).traces("900000001")
+    assert np.argwhere(difference).tolist() == [[77, 3]]
+    rows = ingest([raw / changed.name], store, workers=workers, update=True)
+    assert rows["status"].tolist() == ["updated"]
+    assert open_store(store).digest == open_store(expected).digest
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "says"),
+    [
+        (["--workers", "2"], 0, ""),
+        (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], 2, "both given"),
+        (["--workers", "0"], 2, "give at least 1"),
+        (["--scheduler", "tcp://127.0.0.1:1"], 1, "no dask scheduler answers at 'tcp://127.0.0.1:1'"),
+    ],
+)
+def test_the_programs_workers(
+    option: list[str],
+    status: int,
+    says: str,
+    raw: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = tmp_path / "store.zarr"
+    monkeypatch.setattr(sys, "argv", ["poyodata", "ingest", str(raw), "--out", str(store), *option])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert int(stop.value.code or 0) == status
+    assert says in capsys.readouterr().err
+    assert store.exists() == (status == 0)

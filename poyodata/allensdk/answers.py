@@ -54,7 +54,7 @@ class Answers:
         return {name: np.load(self.folder / file, mmap_mode="r", allow_pickle=False) for name, file in files.items()}
 
 
-def ask_allensdk(path: str | Path, folder: str | Path, *, gratings: bool = False) -> Answers:
+def ask_allensdk(path: str | Path, folder: str | Path, *, gratings: bool = False, tuning: bool = False) -> Answers:
     """Let AllenSDK read a recording; makes its environment if there is none yet.
 
     Parameters
@@ -65,6 +65,8 @@ def ask_allensdk(path: str | Path, folder: str | Path, *, gratings: bool = False
         Empty; takes the answers, which are about as large as the file's traces, masks and templates unpacked.
     gratings : bool
         Ask for AllenSDK's analysis of drifting gratings too.
+    tuning : bool
+        Ask for its tuning of cells to gratings, scenes and movies too.
 
     Returns
     -------
@@ -80,6 +82,7 @@ def ask_allensdk(path: str | Path, folder: str | Path, *, gratings: bool = False
     path, folder = Path(path), Path(folder)
     if not path.is_file():
         raise UsageError(f"{path} is no file; give the path of a recording's NWB file.")
-    arguments = [str(path.absolute()), str(folder.absolute())] + (["--gratings"] if gratings else [])
+    asked = {"--gratings": gratings, "--tuning": tuning}
+    arguments = [str(path.absolute()), str(folder.absolute()), *(name for name, wanted in asked.items() if wanted)]
     run_script(ensure_environment(), Path(reading.__file__), arguments)
     return Answers(folder)

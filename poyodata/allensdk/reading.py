@@ -1,8 +1,8 @@
 """Runs in AllenSDK's own environment: asks AllenSDK for all it can read from one file and writes down the answers.
 
 Nothing of poyodata is there, so this file stands alone; it also runs on Python 3.8. Usage:
-``python -I reading.py FILE.nwb FOLDER [--gratings]``. The folder gets one ``.npy`` file for each array or column, and
-``answers.json``, which says for each question which files answer it, what value, or what AllenSDK raised.
+``python -I reading.py FILE.nwb FOLDER [--gratings] [--tuning]``. The folder gets one ``.npy`` file for each array or
+column, and ``answers.json``, which says for each question which files answer it, what value, or what AllenSDK raised.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ def main(arguments: list[str]) -> None:
     ask_everything(notes, data_set)
     if "--gratings" in arguments[2:]:
         ask_gratings(notes, data_set)
+    if "--tuning" in arguments[2:]:
+        ask_tuning(notes, data_set)
     notes.close()
 
 
@@ -132,6 +134,36 @@ def ask_gratings(notes: Notes, data_set: Callable[[], Any]) -> None:
     for name in ("stim_table", "mean_sweep_response"):
         notes.ask(f"DriftingGratings.{name}", partial(of_gratings, name), columns)
     notes.ask("DriftingGratings.get_peak", lambda: gratings().get_peak(), columns)
+
+
+def ask_tuning(notes: Notes, data_set: Callable[[], Any]) -> None:
+    """Ask for AllenSDK's analysis of every stimulus that it tunes cells to; it raises where one was not shown."""
+    from allensdk.brain_observatory import drifting_gratings, natural_movie, natural_scenes, static_gratings
+
+    def analysed(kind: Callable[..., Any], *arguments: Any) -> Callable[[str], Any]:
+        made: dict[str, Any] = {}
+
+        def part(name: str) -> Any:
+            if not made:
+                made["it"] = kind(data_set(), *arguments)
+            found = getattr(made["it"], name)
+            return found() if callable(found) else found
+
+        return part
+
+    analyses = {
+        "DriftingGratings": analysed(drifting_gratings.DriftingGratings),
+        "StaticGratings": analysed(static_gratings.StaticGratings),
+        "NaturalScenes": analysed(natural_scenes.NaturalScenes),
+    }
+    for name, part in analyses.items():
+        notes.ask(f"tuning {name}.sweeplength", partial(part, "sweeplength"), int)
+        notes.ask(f"tuning {name}.response", partial(part, "response"), whole)
+        notes.ask(f"tuning {name}.get_peak", partial(part, "get_peak"), columns)
+    for movie in ("natural_movie_one", "natural_movie_two", "natural_movie_three"):
+        part = analysed(natural_movie.NaturalMovie, movie)
+        notes.ask(f"tuning NaturalMovie({movie}).sweeplength", partial(part, "sweeplength"), int)
+        notes.ask(f"tuning NaturalMovie({movie}).get_peak", partial(part, "get_peak"), columns)
 
 
 def whole(array: Any) -> dict[str, Any]:

@@ -10,14 +10,26 @@ import typer
 from poyodata.cli.application import app
 from poyodata.cli.output import AsJson, Fold, SplitName, StorePath, print_table, say
 from poyodata.errors import UsageError
+from poyodata.progress import stage
+
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Local processes. By default as many as cores where there is enough work, else this one alone."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="A dask.distributed scheduler to be used instead; its workers must see the same files."
+    ),
+]
 
 
 @app.command(epilog="Example: poyodata ingest raw --out allen.zarr")
 def ingest(
-    sources: Annotated[list[Path], typer.Argument(help="Files or folders of recordings.")],
+    sources: Annotated[list[str], typer.Argument(help="Files or folders of recordings, or URLs.")],
     out: Annotated[Path, typer.Option(help="The store; made when it is not there, else added to.")],
-    kind: Annotated[str, typer.Option(help="allen-nwb, arrays, or auto.")] = "auto",
-    mapping: Annotated[Path | None, typer.Option(help="Mapping YAML for an arrays source.")] = None,
+    kind: Annotated[str, typer.Option(help="allen-nwb, nwb2, torch-brain, suite2p, arrays; auto looks.")] = "auto",
+    mapping: Annotated[Path | None, typer.Option(help="Mapping YAML: what the files do not say.")] = None,
     missing: Annotated[
         str, typer.Option(help="NaN in dF/F: error, keep (as missing), or drop (the neurons).")
     ] = "error",
@@ -25,13 +37,28 @@ def ingest(
         str,
         typer.Option(help="dff; or dff,raw,neuropil,demixed,corrected, those you need; or all that there are."),
     ] = "dff",
+    update: Annotated[
+        bool, typer.Option("--update", help="Replace recordings that are there with other content.")
+    ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
     """Read recordings into a store."""
     from poyodata.ingest import ingest as ingest_sources
 
     names = [name.strip() for name in traces.split(",") if name.strip()]
-    table = ingest_sources(sources, out, kind=kind, mapping=mapping, missing=missing, traces=names)
+    table = ingest_sources(
+        sources,
+        out,
+        kind=kind,
+        mapping=mapping,
+        missing=missing,
+        traces=names,
+        update=update,
+        workers=workers,
+        scheduler=scheduler,
+    )
     print_table(table, as_json)
     if not as_json:
         say(f"\nNext: poyodata info {out}")
@@ -48,6 +75,8 @@ def stats(
         typer.Option(help="train: train-role time only; all: every frame (leaks into any test)."),
     ] = "train",
     out: Annotated[Path | None, typer.Option(help="Write the table to this CSV or Parquet file.")] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute neuron statistics; print the median of each CRE line, or write every neuron to --out."""
@@ -58,7 +87,11 @@ def stats(
     opened = open_store(store)
     split = resolve_split(opened, splits or default_split(opened), fold=fold) if window == "train" else None
     names = tuple(name.strip() for name in only.split(",") if name.strip())
-    table = compute_statistics(opened, names, split=split, window=window)
+    n_recordings = len(opened) if split is None else len(split.sessions)
+    with stage("computing statistics", n_recordings, "recordings") as advance:
+        table = compute_statistics(
+            opened, names, split=split, window=window, progress=advance, workers=workers, scheduler=scheduler
+        )
     for name in (column for column in table.columns if column.startswith("fisher")):
         without = int(table[name].isna().sum())
         if without:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,10 @@ if TYPE_CHECKING:
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on standard output, and nothing else there.")
 ]
-StorePath = Annotated[Path, typer.Argument(help="A store, as made by `poyodata ingest`.")]
+# As text: a Path would take a slash from the URL of a store.
+StorePath = Annotated[
+    str, typer.Argument(help="A store, as made by `poyodata ingest`: its folder, or a URL (s3://, https://).")
+]
 SplitName = Annotated[
     str, typer.Option("--splits", help="Split: blocks-5fold, epoch-out, donor-70-10-20, or a YAML file.")
 ]

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from poyodata._version import version
 from poyodata.errors import UsageError
+from poyodata.hdf5_output import writing_hdf5
 from poyodata.simulation.field_of_view import maximum_projection
-from poyodata.simulation.hdf5_output import writing_hdf5
 from poyodata.simulation.recording import FOV_PX, FOV_UM, TABLE_COLUMNS, SimulatedSession
 from poyodata.vocabulary import SPONTANEOUS
 

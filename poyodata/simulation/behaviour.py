@@ -11,7 +11,9 @@ from scipy.signal import lfilter
 from poyodata.simulation.recording import Behaviour, EyeTracking
 
 GAIN_S = 6.0
-SHARED_S = 1.0
+# Time constants (s) of the signal that all neurons share, and their parts of its variance: as the covariances between
+# the quiet neurons of a real recording fall with lag.
+SHARED_PARTS = ((0.13, 0.64), (1.0, 0.22), (12.0, 0.14))
 ARTEFACT_S = 0.25
 _SCREEN_CM = 15.0  # from the eye to the screen
 
@@ -25,7 +27,7 @@ class Latents:
     arousal, gain : ndarray, shape (time,), float64
         Standard normal, time constant 6 s; act on the log rate of events. Arousal also makes the mouse run.
     shared : ndarray, shape (time,), float64
-        Standard normal, time constant 1 s; adds to dF/F.
+        Standard normal, of the time constants `SHARED_PARTS`; adds to dF/F.
     artefact : ndarray, shape (time,), float64
         Jerks of the brain: jumps of standard normal size that decay within 0.25 s; add to dF/F.
     """
@@ -68,12 +70,13 @@ def draw_latents(n_frames: int, rate_hz: float, artefacts_per_hour: float, rng: 
     >>> draw_latents(10, 30.0, 0.0, np.random.default_rng(0)).artefact.any()
     np.False_
     """
+    shared = sum(np.sqrt(part) * autoregression(n_frames, time_s * rate_hz, rng) for time_s, part in SHARED_PARTS)
     arousal, gain = (autoregression(n_frames, GAIN_S * rate_hz, rng) for _ in range(2))
     jerks = np.sqrt(rng.poisson(artefacts_per_hour / 3600.0 / rate_hz, n_frames)) * rng.normal(size=n_frames)
     return Latents(
         arousal=arousal,
         gain=gain,
-        shared=autoregression(n_frames, SHARED_S * rate_hz, rng),
+        shared=np.asarray(shared),
         artefact=np.asarray(lfilter([1.0], [1.0, -np.exp(-1.0 / (ARTEFACT_S * rate_hz))], jerks)),
     )
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.errors import UsageError
+from poyodata.nwb2_objects import time_intervals
 from poyodata.simulation.recording import SimulatedSession
 from poyodata.vocabulary import DRIFTING_GRATINGS, SPONTANEOUS
 
@@ -50,7 +51,7 @@ def add_stimuli(nwb: NWBFile, session: SimulatedSession) -> None:
             _add_indexed(nwb, stimulus, table["frame"].to_numpy(np.int64), start_s, session.templates.get(stimulus))
         elif stimulus == SPONTANEOUS:
             nwb.add_stimulus(
-                _intervals("spontaneous_stimulus", "Grey screen.", start_s, _time_at(session, table["end"]))
+                time_intervals("spontaneous_stimulus", "Grey screen.", start_s, _time_at(session, table["end"]))
             )
         elif stimulus == DRIFTING_GRATINGS:
             columns = {
@@ -62,7 +63,7 @@ def add_stimuli(nwb: NWBFile, session: SimulatedSession) -> None:
                 "temporal_frequency_in_hz": ("Speed of the grating; NaN if blank.", table["temporal_frequency"]),
                 "is_blank_sweep": ("Grey instead of a grating.", table["blank_sweep"] == 1),
             }
-            nwb.add_stimulus(_intervals(stimulus, "Drifting gratings.", start_s, start_s + _DRIFTING_S, columns))
+            nwb.add_stimulus(time_intervals(stimulus, "Drifting gratings.", start_s, start_s + _DRIFTING_S, columns))
         else:
             columns = {
                 "orientation_in_degrees": ("Orientation of the grating; NaN if blank.", table["orientation"]),
@@ -70,7 +71,7 @@ def add_stimuli(nwb: NWBFile, session: SimulatedSession) -> None:
                 "phase": ("Share of a cycle; NaN if blank.", table["phase"]),
                 "is_blank_sweep": ("Grey instead of a grating.", table["orientation"].isna()),
             }
-            nwb.add_stimulus(_intervals(stimulus, "Static gratings.", start_s, start_s + _STATIC_S, columns))
+            nwb.add_stimulus(time_intervals(stimulus, "Static gratings.", start_s, start_s + _STATIC_S, columns))
 
 
 def _add_indexed(
@@ -130,7 +131,7 @@ def _as_read(kind: Any, **fields: Any) -> Any:
 def add_epochs(nwb: NWBFile, session: SimulatedSession) -> None:
     """Add the table ``epochs``: see `stimulus_epochs`."""
     epochs = stimulus_epochs(session)
-    nwb.epochs = _intervals(
+    nwb.epochs = time_intervals(
         "epochs",
         "Stretches of one stimulus.",
         _time_at(session, epochs["start"]),
@@ -168,21 +169,3 @@ def _time_at(session: SimulatedSession, frames: pd.Series) -> npt.NDArray[np.flo
         np.minimum(frames.to_numpy(np.int64), session.timeline.n_frames - 1)
     ]
     return time_s
-
-
-def _intervals(
-    name: str,
-    description: str,
-    start_s: npt.NDArray[np.float64],
-    stop_s: npt.NDArray[np.float64],
-    columns: Mapping[str, tuple[str, Any]] | None = None,
-) -> Any:
-    from pynwb.core import VectorData
-    from pynwb.epoch import TimeIntervals
-
-    times = {"start_time": ("Start, in seconds.", start_s), "stop_time": ("End, in seconds.", stop_s)}
-    data = [
-        VectorData(name=column, description=what, data=np.asarray(values))
-        for column, (what, values) in {**times, **(columns or {})}.items()
-    ]
-    return TimeIntervals(name=name, description=description, columns=data)

@@ -24,7 +24,6 @@ named by its donor's number (theirs by the specimen's), arrays are not compresse
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,15 +32,16 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata._version import version
+from poyodata.hdf5_output import writing_hdf5
+from poyodata.nwb2_objects import BLOCK_BYTES, streamed_traces
 from poyodata.simulation.field_of_view import maximum_projection
-from poyodata.simulation.hdf5_output import writing_hdf5
 from poyodata.simulation.nwb2_stimuli import add_epochs, add_stimuli
 from poyodata.simulation.recording import FOV_PX, FOV_UM, SimulatedSession
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
-_BLOCK_BYTES = 10_000_000
+_BLOCK_BYTES = BLOCK_BYTES
 
 
 def write_nwb2(path: str | Path, session: SimulatedSession) -> Path:
@@ -194,23 +194,24 @@ def _add_ophys(nwb: NWBFile, session: SimulatedSession) -> None:
     traces, ratios = session.fluorescence, session.fluorescence.neuropil_r[:, None]
 
     def corrected(frames: slice) -> npt.NDArray[np.float32]:
-        return (traces.demixed[:, frames] - ratios * traces.neuropil[:, frames]).astype(np.float32)
+        return (traces.demixed[:, frames] - ratios * traces.neuropil[:, frames]).astype(np.float32).T
 
     # The groups stand in the file before their series: a series must share an ancestor with its regions.
     fluorescence, dff = Fluorescence(name="Fluorescence"), DfOverF(name="DfOverF")
     module.add(fluorescence)
     module.add(dff)
     clock: Any = session.timeline.time_s
+    shape = (session.timeline.n_frames, len(session.rois.pixels))
     for group, name, unit, description, read in (
         (fluorescence, "Corrected", "n.a.", "Demixed less ratio x neuropil.", corrected),
-        (fluorescence, "Neuropil", "n.a.", "Around the region.", lambda frames: traces.neuropil[:, frames]),
-        (fluorescence, "Demixed", "n.a.", "Of the region alone.", lambda frames: traces.demixed[:, frames]),
-        (dff, "DfOverF", "a.u.", "Corrected over its baseline, less 1.", lambda frames: session.dff[:, frames]),
+        (fluorescence, "Neuropil", "n.a.", "Around the region.", lambda frames: traces.neuropil[:, frames].T),
+        (fluorescence, "Demixed", "n.a.", "Of the region alone.", lambda frames: traces.demixed[:, frames].T),
+        (dff, "DfOverF", "a.u.", "Corrected over its baseline, less 1.", lambda frames: session.dff[:, frames].T),
     ):
         series = group.create_roi_response_series(
             name=name,
             description=description,
-            data=_time_by_neuron(session, read),
+            data=streamed_traces(shape, read, _BLOCK_BYTES),
             timestamps=clock,
             unit=unit,
             rois=rois,
@@ -248,23 +249,3 @@ def _add_rois(nwb: NWBFile, segmentation: Any, session: SimulatedSession) -> Any
         mask = [(y, x, 1.0) for x, y in pixels.tolist()]
         plane.add_roi(id=cell, pixel_mask=mask, global_roi_id=cell, exclusion_label=label)
     return plane.create_roi_table_region(region=list(range(len(rois.pixels))), description="Regions of the traces.")
-
-
-def _time_by_neuron(session: SimulatedSession, read: Callable[[slice], npt.NDArray[np.float32]]) -> Any:
-    """Traces turned to (time, neuron), made block by block while they are written."""
-    from hdmf.data_utils import GenericDataChunkIterator  # type: ignore[import-untyped]
-
-    shape = (session.timeline.n_frames, len(session.rois.pixels))
-
-    class Traces(GenericDataChunkIterator):  # type: ignore[misc]
-        def _get_data(self, selection: tuple[slice, slice]) -> npt.NDArray[np.float32]:
-            return read(selection[0])[selection[1]].T
-
-        def _get_maxshape(self) -> tuple[int, int]:
-            return shape
-
-        def _get_dtype(self) -> np.dtype[np.float32]:
-            return np.dtype(np.float32)
-
-    block = (min(shape[0], max(1, _BLOCK_BYTES // (4 * shape[1]))), shape[1])
-    return Traces(chunk_shape=block, buffer_shape=block)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import ndtri
 
 from poyodata.simulation.lines import KINDS, LINES
 from poyodata.simulation.world import World
@@ -16,6 +17,17 @@ N_FREQUENCIES = len(TEMPORAL_FREQUENCIES_HZ)
 # Shares of preferred spatial frequencies, as in Allen's table of static-gratings metrics (0.02 .. 0.32 cycles/deg).
 _SPATIAL_CPD = (0.02, 0.04, 0.08, 0.16, 0.32)
 _SPATIAL_SHARE = (0.34, 0.24, 0.20, 0.11, 0.11)
+# Fitted, as the kinds of `poyodata.simulation.lines`, to a real Cux2 recording (see docs/realism.md).
+_DECAY_S, _DECAY_LOG_SD = 0.16, 0.25
+_TAIL_BETA = (0.7, 1.4)
+_OPPOSITE_BETA = (1.0, 2.2)
+_BURST_LOG_SD_SPREAD = 0.15
+# Means and standard deviations over cells.
+_SHARED_GAIN, _OWN_GAIN, _AROUSAL_GAIN_SD = (0.5, 0.2), (0.3, 0.3), 0.25
+# dF/F.
+_WHITE_NOISE, _SLOW_NOISE, _SHARED_NOISE, _DRIFT_NOISE = 0.0575, 0.009, 0.035, 0.008
+# Neurons that gratings do not drive still move a very little with them.
+_UNDRIVEN = 0.01
 # What moves from one recording of a cell to the next, in log units.
 _BETWEEN_SESSIONS = {"base_rate_hz": 0.2, "driven_rate_hz": 0.2, "movie_rate_hz": 0.2, "static_rate_hz": 0.2}
 
@@ -43,8 +55,9 @@ def draw_population(line: str, world: World, rng: np.random.Generator, count: in
         ``phase_selectivity`` (0 to 1), ``azimuth_deg``, ``altitude_deg`` (of the receptive field), ``base_rate_hz``,
         ``driven_rate_hz`` (added under the best drifting grating), ``static_rate_hz`` (under the best static one),
         ``movie_rate_hz`` (under the best frame), ``amplitude`` (median event's peak dF/F), ``burst_log_sd``,
-        ``rise_s``, ``decay_s``, ``arousal_gain`` and ``shared_gain`` (of the log rate, on two latents of the
-        recording), ``white_noise`` (dF/F, each frame), ``slow_noise`` (dF/F, time constant 3 s), ``shared_noise``
+        ``rise_s``, ``decay_s``, ``tail_share`` (of the calcium response, that decays slowly), ``arousal_gain`` and
+        ``shared_gain`` (of the log rate, on two latents of the recording), ``own_gain`` (on a latent of the neuron's
+        own), ``white_noise`` (dF/F, each frame), ``slow_noise`` (dF/F, time constant 3 s), ``shared_noise``
         (dF/F, weight of the common signal), ``drift_noise`` (dF/F, time constant 60 s), ``artefact`` (dF/F, of a median
         jerk).
 
@@ -57,24 +70,31 @@ def draw_population(line: str, world: World, rng: np.random.Generator, count: in
     """
     law = LINES[line]
     n = world.n_neurons(line) if count is None else count
-    kind = rng.choice(list(KINDS), size=n, p=[law.dense, law.bursty, 1.0 - law.dense - law.bursty])
+    # Drawn evenly from their laws: a container is no luckier in its few dense or heavy-tailed cells than another.
+    share = np.array([law.dense, law.bursty, 1.0 - law.dense - law.bursty])
+    of_kind = rng.permutation(np.searchsorted(share.cumsum()[:-1], _even(n, rng), side="right"))
+    kind = np.array(list(KINDS))[of_kind]
     driven_share = world.driven_by_line.get(line, law.driven)
-    responsive, carries_movie = rng.random((2, n)) < driven_share
+    responsive, carries_movie = (_even_within(of_kind, rng) < driven_share for _ in range(2))
+    alike = 2 * of_kind + responsive
+
+    def normal() -> npt.NDArray[np.float64]:
+        # Cut at two standard deviations: a cell with an event an hour would dominate every mean over cells.
+        return np.asarray(np.clip(ndtri(_even_within(alike, rng)), -2.0, 2.0))
 
     def spread(median: str, log_sd: str) -> npt.NDArray[np.float64]:
         centre = np.array([getattr(KINDS[k], median) for k in kind])
         width = np.array([getattr(KINDS[k], log_sd) for k in kind])
-        # Cut at two standard deviations: a cell with an event an hour would dominate every mean over cells.
-        return np.asarray(centre * np.exp(width * np.clip(rng.normal(size=n), -2.0, 2.0)))
+        return np.asarray(centre * np.exp(width * normal()))
 
     base = spread("base_rate_hz", "base_log_sd")
     driven = spread("driven_rate_hz", "driven_log_sd")
     amplitude = spread("amplitude", "amplitude_log_sd")
-    burst = np.array([KINDS[k].burst_log_sd for k in kind]) * np.exp(0.15 * rng.normal(size=n))
+    burst = np.array([KINDS[k].burst_log_sd for k in kind]) * np.exp(_BURST_LOG_SD_SPREAD * normal())
     tuning = world.tuning_scale * np.array([world.tuning_by_kind.get(str(k), 1.0) for k in kind])
     stimulus = driven * world.event_rate_scale * tuning
-    # Neurons that gratings do not drive still move a very little with them.
-    gratings = np.where(responsive, 1.0, 0.02)
+    gratings = np.where(responsive, 1.0, _UNDRIVEN)
+    least, most = np.log(law.concentration).tolist()
     spatial_cpd = rng.choice(_SPATIAL_CPD, size=n, p=_SPATIAL_SHARE) * 2.0 ** rng.uniform(-0.4, 0.4, n)
     return pd.DataFrame(
         {
@@ -82,8 +102,8 @@ def draw_population(line: str, world: World, rng: np.random.Generator, count: in
             "responsive": responsive & (stimulus > 0),
             "carries_movie": carries_movie & (stimulus > 0),
             "preferred_direction_deg": rng.uniform(0.0, 360.0, n),
-            "tuning_concentration": rng.uniform(2.0, 8.0, n),
-            "opposite_response": rng.beta(1.2, 1.8, n),
+            "tuning_concentration": np.exp(rng.uniform(least, most, n)),
+            "opposite_response": rng.beta(*_OPPOSITE_BETA, n),
             "preferred_temporal_frequency_hz": 2.0 ** np.clip(rng.normal(1.4, 1.4, n), 0.0, np.log2(15.0)),
             "temporal_frequency_width_octaves": rng.uniform(0.8, 2.0, n),
             "preferred_spatial_frequency_cpd": spatial_cpd,
@@ -98,23 +118,18 @@ def draw_population(line: str, world: World, rng: np.random.Generator, count: in
             "amplitude": amplitude * law.brightness * world.amplitude_scale,
             "burst_log_sd": burst * law.heaviness * world.heaviness,
             "rise_s": rng.uniform(0.04, 0.08, n),
-            "decay_s": DECAY_S * np.exp(0.25 * rng.normal(size=n)),
-            "arousal_gain": world.shared_gain_scale * rng.normal(law.arousal_gain, 0.25, n),
-            "shared_gain": world.shared_gain_scale * np.abs(rng.normal(0.35, 0.2, n)),
-            "white_noise": world.noise_scale * WHITE_NOISE * np.exp(0.14 * rng.normal(size=n)),
-            "slow_noise": world.noise_scale * SLOW_NOISE * np.exp(0.3 * rng.normal(size=n)),
-            "shared_noise": world.noise_scale * SHARED_NOISE * np.exp(0.35 * rng.normal(size=n)),
-            "drift_noise": world.noise_scale * world.drift_scale * DRIFT_NOISE * np.exp(0.3 * rng.normal(size=n)),
+            "decay_s": _DECAY_S * np.exp(_DECAY_LOG_SD * rng.normal(size=n)),
+            "tail_share": rng.beta(*_TAIL_BETA, n),
+            "arousal_gain": world.shared_gain_scale * rng.normal(law.arousal_gain, _AROUSAL_GAIN_SD, n),
+            "shared_gain": world.shared_gain_scale * np.abs(rng.normal(*_SHARED_GAIN, n)),
+            "own_gain": world.shared_gain_scale * law.heaviness * np.abs(rng.normal(*_OWN_GAIN, n)),
+            "white_noise": world.noise_scale * _WHITE_NOISE * np.exp(0.14 * rng.normal(size=n)),
+            "slow_noise": world.noise_scale * _SLOW_NOISE * np.exp(0.3 * rng.normal(size=n)),
+            "shared_noise": world.noise_scale * _SHARED_NOISE * np.exp(0.35 * rng.normal(size=n)),
+            "drift_noise": world.noise_scale * world.drift_scale * _DRIFT_NOISE * np.exp(0.3 * rng.normal(size=n)),
             "artefact": world.noise_scale * 0.03 * rng.normal(size=n),
         }
     )
-
-
-DECAY_S = 0.24
-WHITE_NOISE = 0.0585
-SLOW_NOISE = 0.016
-SHARED_NOISE = 0.028
-DRIFT_NOISE = 0.011
 
 
 def count_cells(line: str, world: World, rng: np.random.Generator) -> int:
@@ -217,3 +232,17 @@ def grating_tuning(neurons: pd.DataFrame, directions_deg: npt.ArrayLike = DIRECT
     octaves = np.log2(np.array(TEMPORAL_FREQUENCIES_HZ))[None, :] - np.log2(column("preferred_temporal_frequency_hz"))
     frequency = np.exp(-0.5 * (octaves / column("temporal_frequency_width_octaves")) ** 2)
     return np.asarray(direction[:, :, None] * frequency[:, None, :])
+
+
+def _even(n: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Numbers between 0 and 1, one in each of `n` equal parts, in random order."""
+    return np.asarray((rng.permutation(n) + rng.random(n)) / n)
+
+
+def _even_within(group: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """As `_even`, for the members of each group by themselves."""
+    drawn = np.empty(len(group))
+    for each in np.unique(group).tolist():
+        member = group == each
+        drawn[member] = _even(int(member.sum()), rng)
+    return drawn

@@ -4,7 +4,7 @@ The answer is one number a trial, the mean dF/F over the frames of the sweep. It
 `poyodata.simulation.traces` (a filtered Poisson process with a log-normal gain: Campbell's theorem), not sampled. Per
 trial of direction k and temporal frequency f, with ``h`` the calcium kernel averaged over the sweep, ``r`` the mean
 rate (baseline, this sweep, and the three before it, every three seconds) and ``c`` the covariance of the log rate,
-``(a^2 + g^2) rho``::
+``(a^2 + g^2 + p^2) rho``::
 
     mean     = E[A] sum_s r_s h_s / F
     variance = E[A^2] sum_s r_s h_s^2 / F  +  E[A]^2 sum_ss' r_s r_s' (exp(c_ss') - 1) h_s h_s' / F^2
@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from poyodata.simulation.behaviour import ARTEFACT_S, GAIN_S, SHARED_S
+from poyodata.simulation.behaviour import ARTEFACT_S, GAIN_S, SHARED_PARTS
 from poyodata.simulation.drive import LATENCY_FRAMES
 from poyodata.simulation.population import grating_tuning
 from poyodata.simulation.traces import DRIFT_S, SLOW_S, amplitude_moments, kernel
@@ -97,8 +97,9 @@ def sweep_model(
     column = {name: neurons[name].to_numpy(np.float64) for name in neurons.columns if neurons[name].dtype.kind == "f"}
     # Weight of an event in each frame in the mean over the sweep, by the cumulated kernel.
     weight = np.empty((len(neurons), past + on))
-    for index, (rise_s, decay_s) in enumerate(zip(column["rise_s"], column["decay_s"], strict=True)):
-        cumulated = np.r_[0.0, np.cumsum(kernel(float(rise_s), float(decay_s), rate_hz, past + on))]
+    for index, shape in enumerate(zip(column["rise_s"], column["decay_s"], column["tail_share"], strict=True)):
+        rise_s, decay_s, tail_share = map(float, shape)
+        cumulated = np.r_[0.0, np.cumsum(kernel(rise_s, decay_s, rate_hz, past + on, tail_share))]
         weight[index] = (cumulated[past + on - frame] - cumulated[np.maximum(past - frame, 0)]) / on
     moments = amplitude_moments(column["amplitude"], column["burst_log_sd"])
     first_moment, second_moment = moments[0] / rate_hz, moments[1] / rate_hz
@@ -116,10 +117,12 @@ def sweep_model(
     gains = np.stack([column["arousal_gain"], column["shared_gain"]], axis=1)
     rho = np.exp(-np.abs(np.subtract.outer(frame, frame)) / (GAIN_S * rate_hz))
     rows = (weight[:, None, :] * active[None, :, :] * first_moment[:, None, None]).reshape(-1, past + on)
-    pair = _shared_gain(rows, gains @ gains.T, rho).reshape(len(neurons), 2 + _EARLIER, len(neurons), 2 + _EARLIER)
+    pair = _shared_gain(rows, gains @ gains.T + np.diag(column["own_gain"] ** 2), rho).reshape(
+        len(neurons), 2 + _EARLIER, len(neurons), 2 + _EARLIER
+    )
     history = np.einsum("iaja->ij", pair[:, 2:, :, 2:]) + single[:, 2:] @ single[:, 2:].T
     noise = {
-        "shared": (column["shared_noise"], mean_variance(on, SHARED_S * rate_hz)),
+        "shared": (column["shared_noise"], shared_variance(on, rate_hz)),
         "artefact": (column["artefact"], jerk_variance(on, rate_hz, artefacts_per_hour)),
     }
     covariance = np.stack(
@@ -227,6 +230,11 @@ def mean_variance(frames: int, time_constant_frames: float) -> float:
     keep = np.exp(-1.0 / time_constant_frames)
     lag = np.arange(1, frames)
     return float((1 + 2 * ((1 - lag / frames) * keep**lag).sum()) / frames)
+
+
+def shared_variance(frames: int, rate_hz: float) -> float:
+    """Variance of the mean of `frames` values of the signal that all neurons share."""
+    return sum(share * mean_variance(frames, time_s * rate_hz) for time_s, share in SHARED_PARTS)
 
 
 def jerk_variance(frames: int, rate_hz: float, per_hour: float) -> float:

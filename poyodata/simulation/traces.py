@@ -2,14 +2,14 @@
 
 The model of one neuron, frame by frame (``t`` in frames, ``F`` the frame rate)::
 
-    rate(t)   = exp(a z1(t) + g z2(t) - (a^2 + g^2) / 2) (base + drive(what was on the screen))
+    rate(t)   = exp(a z1(t) + g z2(t) + p z3(t) - (a^2 + g^2 + p^2) / 2) (base + drive(what was on the screen))
     events(t) ~ Poisson(rate(t) / F), each of amplitude LogNormal(log amplitude, burst_log_sd), cut at 3 sd
     dff(t)    = sum over events of amplitude k(t - t_event) + white + slow + drift + shared + artefact
 
-with ``z1`` (arousal) and ``z2`` standard autoregressions common to the recording (time constant 6 s), ``k`` a
-difference of exponentials of peak 1, ``slow``, ``drift`` and ``shared`` autoregressions of time constants 3 s, 60 s and
-1 s (the last one common to the recording), ``artefact`` the recording's jerks. `poyodata.simulation.truth` uses these
-very formulas to compute the true Fisher information.
+with ``z1`` (arousal) and ``z2`` standard autoregressions common to the recording, ``z3`` one of the neuron's own (time
+constant 6 s, all three), ``k`` the calcium kernel, ``slow`` and ``drift`` autoregressions of time constants 3 s and
+60 s, ``shared`` a sum of three common to the recording, ``artefact`` the recording's jerks. `poyodata.simulation.truth`
+uses these very formulas to compute the true Fisher information.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ import pandas as pd
 from scipy.signal import lfilter
 from scipy.special import ndtr, ndtri
 
-from poyodata.simulation.behaviour import Latents, autoregression
+from poyodata.simulation.behaviour import GAIN_S, Latents, autoregression
 from poyodata.simulation.drive import Drive
 from poyodata.simulation.population import numbers
 
 SLOW_S = 3.0
 DRIFT_S = 60.0
+# The slow part of a transient: calcium that the cell is slow to clear, and spikes that follow the first ones.
+TAIL_S = 0.9
 # Event amplitudes beyond are cut: no indicator grows brighter for ever.
 _BURST_LIMIT = 3.0
 
@@ -47,7 +49,9 @@ class Activity:
     events: pd.DataFrame
 
 
-def kernel(rise_s: float, decay_s: float, rate_hz: float, n_frames: int) -> npt.NDArray[np.float64]:
+def kernel(
+    rise_s: float, decay_s: float, rate_hz: float, n_frames: int, tail_share: float = 0.0
+) -> npt.NDArray[np.float64]:
     """Calcium response to one event of amplitude 1, from the frame of the event on.
 
     Parameters
@@ -55,11 +59,13 @@ def kernel(rise_s: float, decay_s: float, rate_hz: float, n_frames: int) -> npt.
     rise_s, decay_s : float, seconds
     rate_hz : float
     n_frames : int
+    tail_share : float
+        Share of the response that decays within `TAIL_S` rather than `decay_s`.
 
     Returns
     -------
     ndarray, shape (time,), float64
-        Difference of exponentials, scaled so that its peak on a fine grid is 1.
+        Two differences of exponentials, each of peak 1 on a fine grid, weighted by `tail_share`.
 
     Examples
     --------
@@ -67,7 +73,13 @@ def kernel(rise_s: float, decay_s: float, rate_hz: float, n_frames: int) -> npt.
     [0.61, 0.88, 0.98]
     """
     lag = np.arange(1, n_frames + 1) / rate_hz
-    return np.asarray((np.exp(-lag / decay_s) - np.exp(-lag / rise_s)) / _peak(rise_s, decay_s))
+    rise = np.exp(-lag / rise_s)
+    return np.asarray(
+        sum(
+            share / _peak(rise_s, time_s) * (np.exp(-lag / time_s) - rise)
+            for time_s, share in ((decay_s, 1.0 - tail_share), (TAIL_S, tail_share))
+        )
+    )
 
 
 def simulate_activity(
@@ -119,9 +131,7 @@ def simulate_activity(
         else:
             frame, size = _draw_events(neuron, drive, gains, index, rate_hz, rng)
             events.append(pd.DataFrame({"neuron": np.int32(index), "frame": frame.astype(np.int32), "amplitude": size}))
-            calcium = _filter(
-                np.bincount(frame, size, n_frames).astype(np.float64), neuron["rise_s"], neuron["decay_s"], rate_hz
-            )
+            calcium = _filter(np.bincount(frame, size, n_frames).astype(np.float64), neuron, rate_hz)
             calcium += neuron["slow_noise"] * autoregression(n_frames, SLOW_S * rate_hz, rng)
             calcium += neuron["drift_noise"] * autoregression(n_frames, DRIFT_S * rate_hz, rng)
             calcium += neuron["shared_noise"] * latents.shared + neuron["artefact"] * latents.artefact
@@ -144,7 +154,9 @@ def _draw_events(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Frames and amplitudes of one neuron's events."""
     weights = np.array([neuron["arousal_gain"], neuron["shared_gain"]], np.float32)
-    expected = np.exp(weights @ gains - np.float32(0.5) * (weights**2).sum())
+    own = np.float32(neuron["own_gain"])
+    own_latent = autoregression(gains.shape[1], GAIN_S * rate_hz, rng).astype(np.float32)
+    expected = np.exp(weights @ gains + own * own_latent - np.float32(0.5) * ((weights**2).sum() + own**2))
     expected *= (np.float32(neuron["base_rate_hz"]) + drive.rate_hz[:, index])[drive.state] / np.float32(rate_hz)
     count = rng.poisson(expected)
     active = np.flatnonzero(count)
@@ -184,11 +196,16 @@ def amplitude_moments(
     return moment(1), moment(2)
 
 
-def _filter(events: npt.NDArray[np.float64], rise_s: float, decay_s: float, rate_hz: float) -> npt.NDArray[np.float64]:
-    # The kernel as a recursion: two exponentials, so the cost does not grow with the decay.
-    slow, fast = np.exp(-1 / (decay_s * rate_hz)), np.exp(-1 / (rise_s * rate_hz))
-    calcium = lfilter([slow], [1.0, -slow], events) - lfilter([fast], [1.0, -fast], events)
-    return np.asarray(calcium / _peak(rise_s, decay_s))
+def _filter(events: npt.NDArray[np.float64], neuron: dict[str, float], rate_hz: float) -> npt.NDArray[np.float64]:
+    # The kernel as a recursion: three exponentials, so the cost does not grow with the decay.
+    def decayed(time_s: float) -> npt.NDArray[np.float64]:
+        keep = np.exp(-1 / (time_s * rate_hz))
+        return np.asarray(lfilter([keep], [1.0, -keep], events))
+
+    rise_s, decay_s = neuron["rise_s"], neuron["decay_s"]
+    short = (1.0 - neuron["tail_share"]) / _peak(rise_s, decay_s)
+    tail = neuron["tail_share"] / _peak(rise_s, TAIL_S)
+    return np.asarray(short * decayed(decay_s) + tail * decayed(TAIL_S) - (short + tail) * decayed(rise_s))
 
 
 def _peak(rise_s: float, decay_s: float) -> float:

@@ -17,17 +17,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from poyodata.simulation.behaviour import GAIN_S, SHARED_S
+from poyodata.simulation.behaviour import GAIN_S
 from poyodata.simulation.population import numbers
 from poyodata.simulation.sweep_model import (
     FloatArray,
     SweepModel,
     jerk_variance,
     mean_variance,
+    shared_variance,
     sweep_model,
     trial_moments,
 )
-from poyodata.simulation.traces import DRIFT_S, SLOW_S, amplitude_moments, kernel
+from poyodata.simulation.traces import DRIFT_S, SLOW_S, TAIL_S, amplitude_moments, kernel
 from poyodata.vocabulary import DIRECTIONS_DEG, TEMPORAL_FREQUENCIES_HZ
 
 MOVIE_STEP_S = 1.0
@@ -121,8 +122,8 @@ def _movie_moments(
     neuron: dict[str, float], rate: FloatArray, n: int, rate_hz: float, artefacts_per_hour: float
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and variance of the mean dF/F over the `n` frames that end with each frame of a movie."""
-    length = round(6.0 * neuron["decay_s"] * rate_hz) + n
-    response = np.cumsum(kernel(neuron["rise_s"], neuron["decay_s"], rate_hz, length))
+    length = round(6.0 * (TAIL_S if neuron["tail_share"] else neuron["decay_s"]) * rate_hz) + n
+    response = np.cumsum(kernel(neuron["rise_s"], neuron["decay_s"], rate_hz, length, neuron["tail_share"]))
     response[n:] -= response[:-n].copy()
     weight = response[::-1] / n
     # The end of the movie before its beginning, as when it is shown over and over.
@@ -131,14 +132,15 @@ def _movie_moments(
     first, second = amplitude_moments(neuron["amplitude"], neuron["burst_log_sd"])
     first_moment, second_moment = float(first) / rate_hz, float(second) / rate_hz
     lag = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
-    gain = (neuron["arousal_gain"] ** 2 + neuron["shared_gain"] ** 2) * np.exp(-lag / (GAIN_S * rate_hz))
+    log_gain = neuron["arousal_gain"] ** 2 + neuron["shared_gain"] ** 2 + neuron["own_gain"] ** 2
+    gain = log_gain * np.exp(-lag / (GAIN_S * rate_hz))
     variance = (
         second_moment * (window * weight).sum(axis=1)
         + first_moment**2 * ((window @ np.expm1(gain)) * window).sum(axis=1)
         + neuron["white_noise"] ** 2 / n
         + neuron["slow_noise"] ** 2 * mean_variance(n, SLOW_S * rate_hz)
         + neuron["drift_noise"] ** 2 * mean_variance(n, DRIFT_S * rate_hz)
-        + neuron["shared_noise"] ** 2 * mean_variance(n, SHARED_S * rate_hz)
+        + neuron["shared_noise"] ** 2 * shared_variance(n, rate_hz)
         + neuron["artefact"] ** 2 * jerk_variance(n, rate_hz, artefacts_per_hour)
     )
     return first_moment * window.sum(axis=1), variance

@@ -63,7 +63,7 @@ def write_array_twin(path: str | Path, seed: int, neurons: int = 24, trials: int
         seed=seed,
         neurons=neurons,
         # As responsive as the recording it stands for, which is more so than its line.
-        driven_by_line={_LINE: 0.6},
+        driven_by_line={_LINE: 0.72},
         trials_per_block=blocks,
         movie_repeats=0,
         spontaneous_s=0.0,

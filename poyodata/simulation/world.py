@@ -83,7 +83,8 @@ class World(BaseModel):
     event_rate_scale, amplitude_scale, tuning_scale : float
         Multiply the rate of calcium events, their amplitude, and the part of the rate that stimuli drive.
     noise_scale, shared_gain_scale : float
-        Multiply the measurement noise and the strength of the shared gain. 0 switches either off.
+        Multiply the measurement noise, and the strength of the gains (the shared ones and the neurons' own). 0 switches
+        either off.
     drift_scale, artefacts_per_hour : float
         Slow drift of the baseline, and how often the brain jerks under the microscope.
     tuning_by_kind : dict of str to float

@@ -88,7 +88,7 @@ _WORLDS = (
         lines=("Cux2-CreERT2",),
         neurons=254,
         # The real recording it stands beside is more responsive than its line.
-        driven_by_line={"Cux2-CreERT2": 0.6},
+        driven_by_line={"Cux2-CreERT2": 0.72},
         **_ALLEN,
     ),
     World(

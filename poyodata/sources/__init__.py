@@ -5,67 +5,81 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from poyodata.errors import UsageError, nearest
+from poyodata.sources import kinds
 from poyodata.sources.allen_nwb import read_allen_nwb
 from poyodata.sources.arrays import read_arrays
-from poyodata.sources.containers import ARRAY_SUFFIXES
 from poyodata.sources.mapping import ArrayMapping, find_mapping, shipped_mappings
+from poyodata.sources.nwb2 import read_nwb2
 from poyodata.sources.record import SessionMetadata, SessionRecord, Signal
+from poyodata.sources.recording_mapping import AnyMapping, load_mapping
+from poyodata.sources.remote import Place, RemoteFile, place_of
+from poyodata.sources.suite2p import read_suite2p
+from poyodata.sources.torch_brain import read_torch_brain
 
 __all__ = [
+    "KINDS",
     "ArrayMapping",
+    "RemoteFile",
     "SessionMetadata",
     "SessionRecord",
     "Signal",
     "SourceFile",
     "find_mapping",
     "find_sources",
+    "load_mapping",
     "open_source",
     "read_allen_nwb",
     "read_arrays",
+    "read_nwb2",
+    "read_suite2p",
+    "read_torch_brain",
     "shipped_mappings",
 ]
 
-KINDS = ("auto", "arrays", "allen-nwb")
+KINDS = ("auto", *kinds.KINDS)
+"""What ``--kind`` takes."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One recording found, not read yet.
+    """One recording found, not read yet; it may travel to another process.
 
     Attributes
     ----------
-    path : Path
+    path : Path or RemoteFile
+        A file, a folder of suite2p, or a URL.
     kind : str
-        ``arrays`` or ``allen-nwb``.
-    mapping : ArrayMapping, optional
-        For ``arrays``.
+        A name of `poyodata.sources.kinds.KINDS`.
+    mapping : AnyMapping, optional
+        What the file does not say.
     """
 
-    path: Path
-    kind: Literal["arrays", "allen-nwb"]
-    mapping: ArrayMapping | None = None
+    path: Place
+    kind: str
+    mapping: AnyMapping | None = None
 
     def open(self) -> SessionRecord:
         """Read tables and metadata; traces stay in the file until blocks are asked for."""
-        return read_arrays(self.path, self.mapping) if self.kind == "arrays" else read_allen_nwb(self.path)
+        return kinds.KINDS[self.kind].read(self.path, self.mapping)
 
 
 def find_sources(
-    path: str | Path, kind: str = "auto", mapping: str | Path | ArrayMapping | None = None
+    path: str | Place, kind: str = "auto", mapping: str | Path | AnyMapping | None = None
 ) -> list[SourceFile]:
     """Find the recordings under a path, without reading them.
 
     Parameters
     ----------
-    path : str or Path
-        An NWB file, a file of arrays, or a folder of either; one more level of folders is looked into when the folder
+    path : str, Path or RemoteFile
+        A file, a URL (``https://``, ``s3://``), or a folder; one more level of folders is looked into when the folder
         itself holds none.
-    kind : {"auto", "arrays", "allen-nwb"}
-    mapping : str, Path or ArrayMapping, optional
-        For ``arrays``: a mapping, the path of one, or the name of a shipped one.
+    kind : str
+        One of `KINDS`: ``auto`` looks into the files to tell.
+    mapping : str, Path or mapping, optional
+        A mapping, the path of one, or the name of a shipped one; its kind is read then. Left out, ``mapping.yaml``
+        beside a recording is taken where it is of that kind.
 
     Returns
     -------
@@ -76,6 +90,8 @@ def find_sources(
     ------
     UsageError
         For an unknown kind, a path that does not exist, or nothing found.
+    SourceError
+        When a URL cannot be reached, or a mapping is none.
 
     Examples
     --------
@@ -85,32 +101,27 @@ def find_sources(
     """
     if kind not in KINDS:
         raise UsageError(f"unknown source kind {kind!r}: {nearest(kind, KINDS)}")
-    if kind == "allen-nwb" and mapping is not None:
-        raise UsageError("a mapping goes with the arrays source; leave out --mapping, or read as `arrays`.")
-    place = Path(path)
-    if not place.exists():
-        raise UsageError(f"{place} does not exist; give a recording file or a folder of recordings.")
-    found = _find_here(place, kind, mapping)
-    if not found and place.is_dir():
-        inner = sorted(child for child in place.iterdir() if child.is_dir() and not child.name.startswith("."))
-        found = [file for child in inner for file in _find_here(child, kind, mapping)]
-    if not found:
+    given = None if mapping is None else load_mapping(mapping)
+    if given is not None and kind not in ("auto", given.source):
         raise UsageError(
-            f"no recording found in {place}: looked for "
-            + {"auto": "*.nwb files, or an array file with its", "arrays": "an array file with its"}.get(
-                kind, "*.nwb files"
-            )
-            + (
-                " (or give the path of one file)."
-                if kind == "allen-nwb"
-                else " mapping (mapping.yaml beside it, or --mapping)."
-            )
+            f"the mapping is one of the {given.source} source; leave out --mapping, or read as `{given.source}`."
         )
-    return found
+    place = place_of(path)
+    if isinstance(place, Path) and not place.exists():
+        raise UsageError(f"{place} does not exist; give a recording file or a folder of recordings.")
+    found = kinds.find_here(place, kind, given)
+    if not found and isinstance(place, Path) and place.is_dir():
+        inner = sorted(child for child in place.iterdir() if child.is_dir() and not child.name.startswith("."))
+        found = [one for child in inner for one in kinds.find_here(child, kind, given)]
+    if not found:
+        looked = [known.looked_for for known in kinds.KINDS.values() if kind in ("auto", known.name)]
+        listed = " or ".join(filter(None, [", ".join(looked[:-1]), looked[-1]]))
+        raise UsageError(f"no recording found in {place}: looked for {listed}.")
+    return [SourceFile(*one) for one in found]
 
 
 def open_source(
-    path: str | Path, kind: str = "auto", mapping: str | Path | ArrayMapping | None = None
+    path: str | Place, kind: str = "auto", mapping: str | Path | AnyMapping | None = None
 ) -> Iterator[SessionRecord]:
     """Iterate over the recordings under a path, opening each when its turn comes.
 
@@ -124,19 +135,7 @@ def open_source(
     --------
     >>> next(open_source("nowhere", kind="nwb"))
     Traceback (most recent call last):
-    poyodata.errors.UsageError: unknown source kind 'nwb': did you mean 'allen-nwb'?
+    poyodata.errors.UsageError: unknown source kind 'nwb': did you mean 'nwb2'?
     """
     files = find_sources(path, kind, mapping)
     return (file.open() for file in files)
-
-
-def _find_here(place: Path, kind: str, mapping: str | Path | ArrayMapping | None) -> list[SourceFile]:
-    if kind != "arrays" and mapping is None:
-        if place.is_dir():
-            files = sorted(file for file in place.glob("*.nwb") if not file.name.startswith("."))
-            if files or kind == "allen-nwb":
-                return [SourceFile(file, "allen-nwb") for file in files]
-        elif place.suffix.lower() == ".nwb" or kind == "allen-nwb" or place.suffix.lower() not in ARRAY_SUFFIXES:
-            return [SourceFile(place, "allen-nwb")]
-    found = find_mapping(place, mapping)
-    return [SourceFile(found[0], "arrays", found[1])] if found else []

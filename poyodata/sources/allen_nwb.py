@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -17,6 +16,7 @@ from poyodata.sources.allen_stimuli import find_templates, read_presentations
 from poyodata.sources.allen_traces import find_traces, pipeline_version
 from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, holds, open_hdf5, short, text_of, values_of
 from poyodata.sources.record import SessionMetadata, SessionRecord
+from poyodata.sources.remote import Place, place_of
 from poyodata.vocabulary import canonical_cre_line
 
 PIPELINE = "processing/brain_observatory_pipeline"
@@ -37,12 +37,12 @@ _REQUIRED = (
 )
 
 
-def read_allen_nwb(path: str | Path) -> SessionRecord:
+def read_allen_nwb(path: str | Place) -> SessionRecord:
     """Read one NWB 1.0 file as AllenSDK's ``BrainObservatoryNwbDataSet`` reads it.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or RemoteFile
 
     Returns
     -------
@@ -65,7 +65,7 @@ def read_allen_nwb(path: str | Path) -> SessionRecord:
     Traceback (most recent call last):
     poyodata.errors.SourceError: nowhere.nwb does not exist; give the path of a recording file.
     """
-    path = Path(path)
+    path = place_of(path)
     with open_hdf5(path) as file:
         try:
             _require_allen(file, path)
@@ -78,7 +78,7 @@ def read_allen_nwb(path: str | Path) -> SessionRecord:
             ) from error
 
 
-def _assemble(file: h5py.File, path: Path) -> SessionRecord:
+def _assemble(file: h5py.File, path: Place) -> SessionRecord:
     metadata = _metadata(file)
     data, time_s = dataset_of(file, f"{DFF}/data"), values_of(file, f"{DFF}/timestamps").astype(np.float64)
     cells = integers_of(file, f"{SEGMENTATION}/cell_specimen_ids")
@@ -104,13 +104,13 @@ def _assemble(file: h5py.File, path: Path) -> SessionRecord:
     ).check()
 
 
-def _require_allen(file: h5py.File, path: Path) -> None:
+def _require_allen(file: h5py.File, path: Place) -> None:
     inside = holds(file, "nwb_version")
     version = text_of(values_of(file, "nwb_version") if inside else file.attrs.get("nwb_version", ""))
     if version.startswith(("2", "NWB-2")):
         raise SourceError(
             f"{path} is an NWB {version.removeprefix('NWB-')} file; this source reads the NWB 1.0 files of the Allen "
-            "Brain Observatory (ophys_experiment_data/*.nwb of AllenSDK)."
+            "Brain Observatory (ophys_experiment_data/*.nwb of AllenSDK). Read it as `nwb2`."
         )
     missing = [name for name in _REQUIRED if not holds(file, name)]
     if missing:

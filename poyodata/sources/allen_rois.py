@@ -144,7 +144,8 @@ def _mask(file: h5py.File, name: str) -> Mask:
         drawn = values_of(file, image)
         if drawn.ndim != 2 or max(drawn.shape) > _MOST_PIXELS:
             raise SourceError(f"{image} has shape {drawn.shape}; (row, column) was expected.")
-        rows, columns = np.nonzero(drawn)
+        # Of numbers, or in two dimensions, the same search takes ten times as long.
+        rows, columns = np.divmod(np.flatnonzero(drawn != 0), max(1, drawn.shape[1]))
         return np.column_stack([columns, rows]).astype(np.int16)
     stored = values_of(file, listed) if holds(file, listed) else np.empty((0, 2))
     stored = stored if stored.shape[-1:] in ((2,), (3,)) else stored.T

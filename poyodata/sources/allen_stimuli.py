@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -16,6 +15,7 @@ import pandas as pd
 from poyodata.errors import SourceError
 from poyodata.sources.hdf5 import Hdf5Frames, as_int64, dataset_of, group_of, holds, texts_of, values_of
 from poyodata.sources.presentations import presentation_rows, presentation_table
+from poyodata.sources.remote import Place
 from poyodata.vocabulary import (
     DRIFTING_GRATINGS,
     NATURAL_MOVIES,
@@ -62,13 +62,13 @@ def read_presentations(file: h5py.File, time_s: Clock) -> pd.DataFrame:
     return presentation_table([_READERS.get(part.stimulus, _other)(part, time_s) for part in shown])
 
 
-def find_templates(file: h5py.File, path: Path) -> dict[str, Callable[[], Hdf5Frames]]:
+def find_templates(file: h5py.File, path: Place) -> dict[str, Callable[[], Hdf5Frames]]:
     """Find the frames of every stimulus that has any, to be read when they are called for.
 
     Parameters
     ----------
     file : h5py.File
-    path : Path
+    path : Path or RemoteFile
         Of the file.
 
     Returns

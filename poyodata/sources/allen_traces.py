@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from poyodata.errors import SourceError
 from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, holds, texts_of, values_of
+from poyodata.sources.remote import Place
 
 TraceReader = Callable[[int, int], npt.NDArray[np.float32]]
 
@@ -88,13 +88,13 @@ def read_neuropil_r(file: h5py.File, pipeline: str) -> npt.NDArray[Any] | None:
     return values_of(file, name).reshape(-1) if holds(file, name) else None
 
 
-def find_traces(file: h5py.File, path: Path, pipeline: str) -> dict[str, TraceReader]:
+def find_traces(file: h5py.File, path: Place, pipeline: str) -> dict[str, TraceReader]:
     """Find the traces beside dF/F that the file has, to be read in blocks.
 
     Parameters
     ----------
     file : h5py.File
-    path : Path
+    path : Path or RemoteFile
         Of the file.
     pipeline : str
         Path of the pipeline's group.
@@ -130,7 +130,7 @@ def _neuropil(file: h5py.File, pipeline: str) -> tuple[str, str]:
     return f"{base}_neuropil_response/data", f"{base}_neuropil_response/r"
 
 
-def _fault(file: h5py.File, path: Path, place: str, pipeline: str) -> str:
+def _fault(file: h5py.File, path: Place, place: str, pipeline: str) -> str:
     """Why traces cannot stand beside dF/F, or an empty text."""
     dff = f"{pipeline}/DfOverF/imaging_plane_1"
     shape, expected = dataset_of(file, place).shape, dataset_of(file, f"{dff}/data").shape

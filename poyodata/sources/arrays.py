@@ -23,22 +23,24 @@ from poyodata.sources.mapping import (
     find_mapping,
     shipped_mappings,
 )
+from poyodata.sources.metadata import line_of
 from poyodata.sources.presentations import presentation_rows, presentation_table
 from poyodata.sources.record import NEURON_COLUMNS, SessionMetadata, SessionRecord
-from poyodata.vocabulary import canonical_cre_line
+from poyodata.sources.remote import Place, RemoteFile, place_of
 
 __all__ = ["ArrayMapping", "find_mapping", "read_arrays"]
 
 
 def read_arrays(
-    source: str | Path | xr.Dataset | xr.DataArray, mapping: str | Path | ArrayMapping | None = None
+    source: str | Place | xr.Dataset | xr.DataArray, mapping: str | Path | ArrayMapping | None = None
 ) -> SessionRecord:
     """Read one recording from a file of arrays, or from xarray objects in memory.
 
     Parameters
     ----------
-    source : str, Path, Dataset or DataArray
-        An HDF5, ``.npz``, ``.npy``, netCDF or Zarr path, a folder that holds the file a mapping names, or xarray data.
+    source : str, Path, RemoteFile, Dataset or DataArray
+        An HDF5, MATLAB, ``.npz``, ``.npy``, netCDF or Zarr path, the URL of an HDF5 file (with a mapping), a folder
+        that holds the file a mapping names, or xarray data.
     mapping : str, Path or ArrayMapping, optional
         Where the parts lie; left out, it is looked for as `find_mapping` does.
 
@@ -70,7 +72,12 @@ def read_arrays(
             raise UsageError("xarray data needs a mapping; pass an ArrayMapping, the path of one or a shipped name.")
         chosen = mapping if isinstance(mapping, ArrayMapping) else _named(mapping)
         return _assemble(open_container(source), chosen)
-    found = find_mapping(Path(source), mapping)
+    place = place_of(source)
+    if isinstance(place, RemoteFile):
+        if mapping is None:
+            raise UsageError(f"{place} needs a mapping; name one (--mapping). docs/mapping.md explains its keys.")
+        return _assemble(open_container(place), mapping if isinstance(mapping, ArrayMapping) else _named(mapping))
+    found = find_mapping(place, mapping)
     if found is None:
         raise UsageError(
             f"no mapping says how to read {source}; put a mapping.yaml beside it or name one (--mapping). "
@@ -117,8 +124,8 @@ class _Arrays:
         self.label = container.label
 
     def shape(self, name: str) -> tuple[int, ...]:
-        if name not in self.container.names():
-            names = self.container.names()
+        names = self.container.names()
+        if name not in names and name.strip("/").replace("/", ".") not in names:  # fields of MATLAB's structs
             listed = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
             raise SourceError(
                 f"{self.label} has no dataset {name!r}; {closest_or_all(name, names)} "
@@ -128,15 +135,17 @@ class _Arrays:
 
     def column(self, name: str, length: int, of: str) -> npt.NDArray[Any]:
         shape = self.shape(name)
-        if shape != (length,):
+        if shape not in ((length,), (1, length), (length, 1)):  # MATLAB has no arrays with one axis
             raise SourceError(
                 f"{self.label}: {name!r} has shape {shape}, expected ({length},), one value for each {of}; "
                 "correct the mapping (are the dims of the traces the right way round?)."
             )
-        return self.container.read(name)
+        return self.container.read(name).reshape(-1)
 
     def numbers(self, name: str) -> npt.NDArray[Any]:
-        return self.container.read(name) if self.shape(name) else np.atleast_1d(self.container.read(name))
+        shape = self.shape(name)
+        values = np.atleast_1d(self.container.read(name))
+        return values.reshape(-1) if 1 in shape else values
 
 
 def _metadata(container: ArrayContainer, mapping: MetadataMapping) -> SessionMetadata:
@@ -146,10 +155,7 @@ def _metadata(container: ArrayContainer, mapping: MetadataMapping) -> SessionMet
         said = _resolve(value, attributes, container.label, f"metadata.{key}")
         number = key in ("depth_um", "age_days")
         values[key] = _number(said, container.label, f"metadata.{key}") if number else str(said)
-    try:
-        values["cre_line"] = canonical_cre_line(values["cre_line"])
-    except SourceError as error:
-        raise SourceError(f"{container.label}: {error}") from error
+    values["cre_line"] = line_of(values["cre_line"], container.label, given=not mapping.cre_line.startswith("@"))
     return SessionMetadata(**values)
 
 
@@ -227,8 +233,9 @@ def _stimulus(arrays: _Arrays, mapping: StimulusMapping, time_s: npt.NDArray[np.
     stop = column(mapping.stop_frame)
     direction = column(mapping.direction_deg)
     blank: npt.NDArray[Any] | None
-    if mapping.blank == "nan(direction_deg)" and direction is not None:
-        blank = np.isnan(direction)
+    of_nan = {"nan(direction_deg)": direction, "nan(orientation_deg)": column(mapping.orientation_deg)}
+    if mapping.blank is not None and (values := of_nan.get(mapping.blank)) is not None:
+        blank = np.isnan(values.astype(np.float64))
     else:
         blank = column(mapping.blank)
     try:
@@ -239,6 +246,10 @@ def _stimulus(arrays: _Arrays, mapping: StimulusMapping, time_s: npt.NDArray[np.
             time_s,
             direction_deg=direction,
             temporal_frequency_hz=column(mapping.temporal_frequency_hz),
+            orientation_deg=column(mapping.orientation_deg),
+            spatial_frequency_cpd=column(mapping.spatial_frequency_cpd),
+            phase=column(mapping.phase),
+            image=column(mapping.image),
             movie_frame=column(mapping.movie_frame),
             repeat=column(mapping.repeat),
             blank=blank,

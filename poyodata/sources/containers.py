@@ -1,4 +1,4 @@
-"""Files of plain arrays behind one face: HDF5, NumPy and xarray.
+"""Files of plain arrays behind one face: HDF5, NumPy, xarray and MATLAB.
 
 A container lists its arrays, reads small ones whole and hands out traces block by block.
 """
@@ -17,12 +17,14 @@ import xarray as xr
 from poyodata.digests import array_digest, json_digest
 from poyodata.errors import SourceError
 from poyodata.sources.hdf5 import Hdf5Traces, dataset_names, file_digest, open_hdf5, values_of
+from poyodata.sources.matlab import open_matlab
+from poyodata.sources.remote import Place, RemoteFile
 
 TraceReader = Callable[[int, int], npt.NDArray[np.float32]]
 
 _DIGEST_ROWS = 4096
 
-ARRAY_SUFFIXES = (".h5", ".hdf5", ".npz", ".npy", ".nc", ".zarr")
+ARRAY_SUFFIXES = (".h5", ".hdf5", ".mat", ".npz", ".npy", ".nc", ".zarr")
 
 
 class ArrayContainer(Protocol):
@@ -50,9 +52,9 @@ class ArrayContainer(Protocol):
 
 
 class Hdf5Container:
-    """An HDF5 file; names are paths of datasets."""
+    """An HDF5 file, local or by URL; names are paths of datasets."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
         self.label = str(path)
         with open_hdf5(path) as file:
@@ -103,7 +105,7 @@ class NumpyContainer:
             try:
                 with np.load(path, allow_pickle=False) as archive:
                     self._names = list(archive.files)
-            except (OSError, ValueError, EOFError) as error:
+            except Exception as error:  # a damaged header, which is Python text, raises nearly everything
                 raise _unreadable(path, error) from error
         else:
             self._names = sorted(file.stem for file in path.parent.glob("*.npy"))
@@ -125,7 +127,7 @@ class NumpyContainer:
                         self._arrays[name] = archive[name]
                 else:
                     self._arrays[name] = np.load(self.path.parent / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
+            except Exception as error:  # a damaged header, which is Python text, raises nearly everything
                 raise _unreadable(self.path, error) from error
         return self._arrays[name]
 
@@ -196,7 +198,7 @@ class XarrayContainer:
         return [f"{variable.dtype}{variable.shape}", *(array_digest(_bytes(piece.values)) for piece in pieces)]
 
 
-def open_container(source: Path | xr.Dataset | xr.DataArray) -> ArrayContainer:
+def open_container(source: Place | xr.Dataset | xr.DataArray) -> ArrayContainer:
     """Open a file of arrays by its suffix, or take an xarray object as it is.
 
     Raises
@@ -216,11 +218,13 @@ def open_container(source: Path | xr.Dataset | xr.DataArray) -> ArrayContainer:
     if isinstance(source, xr.Dataset):
         return XarrayContainer(source, "xarray dataset")
     suffix = source.suffix.lower()
-    if suffix in (".npz", ".npy"):
+    if isinstance(source, Path) and suffix in (".npz", ".npy"):
         return NumpyContainer(source)
-    if suffix in (".nc", ".zarr"):
+    if isinstance(source, Path) and suffix in (".nc", ".zarr"):
         return XarrayContainer.open(source)
-    if suffix in (".h5", ".hdf5", ".nwb", ".mat"):
+    if suffix == ".mat" and isinstance(source, Path):
+        return open_matlab(source)
+    if isinstance(source, RemoteFile) or suffix in (".h5", ".hdf5", ".nwb"):
         return Hdf5Container(source)
     raise SourceError(f"{source} has the unknown suffix {suffix!r}; known are {', '.join(ARRAY_SUFFIXES)}.")
 

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from poyodata.errors import SourceError, nearest
+from poyodata.sources.remote import Place, RemoteFile
 
-_CACHE_LIMIT_BYTES = 256 * 2**20
+_CACHE_BYTES, _CACHE_LIMIT_BYTES = 2**20, 2**28
 # Far above any clock, table or mask of a recording; traces and templates are read in blocks and have no limit.
 _WHOLE_LIMIT_BYTES = 2**30
+_AHEAD_BYTES = 2**24
+_ODD_FRAMES = 16
 
 
-def open_hdf5(path: Path, cache_bytes: int = 2**20) -> h5py.File:
+def open_hdf5(path: Place, cache_bytes: int = _CACHE_BYTES) -> h5py.File:
     """Open an HDF5 file for reading, or say in one sentence why it cannot be.
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemoteFile
     cache_bytes : int
         Chunk cache of each dataset opened through the handle.
 
@@ -42,12 +47,16 @@ def open_hdf5(path: Path, cache_bytes: int = 2**20) -> h5py.File:
     Traceback (most recent call last):
     poyodata.errors.SourceError: nowhere.nwb does not exist; give the path of a recording file.
     """
+    if isinstance(path, RemoteFile):
+        return path.open_hdf5(cache_bytes)
     if not path.exists():
         raise SourceError(f"{path} does not exist; give the path of a recording file.")
     if path.is_dir():
         raise SourceError(f"{path} is a folder; an HDF5 file was expected.")
     try:
-        return h5py.File(path, "r", rdcc_nbytes=cache_bytes, rdcc_nslots=100_003)
+        # Every dataset that is opened gets a table of so many slots: a large one is only for a large cache.
+        slots = 100_003 if cache_bytes > _CACHE_BYTES else 521
+        return h5py.File(path, "r", rdcc_nbytes=cache_bytes, rdcc_nslots=slots)
     except OSError as error:
         with path.open("rb") as start:
             is_hdf5 = start.read(8) == b"\x89HDF\r\n\x1a\n"
@@ -59,10 +68,12 @@ def open_hdf5(path: Path, cache_bytes: int = 2**20) -> h5py.File:
         raise SourceError(f"{path} is not an HDF5 file; an .h5 or .nwb recording was expected.") from error
 
 
-def file_digest(path: Path) -> str:
-    """First 128 bits of the sha256 of a file, as 32 hexadecimal digits: which file a recording was read from."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+def file_digest(path: Place) -> str:
+    """XXH3 of a file's bytes, 128 bits as 32 hexadecimal digits: which file a recording was read from."""
+    if isinstance(path, RemoteFile):
+        return path.digest()
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def dataset_names(file: h5py.File) -> list[str]:
@@ -102,6 +113,15 @@ def holds(file: h5py.File, name: str) -> bool:
     ...     holds(file, "stimulus/templates/movie"), holds(file, "stimulus/presentation")
     (True, False)
     """
+    try:
+        h5py.h5o.open(file.id, name.encode())
+        return True
+    except (KeyError, OSError, RuntimeError):
+        return _holds_what_does_not_open(file, name)
+
+
+def _holds_what_does_not_open(file: h5py.File, name: str) -> bool:
+    """Walk along the links, to tell what is missing from what is damaged, and from a link that leads nowhere."""
     place = ""
     for part in name.split("/"):
         place = f"{place}/{part}" if place else part
@@ -315,64 +335,24 @@ def closest_or_all(name: str, known: list[str]) -> str:
     return f"did you mean {tails[close[0]]!r}?" if close else nearest(name, known)
 
 
-class Hdf5Traces:
-    """Blocks of frames out of an HDF5 dataset, whichever way round it lies.
+class _HeldDataset:
+    """A dataset of a file that is opened on first use, and held: HDF5 keeps decompressed chunks only that long."""
 
-    A block costs its own size in memory plus, for a chunked dataset, one row of chunks in the cache: the file may be
-    compressed with one chunk a neuron, as many are, and every chunk is then still decompressed only once.
-
-    Parameters
-    ----------
-    path : Path
-    name : str
-        The dataset's path inside the file.
-    time_axis : int
-        0 when the dataset is (time, neuron), 1 when it is (neuron, time).
-    """
-
-    def __init__(self, path: Path, name: str, time_axis: int) -> None:
+    def __init__(self, path: Place, name: str) -> None:
         self.path = path
         self.name = name
-        self.time_axis = time_axis
-        # HDF5 keeps decompressed chunks for as long as the dataset, not the file, is open: both are held.
         self._file: h5py.File | None = None
         self._dataset: h5py.Dataset | None = None
 
-    def __call__(self, start_frame: int, stop_frame: int) -> npt.NDArray[np.float32]:
-        """Read frames ``[start_frame, stop_frame)`` as (time, neuron), float32, C order."""
-        return np.ascontiguousarray(self.stored(start_frame, stop_frame), dtype=np.float32)
-
-    def stored(self, start_frame: int, stop_frame: int) -> npt.NDArray[Any]:
-        """Read frames ``[start_frame, stop_frame)`` as (time, neuron), in the dtype of the file."""
-        try:
-            dataset = self._opened()
-            if self.time_axis == 0:
-                block = np.asarray(dataset[start_frame:stop_frame, :])
-            else:
-                block = np.asarray(dataset[:, start_frame:stop_frame]).T
-            if stop_frame >= dataset.shape[self.time_axis]:
-                self.close()  # a recording has several traces, and each would keep its cache
-            return block
-        except (OSError, KeyError, RuntimeError, MemoryError) as error:
-            raise SourceError(
-                f"{self.path}: frames {start_frame} to {stop_frame} of {self.name!r} cannot be read "
-                f"({short(error)}); the file is damaged or changed, copy or download it again."
-            ) from error
-
     def _opened(self) -> h5py.Dataset:
         if self._dataset is None:
-            with open_hdf5(self.path) as file:
-                dataset = dataset_of(file, self.name)
-                if dataset.dtype.kind not in "fiub":
-                    raise SourceError(f"{self.path}: {self.name!r} holds {dataset.dtype} values; traces are numbers.")
-                cache_bytes = 2**20
-                if dataset.chunks is not None:
-                    chunk_bytes = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
-                    across = -(-dataset.shape[1 - self.time_axis] // dataset.chunks[1 - self.time_axis])
-                    cache_bytes = min(2 * chunk_bytes * across, _CACHE_LIMIT_BYTES)
-            self._file = open_hdf5(self.path, max(cache_bytes, 2**20))
+            self._file = open_hdf5(self.path, self._cache_bytes())
             self._dataset = self._file[self.name]
         return self._dataset
+
+    def _cache_bytes(self) -> int:
+        """Chunk cache that reading in order needs."""
+        return _CACHE_BYTES
 
     def close(self) -> None:
         """Close the file; the next block opens it again."""
@@ -385,14 +365,107 @@ class Hdf5Traces:
         return self.__dict__ | {"_file": None, "_dataset": None}
 
 
-class Hdf5Frames:
+class Hdf5Traces(_HeldDataset):
+    """Blocks of frames out of an HDF5 dataset, whichever way round it lies.
+
+    A block costs its own size in memory plus, for a chunked dataset, one row of chunks in the cache: the file may be
+    compressed with one chunk a neuron, as many are, and every chunk is then still decompressed only once. Where every
+    neuron lies apart, blocks taken in order are cut from one longer read of at most 16 MB.
+
+    Parameters
+    ----------
+    path : Path or RemoteFile
+    name : str
+        The dataset's path inside the file.
+    time_axis : int
+        0 when the dataset is (time, neuron), 1 when it is (neuron, time).
+    """
+
+    def __init__(self, path: Place, name: str, time_axis: int) -> None:
+        super().__init__(path, name)
+        self.time_axis = time_axis
+        self._ahead: _Ahead | None = None
+        self._next_frame = 0
+
+    def __call__(self, start_frame: int, stop_frame: int) -> npt.NDArray[np.float32]:
+        """Read frames ``[start_frame, stop_frame)`` as (time, neuron), float32, C order."""
+        return np.ascontiguousarray(self.stored(start_frame, stop_frame), dtype=np.float32)
+
+    def stored(self, start_frame: int, stop_frame: int) -> npt.NDArray[Any]:
+        """Read frames ``[start_frame, stop_frame)`` as (time, neuron), in the dtype of the file."""
+        try:
+            dataset = self._opened()
+            if self.time_axis == 0:
+                block = np.asarray(dataset[start_frame:stop_frame, :])
+            else:
+                block = self._across(dataset, start_frame, stop_frame).T
+            if stop_frame >= dataset.shape[self.time_axis]:
+                self.close()  # a recording has several traces, and each would keep its cache
+            return block
+        except (OSError, KeyError, RuntimeError, MemoryError) as error:
+            raise SourceError(
+                f"{self.path}: frames {start_frame} to {stop_frame} of {self.name!r} cannot be read "
+                f"({short(error)}); the file is damaged or changed, copy or download it again."
+            ) from error
+
+    def _across(self, dataset: h5py.Dataset, start: int, stop: int) -> npt.NDArray[Any]:
+        """Frames of a (neuron, time) dataset, as it lies."""
+        in_order, self._next_frame = start == self._next_frame, stop
+        if self._ahead is None or not self._ahead.start <= start < stop <= self._ahead.stop:
+            self._ahead = None  # its memory is given back before more is taken
+            if not (in_order and start < stop):
+                return np.asarray(dataset[:, start:stop])
+            self._ahead = _Ahead.read(dataset, start, stop)
+        return self._ahead.values[:, start - self._ahead.start : stop - self._ahead.start]
+
+    def _cache_bytes(self) -> int:
+        with open_hdf5(self.path) as file:
+            dataset = dataset_of(file, self.name)
+            if dataset.dtype.kind not in "fiub":
+                raise SourceError(f"{self.path}: {self.name!r} holds {dataset.dtype} values; traces are numbers.")
+            if dataset.chunks is None:
+                return _CACHE_BYTES
+            chunk_bytes = int(np.prod(dataset.chunks) * dataset.dtype.itemsize)
+            across = -(-int(dataset.shape[1 - self.time_axis]) // int(dataset.chunks[1 - self.time_axis]))
+            return max(min(2 * chunk_bytes * across, _CACHE_LIMIT_BYTES), _CACHE_BYTES)
+
+    def close(self) -> None:
+        """Close the file; the next block opens it again."""
+        super().close()
+        self._ahead, self._next_frame = None, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_ahead": None, "_next_frame": 0}
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """Frames ``[start, stop)`` of a (neuron, time) dataset, read before they are asked for."""
+
+    start: int
+    stop: int
+    values: npt.NDArray[Any]
+
+    @classmethod
+    def read(cls, dataset: h5py.Dataset, start: int, stop: int) -> _Ahead:
+        n_neurons, n_frames = dataset.shape
+        frame_bytes = max(1, n_neurons * dataset.dtype.itemsize)
+        count = min(max(stop - start, _AHEAD_BYTES // frame_bytes), n_frames - start)
+        # Rows a power of two apart share the cache's few places for such, and turning them around takes five times as
+        # long: a few unused frames at the end of each keep them apart.
+        rows = np.empty((n_neurons, count + _ODD_FRAMES), dataset.dtype)
+        dataset.read_direct(rows, np.s_[:, start : start + count], np.s_[:, :count])
+        return cls(start, start + count, rows[:, :count])
+
+
+class Hdf5Frames(_HeldDataset):
     """Frames of a stimulus in an HDF5 dataset, read from the file when they are sliced.
 
     A feature-length movie does not fit into memory beside everything else; ``np.asarray`` reads all of one.
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemoteFile
     name : str
         The dataset's path inside the file.
 
@@ -411,9 +484,8 @@ class Hdf5Frames:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, path: Path, name: str) -> None:
-        self.path = path
-        self.name = name
+    def __init__(self, path: Place, name: str) -> None:
+        super().__init__(path, name)
         with open_hdf5(path) as file:
             self.shape: tuple[int, ...] = tuple(dataset_of(file, name).shape or ())
         if len(self.shape) != 3:
@@ -425,13 +497,14 @@ class Hdf5Frames:
     def __getitem__(self, frames: slice) -> npt.NDArray[np.uint8]:
         """Read some frames, whole."""
         try:
-            with open_hdf5(self.path) as file:
-                stored = np.asarray(file[self.name][frames])
+            stored = np.asarray(self._opened()[frames])
         except (OSError, KeyError, RuntimeError, MemoryError) as error:
             raise SourceError(
                 f"{self.path}: {self.name!r} cannot be read ({short(error)}); the file is damaged or changed, copy or "
                 "download it again."
             ) from error
+        if frames.stop is None or frames.stop >= len(self):
+            self.close()  # the last frames: whoever reads in order is done
         return as_uint8(stored, f"{self.path}: {self.name!r}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,13 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from poyodata.errors import SourceError, UsageError
 
 Name = str
+M = TypeVar("M", bound=BaseModel)
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a mapping: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TracesMapping(_Part):
+class TracesMapping(Part):
     """Where the traces lie and which way round.
 
     Attributes
@@ -40,7 +43,7 @@ class TracesMapping(_Part):
         return self
 
 
-class NeuronsMapping(_Part):
+class NeuronsMapping(Part):
     """Datasets with one value for each neuron; all may be left out.
 
     Attributes
@@ -60,7 +63,7 @@ class NeuronsMapping(_Part):
     valid_roi: Name | None = None
 
 
-class TimeMapping(_Part):
+class TimeMapping(Part):
     """The clock: exactly one of the two.
 
     Attributes
@@ -81,7 +84,7 @@ class TimeMapping(_Part):
         return self
 
 
-class SegmentsMapping(_Part):
+class SegmentsMapping(Part):
     """Stretches of the array that were recorded without a gap.
 
     Attributes
@@ -98,7 +101,7 @@ class SegmentsMapping(_Part):
     gaps_s: tuple[float, ...] | None = None
 
 
-class StimulusMapping(_Part):
+class StimulusMapping(Part):
     """One table of presentations, a dataset for each column.
 
     Attributes
@@ -112,11 +115,13 @@ class StimulusMapping(_Part):
     duration_frames : int, optional
         Length of every presentation, where the file keeps no end. Exactly one of ``stop_frame`` and
         ``duration_frames``.
-    direction_deg, temporal_frequency_hz, movie_frame, repeat : str, optional
-        Datasets of the columns of that name; NaN or -1 where left out.
+    direction_deg, temporal_frequency_hz, orientation_deg, spatial_frequency_cpd, phase : str, optional
+        Datasets of the columns of that name; NaN where left out.
+    image, movie_frame, repeat : str, optional
+        Datasets of the columns of that name; -1 where left out.
     blank : str, optional
-        Dataset that is not zero where nothing was shown, or ``nan(direction_deg)``: blank where the direction is NaN.
-        No presentation is blank when it is left out.
+        Dataset that is not zero where nothing was shown, or ``nan(direction_deg)`` or ``nan(orientation_deg)``: blank
+        where that is NaN. No presentation is blank when it is left out.
     """
 
     stimulus: str
@@ -125,6 +130,10 @@ class StimulusMapping(_Part):
     duration_frames: int | None = Field(default=None, gt=0)
     direction_deg: Name | None = None
     temporal_frequency_hz: Name | None = None
+    orientation_deg: Name | None = None
+    spatial_frequency_cpd: Name | None = None
+    phase: Name | None = None
+    image: Name | None = None
     movie_frame: Name | None = None
     repeat: Name | None = None
     blank: Name | None = None
@@ -133,12 +142,13 @@ class StimulusMapping(_Part):
     def _one_end(self) -> StimulusMapping:
         if (self.stop_frame is None) == (self.duration_frames is None):
             raise ValueError("a stimulus needs exactly one of stop_frame and duration_frames")
-        if self.blank == "nan(direction_deg)" and self.direction_deg is None:
-            raise ValueError("blank: nan(direction_deg) needs direction_deg")
+        for feature in ("direction_deg", "orientation_deg"):
+            if self.blank == f"nan({feature})" and getattr(self, feature) is None:
+                raise ValueError(f"blank: nan({feature}) needs {feature}")
         return self
 
 
-class MetadataMapping(_Part):
+class MetadataMapping(Part):
     """Who was recorded: constants, or ``@attribute`` for an attribute of the file.
 
     Attributes
@@ -161,7 +171,7 @@ class MetadataMapping(_Part):
     age_days: float | str = float("nan")
 
 
-class ArrayMapping(_Part):
+class ArrayMapping(Part):
     """How to read one recording out of a file of plain arrays.
 
     Names of datasets are paths in an HDF5 file (``segments/start``), names in an ``.npz``, file stems beside an
@@ -171,6 +181,8 @@ class ArrayMapping(_Part):
     ----------
     mapping : int
         Version of this format, 1.
+    source : "arrays", optional
+        Mappings of other sources are told by it: `poyodata.sources.recording_mapping`.
     file : str, optional
         File this mapping belongs to: lets ``poyodata ingest FOLDER`` find both.
     traces : TracesMapping
@@ -197,6 +209,7 @@ class ArrayMapping(_Part):
     """
 
     mapping: Literal[1]
+    source: Literal["arrays"] = "arrays"
     file: str | None = None
     traces: TracesMapping
     neurons: NeuronsMapping = NeuronsMapping()
@@ -220,16 +233,7 @@ class ArrayMapping(_Part):
         SourceError
             For YAML that does not parse, an unknown key, a missing one or a wrong value.
         """
-        try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise SourceError(f"{name} is not YAML: {' '.join(str(error).split())}.") from error
-        if not isinstance(content, dict):
-            raise SourceError(f"{name} must hold keys (mapping, traces, time, metadata), got {type(content).__name__}.")
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise SourceError(_explain(error, name)) from error
+        return parse(cls, read_yaml(text, name), name)
 
     @classmethod
     def load(cls, path: str | Path) -> ArrayMapping:
@@ -278,8 +282,10 @@ def find_mapping(path: Path, mapping: str | Path | ArrayMapping | None = None) -
         found = [mapping]
     elif mapping is not None:
         found = [shipped[str(mapping)]] if str(mapping) in shipped else [ArrayMapping.load(mapping)]
-    elif (folder / "mapping.yaml").is_file():
-        found = [ArrayMapping.load(folder / "mapping.yaml")]
+    elif (beside := folder / "mapping.yaml").is_file():
+        content = read_yaml(beside.read_text(encoding="utf-8"), str(beside))
+        # One of another source reads no arrays.
+        found = [parse(ArrayMapping, content, str(beside))] if content.get("source", "arrays") == "arrays" else []
     else:
         found = [m for m in shipped.values() if m.file is not None and (path == folder or m.file == path.name)]
     if path != folder:
@@ -292,13 +298,49 @@ def find_mapping(path: Path, mapping: str | Path | ArrayMapping | None = None) -
     return None
 
 
-def _explain(error: ValidationError, name: str) -> str:
+def read_yaml(text: str, name: str) -> dict[str, Any]:
+    """Read the keys of a YAML text.
+
+    Raises
+    ------
+    SourceError
+        When it does not parse, or holds no keys; `name` is what the message calls it.
+
+    Examples
+    --------
+    >>> read_yaml("mapping: 1", "mapping")
+    {'mapping': 1}
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SourceError(f"{name} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise SourceError(f"{name} must hold keys (mapping, traces, time, metadata), got {type(content).__name__}.")
+    return content
+
+
+def parse(model: type[M], content: dict[str, Any], name: str) -> M:
+    """Check what was read against a model.
+
+    Raises
+    ------
+    SourceError
+        For an unknown key, with its nearest match, a missing one or a wrong value; `name` is what the message calls it.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise SourceError(_explain(error, name, model)) from error
+
+
+def _explain(error: ValidationError, name: str, model: type[BaseModel]) -> str:
     # A misspelt key also leaves the right one missing; the misspelling is what the user can see.
     order = {"extra_forbidden": 0, "missing": 1}
     first = min(error.errors(), key=lambda item: order.get(item["type"], 2))
     where = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        known = list(_fields_at(where[:-1]))
+        known = list(_fields_at(model, where[:-1]))
         close = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.6)
         inside = f" in {'.'.join(where[:-1])!r}" if len(where) > 1 else ""
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}."
@@ -308,22 +350,26 @@ def _explain(error: ValidationError, name: str) -> str:
         lacks = (
             f"the key {missing[0]} is missing" if len(missing) == 1 else f"the keys {', '.join(missing)} are missing"
         )
-        return f"{name}: {lacks}; see docs/mapping.md."
+        other = model is ArrayMapping and "'traces'" in missing
+        hint = " A mapping of NWB 2, torch_brain or suite2p names its `source`." if other else ""
+        return f"{name}: {lacks}; see docs/mapping.md.{hint}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{name}: {'.'.join(where) or 'content'}: {message} (got {_shown(first.get('input'))})."
 
 
-def _fields_at(where: list[str]) -> list[str]:
-    parts: dict[str, type[BaseModel]] = {
-        "traces": TracesMapping,
-        "neurons": NeuronsMapping,
-        "time": TimeMapping,
-        "segments": SegmentsMapping,
-        "stimuli": StimulusMapping,
-        "metadata": MetadataMapping,
-    }
-    model = parts.get(where[0], ArrayMapping) if where else ArrayMapping
+def _fields_at(model: type[BaseModel], where: list[str]) -> list[str]:
+    """Keys that a part of a model has."""
+    for part in where:
+        field = model.model_fields.get(part)
+        model = model if field is None else _model_in(field.annotation) or model
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Find the model within an annotation such as ``tuple[Model, ...] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for inner in get_args(annotation) if (model := _model_in(inner))), None)
 
 
 def _shown(value: Any) -> str:

@@ -16,6 +16,7 @@ from poyodata.statistics.registry import (
 )
 from poyodata.statistics.robust import ROBUST
 from poyodata.statistics.statistic import Column, Statistic, Stretch
+from poyodata.statistics.tuning import TUNING
 
 __all__ = [
     "DYNAMICS",
@@ -23,6 +24,7 @@ __all__ = [
     "MOMENTS",
     "ROBUST",
     "STATISTICS",
+    "TUNING",
     "Column",
     "MomentState",
     "Statistic",

@@ -101,7 +101,7 @@ def lag_products(traces: npt.NDArray[np.float32], rate_hz: float) -> LagProducts
         for first in range(0, n_neurons, _COLUMNS_AT_A_TIME):
             columns = slice(first, first + _COLUMNS_AT_A_TIME)
             own = np.ascontiguousarray(piece[:, columns].T)
-            seen = np.isfinite(own).all(axis=1)
+            seen = np.asarray(np.isfinite(own).all(axis=1))
             own = np.where(seen[:, None], own, np.float32(0))
             own -= own.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
             spectrum = fft.rfft(own, size, axis=1)

@@ -13,6 +13,7 @@ from poyodata.statistics.fisher import FISHER_DIRECTION
 from poyodata.statistics.moments import MomentState
 from poyodata.statistics.robust import ROBUST
 from poyodata.statistics.statistic import Column, Statistic, Stretch
+from poyodata.statistics.tuning import TUNING
 
 
 def _chunk(stretch: Stretch, params: Mapping[str, Any]) -> MomentState:  # noqa: ARG001 - the shape all statistics have
@@ -47,7 +48,7 @@ MOMENTS = Statistic(
 )
 
 STATISTICS: dict[str, Statistic] = {
-    statistic.name: statistic for statistic in (MOMENTS, ROBUST, DYNAMICS, FISHER_DIRECTION)
+    statistic.name: statistic for statistic in (MOMENTS, ROBUST, DYNAMICS, FISHER_DIRECTION, *TUNING)
 }
 """Every statistic by name. Their columns have names of their own: results of all can stand in one table."""
 

@@ -46,11 +46,15 @@ class Stretch:
         Presentations that lie whole within the piece, columns as in the store; `start_frame` and `stop_frame` count
         from the start of the piece.
     rate_hz : float
+    signals : mapping of name to ndarray, shape (time,), float64
+        Behaviour at the times of the frames, as far as the statistic declares it and the recording has it; NaN where a
+        signal was not taken.
     """
 
     traces: npt.NDArray[np.float32]
     trials: pd.DataFrame
     rate_hz: float
+    signals: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,8 @@ class Statistic:
         Whether it looks at stimulus labels; held-out donors then yield labels to it.
     stimulus : str or None
         The stimulus it needs; neurons of recordings without it get NaN.
+    signals : tuple of str
+        Behaviour it looks at; a recording without it is no error.
     params : mapping
         Plain values that change results.
     """
@@ -85,6 +91,7 @@ class Statistic:
     nan_policy: str
     uses_labels: bool = False
     stimulus: str | None = None
+    signals: tuple[str, ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,4 @@
-"""Files that survive a crash: written whole, forced to disk, put in place atomically; and the writer's lock."""
+"""The commit point: sealed tables, the table of sessions that says what exists, and the writer's lock."""
 
 from __future__ import annotations
 
@@ -6,63 +6,42 @@ import io
 import json
 import os
 import socket
+import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
+from poyodata.digests import json_digest
 from poyodata.errors import StoreError
-from poyodata.store.layout import FORMAT_VERSION, TEMPORARY, Paths
-from poyodata.store.tables import conform, empty_table
+from poyodata.store.disk import replace_file
+from poyodata.store.layout import FORMAT_VERSION, OLDEST_VERSION, Paths, require_version, root_version
+from poyodata.store.seal import BLANK_SEAL, SEAL_KEY, has_seal, is_intact, seal
+from poyodata.store.tables import GENERATION, conform, empty_table
 
 _METADATA_KEY = b"poyodata"
+_LARGE_BYTES = 2**20
 
 
-def sync(path: Path) -> None:
-    """Force one file or folder entry to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync_tree(folder: Path) -> None:
-    """Force a folder and everything in it to disk."""
-    for path in folder.rglob("*"):
-        sync(path)
-    sync(folder)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, force it to disk and put it in place; readers see the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)  # noqa: PTH105 - one name for every step that a crash can fall on
-    sync(path.parent)
-
-
-def replace_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Put a JSON file in place atomically."""
-    replace_file(path, json.dumps(value, indent=2, allow_nan=False).encode())
-
-
-def replace_table(path: Path, table: pd.DataFrame, metadata: Mapping[str, Any] | None = None) -> None:
-    """Put a Parquet table in place atomically; `metadata` goes into the file's schema."""
+def table_bytes(table: pd.DataFrame, metadata: Mapping[str, Any] | None = None) -> bytes:
+    """A sealed Parquet file; `metadata` goes into its schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    if metadata is not None:
-        arrow = arrow.replace_schema_metadata({**arrow.schema.metadata, _METADATA_KEY: json.dumps(metadata).encode()})
+    own = {_METADATA_KEY: json.dumps(metadata).encode()} if metadata is not None else {}
+    arrow = arrow.replace_schema_metadata({**arrow.schema.metadata, **own, SEAL_KEY: BLANK_SEAL})
     buffer = io.BytesIO()
     pq.write_table(arrow, buffer, compression="zstd")
-    replace_file(path, buffer.getvalue())
+    return seal(buffer.getvalue())
+
+
+def replace_table(path: Path, table: pd.DataFrame, metadata: Mapping[str, Any] | None = None) -> None:
+    """Put a sealed Parquet table in place atomically; `metadata` goes into the file's schema."""
+    replace_file(path, table_bytes(table, metadata))
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -73,8 +52,14 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     StoreError
         When the file is missing or damaged.
     """
-    arrow = _read_arrow(path)
-    return arrow.to_pandas(), json.loads((arrow.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+    arrow = read_arrow(path)
+    return arrow.to_pandas(), table_metadata(arrow)
+
+
+def table_metadata(arrow: Any) -> dict[str, Any]:
+    """Metadata that `table_bytes` put into a table's schema."""
+    metadata: dict[str, Any] = json.loads((arrow.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+    return metadata
 
 
 def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
@@ -87,34 +72,139 @@ def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    joined: pd.DataFrame = pa.concat_tables(map(_read_arrow, paths), promote_options="permissive").to_pandas()
-    return joined
+    joined = pa.concat_tables(map(read_arrow, paths), promote_options="permissive")
+    # Column by column, each given back before the next: all of them twice would be too much.
+    table: pd.DataFrame = joined.to_pandas(split_blocks=True, self_destruct=True)
+    return table
 
 
-def _read_arrow(path: Path) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        # Opened first: a writer may replace the name while we read.
-        with path.open("rb") as file:
-            return pq.ParquetFile(file).read()
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"the table {path} cannot be read ({error}); the store is damaged: restore it from a copy, or "
-            "ingest the recordings again into a new store."
-        ) from error
-
-
-def read_sessions(paths: Paths) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Read the commit point: the recordings, and the digest of every stimulus template by stimulus.
+def read_arrow(path: Path, *, sealed: bool = True) -> Any:
+    """Read a Parquet table as a pyarrow Table, and see that its seal is unbroken.
 
     Raises
     ------
     StoreError
-        When the table is damaged, or missing although there are recordings.
+        When the file is missing or damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(_damaged(path, error)) from error
+    return parse_table(content, path, sealed=sealed)
+
+
+def parse_table(content: bytes, path: Path | str, *, sealed: bool = True) -> Any:
+    """Take the bytes of a Parquet table, wherever they were read, as a pyarrow Table.
+
+    Raises
+    ------
+    StoreError
+        When they are damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if sealed and not is_intact(content):
+        raise StoreError(_damaged(path, "its seal is broken" if has_seal(content) else "it bears no seal"))
+    try:
+        # Threads cost more than they save on the many small files.
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=len(content) > _LARGE_BYTES)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(_damaged(path, error)) from error
+
+
+def _damaged(path: Path | str, reason: object) -> str:
+    return (
+        f"the table {path} cannot be read ({reason}); the store is damaged: restore it from a copy, or "
+        "ingest the recordings again into a new store."
+    )
+
+
+@dataclass(frozen=True)
+class Template:
+    """One stimulus template that exists.
+
+    Attributes
+    ----------
+    digest : str
+    generation : int
+        Part of the names of its files.
+    """
+
+    digest: str
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Labels of a user that are joined to the neurons.
+
+    Attributes
+    ----------
+    digest : str
+        Over their table.
+    on : {"neuron_id", "cell_specimen_id"}
+        What a row is of.
+    columns : tuple of str
+    """
+
+    digest: str
+    on: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What exists in a store: the content of ``sessions.parquet``.
+
+    Attributes
+    ----------
+    sessions : DataFrame
+        One row a recording, sorted by session_id.
+    stimuli : dict of str to Template
+    retired : dict of str to dict of str to int
+        ``sessions`` and ``stimuli`` that are no more, with their last generation: it is never used again, so that no
+        reader takes what comes later under that name for what it knows.
+    annotations : dict of str to Annotation
+    """
+
+    sessions: pd.DataFrame
+    stimuli: Mapping[str, Template] = field(default_factory=dict)
+    retired: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {"sessions": {}, "stimuli": {}})
+    annotations: Mapping[str, Annotation] = field(default_factory=dict)
+
+    @property
+    def generations(self) -> dict[str, int]:
+        """Generation of every recording."""
+        return dict(zip(self.sessions["session_id"].tolist(), self.sessions[GENERATION].tolist(), strict=True))
+
+    def next_generation(self, kind: str, name: str) -> int:
+        """Generation of what comes next under a name of a recording or a stimulus (``sessions``, ``stimuli``)."""
+        if kind == "sessions":
+            last = self.generations.get(name)
+        else:
+            last = self.stimuli[name].generation if name in self.stimuli else None
+        last = self.retired[kind].get(name) if last is None else last
+        return 0 if last is None else last + 1
+
+    def users(self, stimulus: str) -> list[str]:
+        """Recordings that brought the template of a stimulus."""
+        brought = [stimulus in str(names).split() for names in self.sessions["templates"]]
+        return self.sessions.loc[brought, "session_id"].tolist()
+
+
+def read_committed(paths: Paths) -> Committed:
+    """Read the commit point.
+
+    Raises
+    ------
+    StoreError
+        When the table is damaged, missing although there are recordings, or of another format version.
     """
     table = paths.table("sessions")
+    root = root_version(paths.root) or FORMAT_VERSION
+    if not OLDEST_VERSION <= root <= FORMAT_VERSION:  # the top folder follows the table of sessions
+        require_version(paths.root, root)
     if not table.exists():
         if paths.sessions.is_dir() and any(child.is_dir() for child in paths.sessions.iterdir()):
             # Not an empty store: the next writer would collect every recording as garbage.
@@ -122,14 +212,70 @@ def read_sessions(paths: Paths) -> tuple[pd.DataFrame, dict[str, str]]:
                 f"{table} is missing although there are recordings; restore it from a copy, or ingest the recordings "
                 "again into a new store."
             )
-        return empty_table("sessions"), {}
-    sessions, metadata = read_table(table)
-    return conform(sessions, "sessions"), dict(metadata.get("stimuli", {}))
+        require_version(paths.root, root)
+        return Committed(empty_table("sessions"))
+    try:
+        content = table.read_bytes()
+    except OSError as error:
+        raise StoreError(_damaged(table, error)) from error
+    return parse_committed(content, paths.root)
 
 
-def replace_sessions(paths: Paths, sessions: pd.DataFrame, stimuli: Mapping[str, str]) -> None:
-    """Commit: from this replacement on, exactly the recordings in `sessions` exist."""
-    replace_table(paths.table("sessions"), sessions, {"format_version": FORMAT_VERSION, "stimuli": dict(stimuli)})
+def parse_committed(content: bytes, root: Path | str) -> Committed:
+    """Take the bytes of ``sessions.parquet``, wherever they were read.
+
+    Raises
+    ------
+    StoreError
+        When they are damaged or of another format version.
+    """
+    table = f"{root}/tables/sessions.parquet"
+    if not has_seal(content):  # older formats had none
+        require_version(root, _unsealed_version(content, table))
+    arrow = parse_table(content, table)
+    metadata = table_metadata(arrow)
+    require_version(root, int(metadata.get("format_version", 0)))
+    sessions = conform(arrow.to_pandas(), "sessions")
+    stimuli = {name: Template(**known) for name, known in metadata["stimuli"].items()}
+    annotations = {
+        name: Annotation(known["digest"], known["on"], tuple(known["columns"]))
+        for name, known in metadata.get("annotations", {}).items()
+    }
+    return Committed(sessions, stimuli, metadata["retired"], annotations)
+
+
+def _unsealed_version(content: bytes, table: str) -> int:
+    version = table_metadata(parse_table(content, table, sealed=False)).get("format_version")
+    return version if isinstance(version, int) else FORMAT_VERSION
+
+
+def committed_digest(committed: Committed) -> str:
+    """Digest of everything recorded, independent of the order in which recordings were added."""
+    return json_digest(
+        {
+            "format_version": FORMAT_VERSION,
+            "sessions": sorted(committed.sessions["digest"].tolist()),
+            "stimuli": {name: template.digest for name, template in committed.stimuli.items()},
+        }
+    )
+
+
+def committed_bytes(committed: Committed) -> bytes:
+    """Content of ``sessions.parquet``."""
+    stimuli = {name: vars(template) for name, template in sorted(committed.stimuli.items())}
+    annotations = {name: vars(known) for name, known in sorted(committed.annotations.items())}
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "stimuli": stimuli,
+        "retired": committed.retired,
+        "annotations": annotations,
+    }
+    return table_bytes(committed.sessions, metadata)
+
+
+def replace_committed(paths: Paths, committed: Committed) -> None:
+    """Commit: from this replacement on, exactly what `committed` names exists."""
+    replace_file(paths.table("sessions"), committed_bytes(committed))
 
 
 class WriterLock:
@@ -141,6 +287,8 @@ class WriterLock:
         When another writer holds it.
     """
 
+    _held: ClassVar[weakref.WeakSet[WriterLock]] = weakref.WeakSet()
+
     def __init__(self, path: Path) -> None:
         import fcntl
 
@@ -150,13 +298,13 @@ class WriterLock:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             owner = os.pread(self._handle, 200, 0).decode(errors="replace").strip() or "another process"
-            self.release()
+            self._close()
             raise StoreError(
                 f"the store {path.parent.parent} is being written by {owner}; a store takes one writer at a time: wait "
                 "until that one has ended."
             ) from error
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        self._held.add(self)
+        self._say(f"process {os.getpid()} on {socket.gethostname()}\n")
 
     @property
     def released(self) -> bool:
@@ -165,6 +313,27 @@ class WriterLock:
 
     def release(self) -> None:
         """Give the right back; may be called twice."""
+        self._say("")
+        self._close()
+
+    def _say(self, owner: str) -> None:
+        """Write who holds the lock; a full disk hinders nobody, since it is the system that keeps the lock."""
+        with suppress(OSError):
+            if self._handle is not None:
+                os.ftruncate(self._handle, 0)
+                os.pwrite(self._handle, owner.encode(), 0)
+
+    def _close(self) -> None:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+    @classmethod
+    def forget(cls) -> None:
+        """Drop every lock without giving it back: a forked child must not keep its parent's alive after a crash."""
+        for lock in list(cls._held):
+            lock._close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=WriterLock.forget)

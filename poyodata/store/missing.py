@@ -22,6 +22,11 @@ class MissingTally:
     def count(self, blocks: Iterator[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
         """Pass blocks on with every non-finite value as the one NaN."""
         for block in blocks:
+            # A sum is finite only if every value is, and needs no array of its own; what overflows is looked at again.
+            with np.errstate(over="ignore", invalid="ignore"):
+                if np.isfinite(block.sum()):
+                    yield block
+                    continue
             finite = np.isfinite(block)
             if finite.all():
                 yield block

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,25 +14,37 @@ import pandas as pd
 
 from poyodata.digests import json_digest
 from poyodata.errors import StoreError, UsageError, nearest
-from poyodata.store.commit import read_sessions, read_table, read_tables
+from poyodata.store.annotations import join_labels, read_annotation
+from poyodata.store.commit import Annotation, read_table, read_tables
+from poyodata.store.files import Files, LocalFiles, Recording, require_current
 from poyodata.store.group import MASK_NEURON, MASK_PX, MAX_PROJECTION, split_masks
-from poyodata.store.layout import FORMAT_VERSION, Paths, check_format
-from poyodata.store.session import TRACE_DIMENSIONS
-from poyodata.store.shard import map_shard
-from poyodata.store.tables import JOINED_COLUMNS, SORT_KEYS, TABLES, conform, empty_table
+from poyodata.store.layout import FORMAT_VERSION
+from poyodata.store.remote import is_url, local_path
+from poyodata.store.shown import arranged, page, text
+from poyodata.store.tables import GENERATION, JOINED_COLUMNS, SORT_KEYS, TABLES, committed_rows, conform, empty_table
 from poyodata.vocabulary import DFF
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-def open_store(path: str | os.PathLike[str]) -> Store:
+def open_store(
+    path: str | os.PathLike[str],
+    storage_options: Mapping[str, Any] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> Store:
     """Open a store for reading.
 
     Parameters
     ----------
-    path : path-like
-        Top folder of the store.
+    path : path-like or URL
+        Top folder of the store; or where it is, such as ``s3://bucket/allen.zarr`` or ``https://host/allen.zarr``.
+    storage_options : mapping, optional
+        With a URL: what fsspec's file system of that protocol takes, such as ``{"anon": True}`` for a public bucket,
+        credentials, or an ``endpoint_url``.
+    cache : path-like, optional
+        With a URL: the folder that keeps what was read; ``$POYODATA_CACHE``, else the user's cache folder. It may be
+        removed at any time, and grows with what is read.
 
     Returns
     -------
@@ -44,9 +54,9 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     Raises
     ------
     UsageError
-        When nothing lies at `path`.
+        When nothing lies at `path`, access to it is denied, or a package for the protocol is not installed.
     StoreError
-        When what lies there is no store, is damaged, or has another format version.
+        When what lies there is no store, is damaged, or has another format version, or when a server does not answer.
 
     Examples
     --------
@@ -55,37 +65,57 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     ...
     poyodata.errors.UsageError: no store at no-such.zarr: give the path of a store, or make one with `poyodata ingest`.
     """
-    return Store(path)
+    return Store(path, storage_options, cache)
 
 
 class Store:
     """Recordings of one store at the moment it was opened. Made by `open_store`.
 
     Tables are DataFrames, read on first use and then kept: take a copy before changing one. Traces are mapped, never
-    loaded. A store can be pickled; it is then opened again from its path.
+    loaded; of a store at a URL, the blocks that are read are fetched, each once. A store can be pickled; it is then
+    opened again from its path (a URL with its `storage_options`, credentials among them).
 
     Attributes
     ----------
-    path : Path
+    path : Path or str
+        The folder, or the URL.
     format_version : int
     sessions : DataFrame
         One row a recording, sorted by ``session_id``.
     stimuli : dict of str to str
         Digest of every stimulus template, by stimulus.
+    annotations : dict of str to Annotation
+        Labels that were joined to the neurons, by name.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.format_version = check_format(self.path)
-        self._paths = Paths(self.path)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.path: Path | str
+        self._files: Files
+        self.path, self._files = _place(path, storage_options, cache)
+        # Unpickled, it may be in a process that stands elsewhere.
+        place = self.path.absolute() if isinstance(self.path, Path) else self.path
+        self._opened_with = (place, storage_options, cache)
         self.sessions: pd.DataFrame
         self.stimuli: dict[str, str]
-        self.sessions, self.stimuli = read_sessions(self._paths)
-        self._row_of = {session_id: row for row, session_id in enumerate(self.sessions["session_id"].tolist())}
+        committed = self._files.committed()
+        self.format_version = FORMAT_VERSION
+        self.sessions = committed.sessions
+        self.stimuli = {name: template.digest for name, template in committed.stimuli.items()}
+        self.annotations: dict[str, Annotation] = dict(committed.annotations)
+        self._templates = dict(committed.stimuli)
+        columns = ("session_id", GENERATION, "digest")
+        recordings = map(Recording, *(self.sessions[column].tolist() for column in columns))
+        self._recordings = {recording.session_id: recording for recording in recordings}
+        self._row_of = {session_id: row for row, session_id in enumerate(self._recordings)}
         self._maps: dict[tuple[str, str], npt.NDArray[Any]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self.path,)
+        return open_store, self._opened_with
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -118,12 +148,21 @@ class Store:
 
     @cached_property
     def neurons(self) -> pd.DataFrame:
-        """One row a trace: ``neuron_id``, ids, position, and who was recorded; sorted by (session_id, column)."""
+        """One row a trace: ``neuron_id``, ids, position, and who was recorded; sorted by (session_id, column).
+
+        Columns of `annotations` follow, missing where a neuron has no label.
+        """
         own = self._table("neurons")
-        joined = self.sessions.set_index("session_id")[list(JOINED_COLUMNS)].reindex(own["session_id"])
+        recording, session_ids = pd.factorize(own["session_id"])
+        joined = self.sessions.set_index("session_id")[list(JOINED_COLUMNS)].reindex(session_ids).iloc[recording]
         columns = list(TABLES["neurons"])
         further = [column for column in own.columns if column not in columns]
-        return pd.concat([own[columns], joined.reset_index(drop=True), own[further]], axis=1)
+        neurons = pd.concat([own[columns], joined.reset_index(drop=True), own[further]], axis=1)
+        labels = [
+            (known, read_annotation(self._files.annotation(name, known.digest), known))
+            for name, known in self.annotations.items()
+        ]
+        return join_labels(neurons, labels)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -138,13 +177,13 @@ class Store:
         """One row for each trial, sweep or movie frame shown in any recording; sorted by (session_id, start_frame)."""
         if not self._row_of:
             return empty_table("presentations")
-        paths = [self._paths.presentations(session_id) for session_id in self._row_of]
+        paths = self._files.presentations(list(self._recordings.values()))
         return conform(read_tables(paths), "presentations")
 
     def presentations_of(self, session_id: str) -> pd.DataFrame:
         """Presentations of one recording: what `presentations` has of it, at the price of one recording."""
-        self._row(session_id)
-        return conform(read_table(self._paths.presentations(session_id))[0], "presentations")
+        (path,) = self._files.presentations([self._recording(session_id)])
+        return conform(read_table(path)[0], "presentations")
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -158,20 +197,42 @@ class Store:
 
     @cached_property
     def blocks(self) -> pd.DataFrame:
-        """Digest of every 1,024 frames of traces, the last padded with NaN: session_id, traces, block, digest."""
-        return self._table("blocks")
+        """Digest of every 1,024 frames of traces, the last padded with NaN: session_id, traces, block, digest.
+
+        Read from one file a recording; `digests_of` is the price of one.
+        """
+        return self._digests("block", "blocks", {"name": "traces"})
 
     @cached_property
     def parts(self) -> pd.DataFrame:
         """Digest of everything of a recording but its traces: session_id, part, digest."""
-        return self._table("parts")
+        return self._digests("part", "parts", {"name": "part"})
+
+    def digests_of(self, session_id: str) -> pd.DataFrame:
+        """Digests of one recording: kind (block, part or file), name, block, digest."""
+        return self._digests_of([self._recording(session_id)])[0]
+
+    def _digests_of(self, recordings: Sequence[Recording]) -> list[pd.DataFrame]:
+        return [conform(read_table(path)[0], "digests") for path in self._files.digests(recordings)]
+
+    def _digests(self, kind: str, name: str, names: dict[str, str]) -> pd.DataFrame:
+        """Digests of one kind of every recording, in the columns of the table `name`."""
+        tables = self._digests_of(list(self._recordings.values()))
+        if not tables:
+            return empty_table(name)
+        rows = [table.assign(session_id=own) for own, table in zip(self._recordings, tables, strict=True)]
+        table = pd.concat([own[own["kind"] == kind] for own in rows]).rename(columns=names)[list(TABLES[name])]
+        return conform(table, name).sort_values(list(SORT_KEYS[name]), kind="stable", ignore_index=True)
 
     def _table(self, name: str) -> pd.DataFrame:
         if not self._row_of:
             return empty_table(name)
-        table = conform(read_table(self._paths.table(name))[0], name)
-        # The file may be ahead of the table of sessions that this store was opened with; it is never behind.
-        table = table[table["session_id"].isin(self.sessions["session_id"])]
+        # The file may be ahead of the table of sessions that this store was opened with; it is behind only for
+        # recordings that were updated or removed since.
+        table = committed_rows(conform(read_table(self._files.table(name))[0], name), self.sessions)
+        for session_id in self._row_of.keys() - set(table["session_id"].unique()):
+            require_current(self._files, self._recordings[session_id])
+        table = table.drop(columns=GENERATION)
         return table.sort_values(list(SORT_KEYS[name]), kind="stable", ignore_index=True)
 
     # -- one recording -------------------------------------------------------------------------------------------
@@ -184,14 +245,13 @@ class Store:
         UsageError
             When there is no such recording.
         """
-        import xarray as xr
-
-        self._row(session_id)
-        dataset: xr.Dataset = xr.open_zarr(self.path, group=f"sessions/{session_id}", consolidated=False, chunks=None)
-        return dataset
+        return arranged(self._files.dataset(self._recording(session_id)))
 
     def traces(self, session_id: str, name: str = DFF) -> npt.NDArray[np.float32]:
         """Traces of a recording, mapped read-only.
+
+        Of a store at a URL, an array whose slices fetch the blocks that they need, and that ``np.asarray`` fetches
+        and maps as a whole.
 
         Parameters
         ----------
@@ -201,7 +261,7 @@ class Store:
 
         Returns
         -------
-        memmap, shape (time, neuron), float32
+        memmap or RemoteArray, shape (time, neuron), float32
             dF/F, or counts.
 
         Raises
@@ -213,16 +273,17 @@ class Store:
         """
         mapped = self._maps.get((session_id, name))
         if mapped is None:
-            row = self._row(session_id)
-            folder = self._traces_folder(session_id, name)
+            recording = self._recording(session_id)
+            if name != DFF:
+                self._require_part(recording, "block", name, "traces")
+            row = self._row_of[session_id]
             shape = (int(self.sessions["n_frames"].iloc[row]), int(self.sessions["n_neurons"].iloc[row]))
-            mapped = self._maps[session_id, name] = map_shard(folder, shape)
+            mapped = self._maps[session_id, name] = self._files.traces(recording, name, shape)
         return mapped
 
     def time_s(self, session_id: str) -> npt.NDArray[np.float64]:
         """Timestamps of a recording's frames, shape (time,), float64, seconds."""
-        self._row(session_id)
-        return _read(self._paths.session(session_id) / "time")
+        return self._read(self._recording(session_id), "time")
 
     def signal(self, session_id: str, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Behavioural signal of a recording.
@@ -237,16 +298,9 @@ class Store:
         UsageError
             When there is no such recording or signal.
         """
-        self._row(session_id)
-        folder = self._paths.session(session_id)
-        known = (
-            [path.name for path in folder.iterdir() if (folder / f"{path.name}_time").is_dir()]
-            if folder.is_dir()
-            else []
-        )
-        if name not in known:
-            raise UsageError(f"recording {session_id!r} has no signal {name!r}: {nearest(name, known)}")
-        return _read(folder / name), _read(folder / f"{name}_time")
+        recording = self._recording(session_id)
+        self._require_part(recording, "part", name, "signal", prefix="signal:")
+        return self._read(recording, name), self._read(recording, f"{name}_time")
 
     def masks(self, session_id: str) -> list[npt.NDArray[np.int16]]:
         """Pixels of a recording's regions of interest.
@@ -261,13 +315,12 @@ class Store:
         UsageError
             When there is no such recording, or its source had no masks.
         """
-        row = self._row(session_id)
-        folder = self._paths.session(session_id)
-        if folder.is_dir() and not (folder / MASK_PX).is_dir():
+        recording = self._recording(session_id)
+        if "masks" not in self._names(recording, "part"):
             raise UsageError(f"recording {session_id!r} has no masks; its source had none.")
-        pixels = _read(folder / MASK_PX).astype(np.int16)
-        neuron = _read(folder / MASK_NEURON).astype(np.int32)
-        return split_masks(pixels, neuron, int(self.sessions["n_neurons"].iloc[row]))
+        pixels = self._read(recording, MASK_PX).astype(np.int16)
+        neuron = self._read(recording, MASK_NEURON).astype(np.int32)
+        return split_masks(pixels, neuron, int(self.sessions["n_neurons"].iloc[self._row_of[session_id]]))
 
     def max_projection(self, session_id: str) -> npt.NDArray[np.uint8] | None:
         """Maximum projection of a recording's imaging plane.
@@ -284,11 +337,10 @@ class Store:
         StoreError
             When the image was stored and cannot be read.
         """
-        self._row(session_id)
-        parts = self.parts
-        if MAX_PROJECTION not in parts.loc[parts["session_id"] == session_id, "part"].tolist():
+        recording = self._recording(session_id)
+        if MAX_PROJECTION not in self._names(recording, "part"):
             return None
-        return _read(self._paths.session(session_id) / MAX_PROJECTION).astype(np.uint8)
+        return self._read(recording, MAX_PROJECTION).astype(np.uint8)
 
     def movie(self, stimulus: str) -> npt.NDArray[np.uint8]:
         """Template of a stimulus, mapped read-only, shape (frame, height, width), uint8.
@@ -300,70 +352,74 @@ class Store:
         """
         if stimulus not in self.stimuli:
             raise UsageError(f"the store has no template of stimulus {stimulus!r}: {nearest(stimulus, self.stimuli)}")
-        return map_shard(self._paths.stimuli / stimulus / "frames")
+        return self._files.movie(stimulus, self._templates[stimulus])
 
     @property
     def statistics_folder(self) -> Path:
-        """Folder of cached statistics."""
-        return self._paths.statistics
+        """Folder of cached statistics; that of a store at a URL is in its cache on this machine."""
+        return self._files.statistics
 
-    def _row(self, session_id: str) -> int:
-        row = self._row_of.get(session_id)
-        if row is None:
-            raise UsageError(f"no recording {session_id!r} in {self.path}: {nearest(str(session_id), self._row_of)}")
-        return row
+    @property
+    def cache_folder(self) -> Path | None:
+        """Folder on this machine that keeps what was read of a store at a URL; None for a store on this machine."""
+        return self._files.cache
 
-    def _traces_folder(self, session_id: str, name: str) -> Path:
-        folder = self._paths.session(session_id)
-        if not folder.is_dir():
-            raise StoreError(f"{folder} is missing; restore it from a copy, or ingest the recording into a new store.")
-        known = [path.name for path in folder.iterdir() if path.is_dir() and _is_traces(path)] if name != DFF else [DFF]
+    def _recording(self, session_id: str) -> Recording:
+        recording = self._recordings.get(session_id)
+        if recording is None:
+            raise UsageError(
+                f"no recording {session_id!r} in {self.path}: {nearest(str(session_id), self._recordings)}"
+            )
+        return recording
+
+    def _names(self, recording: Recording, kind: str) -> list[str]:
+        """Names of the traces (``"block"``) or parts of a recording."""
+        (digests,) = self._digests_of([recording])
+        names: list[str] = digests.loc[digests["kind"] == kind, "name"].unique().tolist()
+        return names
+
+    def _require_part(self, recording: Recording, kind: str, name: str, what: str, prefix: str = "") -> None:
+        known = [own.removeprefix(prefix) for own in self._names(recording, kind) if own.startswith(prefix)]
         if name not in known:
-            raise UsageError(f"recording {session_id!r} has no traces {name!r}: {nearest(name, known)}")
-        return folder / name
+            raise UsageError(f"recording {recording.session_id!r} has no {what} {name!r}: {nearest(name, known)}")
+
+    def _read(self, recording: Recording, name: str) -> npt.NDArray[np.float64]:
+        import zarr
+
+        folder = self._files.array(recording, name)
+        try:
+            return np.asarray(zarr.open_array(str(folder), mode="r", zarr_format=3)[:], dtype=np.float64)
+        except Exception as error:  # zarr raises a different class for every kind of damage
+            require_current(self._files, recording)
+            raise StoreError(
+                f"{folder} cannot be read ({type(error).__name__}: {error}); restore it from a copy, or ingest the "
+                "recording into a new store."
+            ) from error
 
     # -- shown ---------------------------------------------------------------------------------------------------
 
-    def _facts(self) -> dict[str, str]:
-        hours = float((self.sessions["n_frames"] / self.sessions["rate_hz"]).sum()) / 3600
-        return {
-            "path": str(self.path),
-            "digest": self.digest[:12],
-            "recordings": f"{len(self):,} ({hours:.1f} h)",
-            "neurons": f"{int(self.sessions['n_neurons'].sum()):,}",
-            "donors": f"{self.sessions['donor_id'].nunique():,}",
-            "CRE lines": ", ".join(sorted(self.sessions["cre_line"].unique())) or "none",
-            "templates": ", ".join(sorted(self.stimuli)) or "none",
-        }
-
     def __repr__(self) -> str:
-        facts = self._facts()
-        width = max(map(len, facts))
-        return "\n".join(["<Store>", *(f"  {name:<{width}}  {value}" for name, value in facts.items())])
+        return text(self)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-            for name, value in self._facts().items()
-        )
-        return f"<table><caption>Store</caption><tbody>{rows}</tbody></table>"
+        return page(self)
 
 
-def _is_traces(folder: Path) -> bool:
-    try:
-        metadata = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return tuple(metadata.get("dimension_names") or ()) == TRACE_DIMENSIONS
+def _place(
+    path: str | os.PathLike[str],
+    storage_options: Mapping[str, Any] | None,
+    cache: str | os.PathLike[str] | None,
+) -> tuple[Path | str, Files]:
+    """The path as it is shown, and the files under it."""
+    if is_url(path):
+        local = local_path(str(path))
+        if local is None:
+            from poyodata.store.remote_files import RemoteFiles
 
-
-def _read(folder: Path) -> npt.NDArray[np.float64]:
-    import zarr
-
-    try:
-        return np.asarray(zarr.open_array(str(folder), mode="r", zarr_format=3)[:], dtype=np.float64)
-    except Exception as error:  # zarr raises a different class for every kind of damage
-        raise StoreError(
-            f"{folder} cannot be read ({type(error).__name__}: {error}); restore it from a copy, or ingest the "
-            "recording into a new store."
-        ) from error
+            remote = RemoteFiles(str(path), storage_options, cache)
+            return remote.name, remote
+        path = local
+    if storage_options or cache is not None:
+        raise UsageError(f"storage_options and cache are for a store at a URL; {path} is on this machine.")
+    files = LocalFiles(path)
+    return files.root, files

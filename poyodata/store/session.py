@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from poyodata.digests import array_digest, json_digest, table_digest
 from poyodata.errors import SourceError, StoreError
+from poyodata.store.disk import json_bytes
 from poyodata.store.group import (
     COORDINATES,
     MASK_NEURON,
@@ -28,8 +29,8 @@ from poyodata.store.group import (
 from poyodata.store.layout import BLOCK_FRAMES, check_name, group_json
 from poyodata.store.missing import MissingTally
 from poyodata.store.protocol import Record
-from poyodata.store.shard import block_digests, write_shard
-from poyodata.store.tables import METADATA_COLUMNS, SORT_KEYS, TABLES, conform
+from poyodata.store.shard import WrittenShard, block_digests, write_shard
+from poyodata.store.tables import GENERATION, METADATA_COLUMNS, SORT_KEYS, TABLES, conform
 from poyodata.vocabulary import DFF
 
 TRACE_DIMENSIONS = ("time", "neuron")
@@ -81,8 +82,8 @@ class SessionContent:
         blocks = (np.asarray(block, np.float32) for block in self.record.blocks(BLOCK_FRAMES, name))
         return tally.count(blocks if whole else (block[:, self.columns] for block in blocks))
 
-    def write(self, folder: Path, missing: str) -> dict[str, list[str]]:
-        """Write the Zarr group of the recording; returns the digest of every block of every trace array.
+    def write(self, folder: Path, missing: str) -> dict[str, WrittenShard]:
+        """Write the Zarr group of the recording; returns the digests of every trace array.
 
         Raises
         ------
@@ -90,10 +91,10 @@ class SessionContent:
             When values of dF/F are missing and may not be, or the traces are not of the shape the record says.
         """
         folder.mkdir(parents=True)
-        digests: dict[str, list[str]] = {}
+        written: dict[str, WrittenShard] = {}
         for name in self.traces:
             tally = self._tally()
-            digests[name] = write_shard(
+            written[name] = write_shard(
                 folder / name,
                 self.trace_blocks(name, tally),
                 self.shape,
@@ -108,10 +109,8 @@ class SessionContent:
             write_masks(folder, self.masks)
         if self.record.max_projection is not None:
             write_max_projection(folder, self.record.max_projection)
-        (folder / "zarr.json").write_text(
-            json.dumps(group_json(self._attributes()), indent=2, allow_nan=False), encoding="utf-8"
-        )
-        return digests
+        (folder / "zarr.json").write_bytes(json_bytes(group_json(self._attributes())))
+        return written
 
     def digest_traces(self, name: str, missing: str) -> list[str]:
         """Digest of every block of a trace array, as `write` would store it, without writing."""
@@ -120,22 +119,23 @@ class SessionContent:
         self._refuse_missing(name, tally, missing)
         return digests
 
-    def digest(self, blocks: Mapping[str, list[str]]) -> str:
-        """Digest of the whole recording. One with dF/F alone does not know of further traces."""
-        content = {"blocks": blocks[DFF], "parts": self.parts, "shape": list(self.shape)}
-        further = {name: digests for name, digests in blocks.items() if name != DFF}
-        return json_digest(content | ({"further": further} if further else {}))
+    def digest(self, blocks: Mapping[str, Sequence[str]]) -> str:
+        """Digest of the whole recording."""
+        return recording_digest(blocks, self.parts, self.shape)
 
-    def session_row(self, digest: str) -> pd.DataFrame:
-        """Row of the table ``sessions``."""
+    @cached_property
+    def session_row(self) -> pd.DataFrame:
+        """Row of the table ``sessions``, yet without digest and generation."""
         time_s = self.record.time_s
         row = {name: [getattr(self.record.metadata, name)] for name in METADATA_COLUMNS} | {
             "rate_hz": [float(1.0 / np.median(np.diff(time_s)))],
             "n_frames": [self.shape[0]],
             "n_neurons": [self.shape[1]],
             "duration_s": [float(time_s[-1] - time_s[0])],
-            "digest": [digest],
+            "digest": [""],
             "source_digest": [self.record.source_digest],
+            "templates": [" ".join(sorted(self.record.templates))],
+            GENERATION: [0],
         }
         return conform(pd.DataFrame(row), "sessions")
 
@@ -152,12 +152,19 @@ class SessionContent:
             )
 
     def _attributes(self) -> dict[str, Any]:
-        row = self.session_row("").drop(columns=["digest"]).iloc[0].to_dict()
+        row = self.session_row.drop(columns=["digest", "templates", GENERATION]).iloc[0].to_dict()
         return {
             str(name): value.item() if isinstance(value, np.generic) else value
             for name, value in row.items()
             if value != "" and value == value  # a missing number has no JSON form
         }
+
+
+def recording_digest(blocks: Mapping[str, Sequence[str]], parts: Mapping[str, str], shape: Sequence[int]) -> str:
+    """Digest of a recording from those of its blocks and parts. One with dF/F alone does not know of further traces."""
+    content = {"blocks": list(blocks[DFF]), "parts": dict(parts), "shape": list(shape)}
+    further = {name: list(digests) for name, digests in blocks.items() if name != DFF}
+    return json_digest(content | ({"further": further} if further else {}))
 
 
 def prepare(record: Record, missing: str, traces: Sequence[str] = (DFF,)) -> SessionContent:
@@ -229,9 +236,6 @@ def _tables(record: Record, session_id: str, columns: npt.NDArray[np.int64]) -> 
     neurons = record.neurons.iloc[columns].assign(session_id=session_id, column=np.arange(len(columns), dtype=np.int64))
     presentations = conform(record.presentations.assign(session_id=session_id), "presentations")
     presentations = presentations.sort_values(list(SORT_KEYS["presentations"]), kind="stable", ignore_index=True)
-    epochs = presentations.groupby("epoch", as_index=False).agg(
-        stimulus=("stimulus", "first"), start_frame=("start_frame", "min"), stop_frame=("stop_frame", "max")
-    )
     mixed = presentations.drop_duplicates(["epoch", "stimulus"])["epoch"]
     mixed = mixed[mixed.duplicated()]
     if len(mixed):
@@ -242,28 +246,73 @@ def _tables(record: Record, session_id: str, columns: npt.NDArray[np.int64]) -> 
     return {
         "neurons": conform(neurons, "neurons"),
         "presentations": presentations,
-        "epochs": conform(epochs.assign(session_id=session_id), "epochs"),
+        "epochs": epochs_of(presentations, session_id),
         "segments": conform(segments.assign(session_id=session_id, segment=np.arange(len(segments))), "segments"),
     }
 
 
+def epochs_of(presentations: pd.DataFrame, session_id: str) -> pd.DataFrame:
+    """Table ``epochs`` of one recording: from the first to the last presentation of each."""
+    epochs = presentations.groupby("epoch", as_index=False).agg(
+        stimulus=("stimulus", "first"), start_frame=("start_frame", "min"), stop_frame=("stop_frame", "max")
+    )
+    return conform(epochs.assign(session_id=session_id), "epochs")
+
+
 def _part_digests(content: SessionContent) -> dict[str, str]:
     record = content.record
-    metadata = content.session_row("")[list(METADATA_COLUMNS)]
+    return part_digests(
+        content.session_row,
+        content.tables,
+        record.time_s,
+        signals={name: (signal.values, signal.time_s, signal.unit) for name, signal in record.signals.items()},
+        masks=None if content.masks is None else join_masks(content.masks),
+        max_projection=record.max_projection,
+    )
+
+
+def part_digests(
+    row: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    time_s: npt.NDArray[np.float64],
+    *,
+    signals: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]],
+    masks: Sequence[npt.NDArray[Any]] | None,
+    max_projection: npt.NDArray[np.uint8] | None,
+    digest: Callable[[npt.NDArray[Any]], str] = array_digest,
+) -> dict[str, str]:
+    """Digest of every part of a recording but its traces.
+
+    Parameters
+    ----------
+    row : DataFrame
+        Its row of the table of sessions.
+    tables : mapping of str to DataFrame
+        Its neurons, presentations and segments.
+    time_s : ndarray, shape (time,), float64
+    signals : mapping of str to (values, time_s, unit)
+    masks : sequence of ndarray, optional
+        As `poyodata.store.group.join_masks` lays them behind each other.
+    max_projection : ndarray, shape (y, x), uint8, optional
+    digest : callable
+        Of an array.
+
+    Returns
+    -------
+    dict of str to str
+    """
     parts = {
-        "metadata": table_digest(metadata),
-        "time": array_digest(record.time_s.astype("<f8")),
-        "neurons": neurons_digest(content.tables["neurons"]),
-        **{name: table_digest(content.tables[name]) for name in ("presentations", "segments")},
+        "metadata": table_digest(row[list(METADATA_COLUMNS)]),
+        "time": digest(time_s.astype("<f8")),
+        "neurons": neurons_digest(tables["neurons"]),
+        **{name: table_digest(tables[name]) for name in ("presentations", "segments")},
     }
-    if content.masks is not None:
-        parts["masks"] = json_digest([array_digest(array) for array in join_masks(content.masks)])
-    if record.max_projection is not None:
-        shape = list(record.max_projection.shape)
-        parts[MAX_PROJECTION] = json_digest([shape, array_digest(record.max_projection)])
-    for name, signal in record.signals.items():
-        arrays = [array_digest(np.asarray(array, "<f8")) for array in (signal.values, signal.time_s)]
-        parts[f"signal:{name}"] = json_digest([*arrays, signal.unit])
+    if masks is not None:
+        parts["masks"] = json_digest([digest(array) for array in masks])
+    if max_projection is not None:
+        parts[MAX_PROJECTION] = json_digest([list(max_projection.shape), digest(max_projection)])
+    for name, (values, clock, unit) in signals.items():
+        parts[f"signal:{name}"] = json_digest([*(digest(np.asarray(array, "<f8")) for array in (values, clock)), unit])
     return parts
 
 

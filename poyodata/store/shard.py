@@ -9,15 +9,16 @@ and we map it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
-from poyodata.digests import array_digest
+from poyodata.digests import array_digest, byte_view
 from poyodata.errors import StoreError
 from poyodata.store.scratch import decode_once
 
@@ -43,7 +44,8 @@ def padded_blocks(
     Yields
     ------
     ndarray, shape (block_rows, *shape[1:])
-        The same buffer every time: use it before asking for the next.
+        The caller's own piece where it is a whole block already, else one buffer every time: use it before asking for
+        the next.
 
     Raises
     ------
@@ -56,12 +58,16 @@ def padded_blocks(
     >>> [block[:, 0].tolist() for block in blocks]
     [[1.0, 1.0], [1.0, nan]]
     """
-    buffer = np.empty((block_rows, *shape[1:]), np.dtype(dtype).newbyteorder("<"))
+    little = np.dtype(dtype).newbyteorder("<")
+    buffer = np.empty((block_rows, *shape[1:]), little)
     filled = seen = 0
     for piece in pieces:
         seen += len(piece)
         if piece.shape[1:] != shape[1:] or seen > shape[0]:
             break
+        if len(piece) == block_rows and not filled and piece.dtype == little and piece.flags.c_contiguous:
+            yield piece
+            continue
         start = 0
         while start < len(piece):
             take = min(block_rows - filled, len(piece) - start)
@@ -83,10 +89,35 @@ def padded_blocks(
 
 
 def block_digests(
-    pieces: Iterable[npt.NDArray[Any]], shape: tuple[int, ...], dtype: npt.DTypeLike, block_rows: int
+    pieces: Iterable[npt.NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    block_rows: int,
+    digest: Callable[[npt.NDArray[Any]], str] = array_digest,
 ) -> list[str]:
-    """Digest of every block as `write_shard` would store it, without writing: `array_digest` over the padded block."""
-    return [array_digest(block) for block in padded_blocks(pieces, shape, dtype, block_rows)]
+    """Digest of every block as `write_shard` would store it, without writing: `digest` over the padded block."""
+    return [digest(block) for block in padded_blocks(pieces, shape, dtype, block_rows)]
+
+
+@dataclass(frozen=True)
+class WrittenShard:
+    """Digests of one array that was written.
+
+    Attributes
+    ----------
+    blocks : list of str
+        Of every block, the last one with its padding.
+    file : str
+        Of the whole file, with its index.
+    """
+
+    blocks: list[str]
+    file: str
+
+
+def shard_file(folder: Path, n_dimensions: int) -> Path:
+    """File of an array that is one shard."""
+    return folder.joinpath("c", *["0"] * n_dimensions)
 
 
 def write_shard(
@@ -98,7 +129,7 @@ def write_shard(
     dimension_names: Sequence[str],
     dtype: npt.DTypeLike = "float32",
     attributes: Mapping[str, Any] | None = None,
-) -> list[str]:
+) -> WrittenShard:
     """Write an array as one mappable shard in a single pass; memory is one block and one piece.
 
     Parameters
@@ -117,8 +148,7 @@ def write_shard(
 
     Returns
     -------
-    list of str
-        Digest of every block, the last one with its padding.
+    WrittenShard
 
     Raises
     ------
@@ -127,14 +157,20 @@ def write_shard(
     """
     dtype = np.dtype(dtype)
     n_blocks = -(-shape[0] // block_rows)
-    shard = folder.joinpath("c", *["0"] * len(shape))
+    shard = shard_file(folder, len(shape))
     shard.parent.mkdir(parents=True)
     digests: list[str] = []
+    whole = xxhash.xxh3_64()
     with shard.open("wb") as file:
         for block in padded_blocks(pieces, shape, dtype, block_rows):
-            file.write(block.data)
-            digests.append(array_digest(block))
-        file.write(_index_bytes(n_blocks, block_rows * int(np.prod(shape[1:])) * dtype.itemsize))
+            view = byte_view(block)
+            # Digested while the block is in the processor's cache.
+            digests.append(xxhash.xxh3_64_hexdigest(view))
+            whole.update(view)
+            file.write(view)
+        index = _index_bytes(n_blocks, block_rows * int(np.prod(shape[1:])) * dtype.itemsize)
+        whole.update(index)
+        file.write(index)
     metadata = {
         "zarr_format": 3,
         "node_type": "array",
@@ -148,7 +184,7 @@ def write_shard(
                 "name": "sharding_indexed",
                 "configuration": {
                     "chunk_shape": [block_rows, *shape[1:]],
-                    "codecs": [_LITTLE if dtype.itemsize > 1 else {"name": "bytes"}],
+                    "codecs": [plain_codec(dtype)],
                     "index_codecs": [_LITTLE, _CRC32C],
                     "index_location": "end",
                 },
@@ -159,7 +195,12 @@ def write_shard(
         "storage_transformers": [],
     }
     (folder / "zarr.json").write_text(json.dumps(metadata, indent=2, allow_nan=False), encoding="utf-8")
-    return digests
+    return WrittenShard(digests, whole.hexdigest())
+
+
+def plain_codec(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Codec of values that lie as they do in memory, little endian."""
+    return _LITTLE if dtype.itemsize > 1 else {"name": "bytes"}
 
 
 def map_shard(folder: Path, shape: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
@@ -183,16 +224,16 @@ def map_shard(folder: Path, shape: tuple[int, ...] | None = None) -> npt.NDArray
     StoreError
         When the array is missing, truncated, damaged, or of another shape.
     """
-    metadata = _read_metadata(folder)
+    metadata = read_metadata(folder)
     stored = tuple(metadata["shape"])
     if shape is not None and stored != tuple(shape):
         raise StoreError(
             f"{folder} has shape {stored}, the tables of the store say {tuple(shape)}; ingest the recording again."
         )
-    plain = _plain_shard(metadata)
+    plain = plain_shard(metadata)
     if plain is None:
         return decode_once(folder, "it is compressed or not one shard")
-    file = folder.joinpath("c", *["0"] * len(stored))
+    file = shard_file(folder, len(stored))
     if not file.exists():
         raise StoreError(f"{file} is missing; restore it from a copy, or ingest the recording again.")
     if not _is_linear(file, plain):
@@ -201,20 +242,34 @@ def map_shard(folder: Path, shape: tuple[int, ...] | None = None) -> npt.NDArray
 
 
 @dataclass(frozen=True)
-class _PlainShard:
+class PlainShard:
     """Geometry of an array in one shard whose inner chunks are uncompressed whole rows."""
 
     dtype: np.dtype[Any]
     n_chunks: int
     n_used: int  # chunks that hold rows of the array
+    chunk_rows: int
     chunk_bytes: int
 
     @property
     def index_bytes(self) -> int:
-        return 16 * self.n_chunks + _CHECKSUM_BYTES
+        """Size of the index behind the chunks."""
+        return index_size(self.n_chunks)
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the whole file."""
+        return self.n_chunks * self.chunk_bytes + self.index_bytes
 
 
-def _read_metadata(folder: Path) -> dict[str, Any]:
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Read the ``zarr.json`` of an array.
+
+    Raises
+    ------
+    StoreError
+        When it is none.
+    """
     try:
         metadata: dict[str, Any] = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
         if metadata["node_type"] != "array" or metadata["zarr_format"] != 3:
@@ -226,7 +281,7 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
     return metadata
 
 
-def _plain_shard(metadata: Mapping[str, Any]) -> _PlainShard | None:
+def plain_shard(metadata: Mapping[str, Any]) -> PlainShard | None:
     """Geometry of the shard, or None when the codecs do not leave plain rows."""
     shape = metadata["shape"]
     grid = metadata["chunk_grid"].get("configuration", {}).get("chunk_shape", [])
@@ -250,15 +305,21 @@ def _plain_shard(metadata: Mapping[str, Any]) -> _PlainShard | None:
     if not is_plain:
         return None
     chunk_bytes = int(np.prod(chunk)) * dtype.itemsize
-    return _PlainShard(dtype, n_chunks=grid[0] // chunk[0], n_used=-(-shape[0] // chunk[0]), chunk_bytes=chunk_bytes)
+    return PlainShard(
+        dtype,
+        n_chunks=grid[0] // chunk[0],
+        n_used=-(-shape[0] // chunk[0]),
+        chunk_rows=chunk[0],
+        chunk_bytes=chunk_bytes,
+    )
 
 
-def _is_linear(file: Path, shard: _PlainShard) -> bool:
+def _is_linear(file: Path, shard: PlainShard) -> bool:
     """Whether the chunks lie in order from offset 0; raises StoreError when the index is damaged."""
     import google_crc32c
 
     size = file.stat().st_size
-    whole = shard.n_chunks * shard.chunk_bytes + shard.index_bytes
+    whole = shard.file_bytes
     with file.open("rb") as opened:
         opened.seek(max(0, size - shard.index_bytes))
         tail = opened.read()
@@ -277,6 +338,19 @@ def _is_linear(file: Path, shard: _PlainShard) -> bool:
         and (entries[:, 1] == shard.chunk_bytes).all()
         and shard.n_used * shard.chunk_bytes + shard.index_bytes <= size
     )
+
+
+def array_shape(folder: Path) -> tuple[int, ...] | None:
+    """Shape that an array's metadata says, or None where they cannot be read."""
+    try:
+        return tuple(int(length) for length in read_metadata(folder)["shape"])
+    except (StoreError, KeyError, TypeError, ValueError):
+        return None
+
+
+def index_size(n_chunks: int) -> int:
+    """Bytes of the index at the end of a shard."""
+    return 16 * n_chunks + _CHECKSUM_BYTES
 
 
 def _index_bytes(n_chunks: int, chunk_bytes: int) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from poyodata.errors import StoreError
@@ -42,6 +43,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "duration_s": "float64",  # from the first to the last timestamp, gaps included
         "digest": "str",
         "source_digest": "str",
+        "templates": "str",  # stimuli whose templates it brought, sorted, with a space between
+        "generation": "int64",  # how often it was replaced; part of the names of its files
     },
     "neurons": {
         "neuron_id": "str",
@@ -83,6 +86,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "segments": {"session_id": "str", "segment": "int64", "start_frame": "int64", "stop_frame": "int64"},
     "blocks": {"session_id": "str", "traces": "str", "block": "int64", "digest": "str"},
     "parts": {"session_id": "str", "part": "str", "digest": "str"},
+    # One file for each recording and stimulus: `name` is that of the traces or the part, or the path of the file.
+    "digests": {"kind": "str", "name": "str", "block": "int64", "digest": "str"},
 }
 """Columns of every table and their dtypes. ``neurons`` and ``presentations`` may have more, as the source gives."""
 
@@ -94,16 +99,20 @@ SORT_KEYS: Mapping[str, tuple[str, ...]] = {
     "segments": ("session_id", "segment"),
     "blocks": ("session_id", "traces", "block"),
     "parts": ("session_id", "part"),
+    "digests": ("kind", "name", "block"),
 }
 
-FLAT_TABLES = ("neurons", "epochs", "segments", "blocks", "parts")
-"""Tables of one file each which are replaced before ``sessions.parquet`` is."""
+FLAT_TABLES = ("neurons", "epochs", "segments")
+"""Tables of one file each, with a column ``generation``, which are replaced before ``sessions.parquet`` is."""
+
+GENERATION = "generation"
+_NEVER = -1
 
 _GAP: Mapping[str, Any] = {"boolean": pd.NA, "Int64": pd.NA, "float64": float("nan")}
 
 
 def _cast(values: pd.Series[Any], kind: Any) -> pd.Series[Any]:
-    return values.astype(kind)
+    return values if str(values.dtype) == kind else values.astype(kind)
 
 
 def empty_table(name: str) -> pd.DataFrame:
@@ -139,12 +148,14 @@ def conform(table: pd.DataFrame, name: str) -> pd.DataFrame:
         values = table[column]
         kind = columns.get(column) or _kind_of(values)
         try:
-            shaped[str(column)] = _cast(values.fillna("") if kind == "str" else values, kind)
+            filled = values.fillna("") if kind == "str" and values.hasnans else values
+            shaped[str(column)] = _cast(filled, kind)
         except (ValueError, TypeError) as error:
             raise StoreError(
                 f"column {column!r} of table {name} is not {kind}: {error}. Correct the source."
             ) from error
-    return pd.DataFrame(shaped).reset_index(drop=True)
+    # Not copied into one block of memory for each dtype, which takes longer than reading them.
+    return pd.DataFrame(shaped, copy=False).reset_index(drop=True)
 
 
 def _kind_of(values: pd.Series[Any]) -> str:
@@ -155,19 +166,38 @@ def _kind_of(values: pd.Series[Any]) -> str:
     return "float64" if pd.api.types.is_float_dtype(values.dtype) else "str"
 
 
-def append_rows(table: pd.DataFrame, rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Join conformed `rows` to a conformed `table`, sorted by the table's keys.
+def join_rows(tables: Sequence[pd.DataFrame], name: str) -> pd.DataFrame:
+    """Join conformed tables, sorted by the keys of the table.
 
-    Further columns that only one of the two has are filled with missing values (``""`` for text).
+    Further columns that only some of them have are filled with missing values (``""`` for text).
+
+    Parameters
+    ----------
+    tables : sequence of DataFrame
+        At least one, none of which need have rows.
+    name : str
+        Of the table.
 
     Raises
     ------
     StoreError
-        When a further column is text in one and a number in the other.
+        When a further column is text in one and a number in another.
     """
+    tables = [table for table in tables if len(table)] or list(tables[:1])
+    joined = pd.concat(tables if _alike(tables) else _to_one_kind(tables, name), ignore_index=True)
+    return joined.sort_values(list(SORT_KEYS[name]), kind="stable", ignore_index=True)
+
+
+def _alike(tables: Sequence[pd.DataFrame]) -> bool:
+    first = tables[0].dtypes
+    return all(first.equals(table.dtypes) for table in tables[1:])
+
+
+def _to_one_kind(tables: Sequence[pd.DataFrame], name: str) -> list[pd.DataFrame]:
+    """Bring tables to the columns that any of them has."""
     kinds: dict[str, str] = {}
-    for column in [*table.columns, *(extra for extra in rows.columns if extra not in table.columns)]:
-        known = {str(part[column].dtype) for part in (table, rows) if column in part.columns and len(part)}
+    for column in dict.fromkeys(column for table in tables for column in table.columns):
+        known = {str(table[column].dtype) for table in tables if column in table.columns}
         if known == {"Int64", "float64"}:
             known = {"float64"}
         if len(known) > 1:
@@ -175,18 +205,48 @@ def append_rows(table: pd.DataFrame, rows: pd.DataFrame, name: str) -> pd.DataFr
                 f"column {column!r} of table {name} is {' and '.join(sorted(known))} in different recordings; "
                 "bring it to one kind in the source."
             )
-        kinds[column] = known.pop() if known else str((table if column in table.columns else rows)[column].dtype)
+        kinds[column] = known.pop()
 
-    def filled(part: pd.DataFrame) -> pd.DataFrame:
+    def filled(table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(
             {
-                column: _cast(part[column], kind)
-                if column in part.columns
-                else pd.Series([_GAP.get(kind, "")] * len(part), index=part.index, dtype=kind)
+                column: _cast(table[column], kind)
+                if column in table.columns
+                else pd.Series([_GAP.get(kind, "")] * len(table), index=table.index, dtype=kind)
                 for column, kind in kinds.items()
             }
         )
 
-    parts = [filled(part) for part in (table, rows) if len(part)]
-    joined = pd.concat(parts, ignore_index=True) if parts else filled(rows)
-    return joined.sort_values(list(SORT_KEYS[name]), kind="stable", ignore_index=True)
+    return [filled(table) for table in tables]
+
+
+def committed_rows(table: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a flat table whose recording and generation the table of sessions names."""
+    named = dict(zip(sessions["session_id"], sessions[GENERATION], strict=True))
+    # Once for each recording, not for each row: there are very many.
+    recording, session_ids = pd.factorize(table["session_id"])
+    generation = np.array([named.get(session_id, _NEVER) for session_id in session_ids] + [_NEVER])[recording]
+    is_named = generation == table[GENERATION].to_numpy()
+    return table.reset_index(drop=True) if is_named.all() else table[is_named].reset_index(drop=True)
+
+
+def split_digests(digests: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, str], dict[str, str]]:
+    """Take a table ``digests`` apart.
+
+    Returns
+    -------
+    blocks : dict of str to list of str
+        By array.
+    parts : dict of str to str
+    files : dict of str to str
+        By path below the Zarr group.
+    """
+    blocks: dict[str, list[str]] = {}
+    others: dict[str, dict[str, str]] = {"part": {}, "file": {}}
+    columns = (digests[column].tolist() for column in ("kind", "name", "digest"))
+    for kind, name, digest in zip(*columns, strict=True):
+        if kind == "block":
+            blocks.setdefault(name, []).append(digest)
+        else:
+            others[kind][name] = digest
+    return blocks, others["part"], others["file"]

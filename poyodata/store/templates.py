@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 from poyodata.digests import json_digest
 from poyodata.errors import StoreError
-from poyodata.store.commit import replace_json
+from poyodata.store.disk import json_bytes
 from poyodata.store.layout import MOVIE_BLOCK_FRAMES, group_json
 from poyodata.store.protocol import Frames, Record
-from poyodata.store.shard import block_digests, write_shard
+from poyodata.store.shard import WrittenShard, block_digests, write_shard
+
+FRAMES = "frames"
+"""Name of a template's array in its group."""
 
 
-def write_template(folder: Path, record: Record, name: str) -> str:
+def write_template(folder: Path, record: Record, name: str) -> tuple[str, WrittenShard]:
     """Write a record's template as a Zarr group, a few frames at a time.
 
     Parameters
@@ -30,8 +33,10 @@ def write_template(folder: Path, record: Record, name: str) -> str:
 
     Returns
     -------
-    str
-        Digest of the template.
+    digest : str
+        Of the template.
+    written : WrittenShard
+        Of its array.
 
     Raises
     ------
@@ -39,33 +44,34 @@ def write_template(folder: Path, record: Record, name: str) -> str:
         When it is no template.
     """
     frames = _open(record, name)
-    blocks = write_shard(
-        folder / "frames",
+    written = write_shard(
+        folder / FRAMES,
         _blocks(frames),
         frames.shape,
         block_rows=MOVIE_BLOCK_FRAMES,
         dimension_names=("frame", "height", "width"),
         dtype=frames.dtype,
     )
-    digest = _digest(blocks, frames)
-    replace_json(folder / "zarr.json", group_json({"digest": digest}))
-    return digest
+    digest = template_digest(written.blocks, frames.shape)
+    (folder / "zarr.json").write_bytes(json_bytes(group_json({"digest": digest})))
+    return digest, written
 
 
-def require_same_template(record: Record, name: str, digest: str) -> None:
-    """Raise when a record's template is another than the one of that digest.
+def digest_template(record: Record, name: str) -> str:
+    """Digest of a record's template, without writing it.
 
     Raises
     ------
     StoreError
-        When it is, or when it is no template.
+        When it is no template.
     """
     frames = _open(record, name)
-    if _digest(block_digests(_blocks(frames), frames.shape, frames.dtype, MOVIE_BLOCK_FRAMES), frames) != digest:
-        raise StoreError(
-            f"recording {record.metadata.session_id!r} brings another template for {name!r} than the store has; the "
-            "store is as it was. Give one of the two stimuli another name, or ingest into a new store."
-        )
+    return template_digest(block_digests(_blocks(frames), frames.shape, frames.dtype, MOVIE_BLOCK_FRAMES), frames.shape)
+
+
+def template_digest(blocks: Sequence[str], shape: Sequence[int]) -> str:
+    """Digest of a template from those of its blocks."""
+    return json_digest({"blocks": list(blocks), "shape": list(shape)})
 
 
 def _open(record: Record, name: str) -> Frames:
@@ -76,10 +82,6 @@ def _open(record: Record, name: str) -> Frames:
             "expected uint8 of shape (frame, height, width). Correct the source."
         )
     return frames
-
-
-def _digest(blocks: list[str], frames: Frames) -> str:
-    return json_digest({"blocks": blocks, "shape": list(frames.shape)})
 
 
 def _blocks(frames: Frames) -> Iterator[npt.NDArray[Any]]:

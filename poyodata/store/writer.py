@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+import numpy as np
 import pandas as pd
 
 from poyodata.errors import StoreError, UsageError, nearest
+from poyodata.store.annotations import require_free_names
+from poyodata.store.aside import Aside, Written, write_aside
 from poyodata.store.commit import (
+    Annotation,
+    Committed,
+    Template,
     WriterLock,
-    read_sessions,
+    read_committed,
     read_table,
-    replace_json,
-    replace_sessions,
+    replace_committed,
     replace_table,
-    sync,
-    sync_tree,
 )
+from poyodata.store.disk import disk_errors, move, remove, replace_json
 from poyodata.store.layout import (
     FORMAT,
     FORMAT_VERSION,
     TEMPORARY,
     Paths,
     check_format,
+    generation_name,
     group_json,
+    root_version,
 )
 from poyodata.store.missing import MISSING
 from poyodata.store.protocol import Record
-from poyodata.store.session import SessionContent, prepare
-from poyodata.store.tables import FLAT_TABLES, append_rows, conform, empty_table
-from poyodata.store.templates import require_same_template, write_template
+from poyodata.store.remote import refuse_url
+from poyodata.store.tables import (
+    FLAT_TABLES,
+    GENERATION,
+    committed_rows,
+    conform,
+    empty_table,
+    join_rows,
+    split_digests,
+)
 from poyodata.vocabulary import DFF
+
+Status = Literal["added", "updated", "unchanged"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,7 @@ class AddedSession:
         Stored ones.
     n_dropped : int
         Left out for missing values.
-    status : {"added", "unchanged"}
+    status : {"added", "updated", "unchanged"}
         ``"unchanged"`` when exactly this content was there before.
     """
 
@@ -59,11 +74,11 @@ class AddedSession:
     n_frames: int
     n_neurons: int
     n_dropped: int
-    status: Literal["added", "unchanged"]
+    status: Status
 
 
 class StoreWriter:
-    """Create a store, or open one to add recordings.
+    """Create a store, or open one to add, update and remove recordings.
 
     Parameters
     ----------
@@ -72,8 +87,11 @@ class StoreWriter:
 
     Raises
     ------
+    UsageError
+        When `path` is a URL.
     StoreError
-        When the folder holds something else, a store of another format version, or a store that is being written.
+        When the folder holds something else, a store of another format version, or a store that is being written, or
+        when it cannot be written.
 
     Examples
     --------
@@ -88,26 +106,43 @@ class StoreWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        refuse_url(path)
         self.path = Path(path)
         self._paths = Paths(self.path)
-        self._create_root()
-        check_format(self.path)
-        self._lock = WriterLock(self._paths.lock)
-        try:
-            self._create_folders()
-            self._sessions, self._stimuli = read_sessions(self._paths)
-            if not self._paths.table("sessions").exists():
-                replace_sessions(self._paths, self._sessions, self._stimuli)
-            self._collect_garbage()
-            self._tables = {name: self._committed_rows(name) for name in FLAT_TABLES}
-        except BaseException:
-            self.close()
-            raise
+        with disk_errors(self.path):
+            self._create_root()
+            check_format(self.path)
+            self._lock = WriterLock(self._paths.lock)
+            try:
+                self._committed = read_committed(self._paths)
+                self._create_folders()
+                if not self._paths.table("sessions").exists():
+                    replace_committed(self._paths, self._committed)
+                self._collect_garbage()
+                self._tables = {name: self._read_flat(name) for name in FLAT_TABLES}
+            except BaseException:
+                self._lock.release()
+                raise
+
+    @property
+    def paths(self) -> Paths:
+        """Where everything of the store lies: what `write_aside` takes."""
+        return self._paths
 
     @property
     def sessions(self) -> pd.DataFrame:
         """Table of the recordings committed so far; an ingest may skip those whose ``source_digest`` it knows."""
-        return self._sessions.copy()
+        return self._committed.sessions.copy()
+
+    @property
+    def annotations(self) -> dict[str, Annotation]:
+        """Labels that were joined to the neurons, by name."""
+        return dict(self._committed.annotations)
+
+    @property
+    def known_stimuli(self) -> dict[str, str]:
+        """Digest of every stimulus template committed so far: what `write_aside` takes."""
+        return {name: template.digest for name, template in self._committed.stimuli.items()}
 
     def __enter__(self) -> Self:
         return self
@@ -119,10 +154,15 @@ class StoreWriter:
 
     def close(self) -> None:
         """Let the next writer in; may be called twice."""
-        self._lock.release()
+        with disk_errors(self.path):
+            self._lock.release()
 
-    def add(self, record: Record, missing: str = "error", traces: Sequence[str] = (DFF,)) -> AddedSession:
-        """Write one recording and commit it.
+    # -- what can be done ----------------------------------------------------------------------------------------
+
+    def add(
+        self, record: Record, missing: str = "error", traces: Sequence[str] = (DFF,), *, replace: bool = False
+    ) -> AddedSession:
+        """Write one recording and commit it: `write_aside`, then `commit`.
 
         Parameters
         ----------
@@ -133,6 +173,8 @@ class StoreWriter:
             neurons that have any, here and in all other traces. In the other traces they are stored as NaN.
         traces : sequence of str
             Traces to store: dF/F, which is always stored, and any of the record's further ones.
+        replace : bool
+            Put the recording in the place of one of the same name but other content, which is refused otherwise.
 
         Returns
         -------
@@ -144,117 +186,263 @@ class StoreWriter:
             When the recording does not have the traces, or they cannot be read.
         StoreError
             When values are missing and may not be, the recording is there already with other content or without some of
-            the traces, or a stimulus template differs from the one stored under its name. The store is as it was.
+            the traces, a stimulus template differs from the one stored under its name, or the disk is full or
+            read-only. The store is as it was.
         """
         if missing not in MISSING:
             raise UsageError(f"missing={missing!r} is unknown: {nearest(str(missing), MISSING)}")
-        if self._lock.released:
-            raise UsageError(f"this writer of {self.path} is closed; open another StoreWriter to add recordings.")
-        content = prepare(record, missing, traces)
-        if content.session_id in set(self._sessions["session_id"]):
-            self._require_identical(content, missing)
-            return self._result(content, "unchanged")
-        self._require_new_neurons(content)
-        temporary: list[Path] = []
+        self._require_open()
+        is_new = str(record.metadata.session_id) not in self._committed.generations
+        written = write_aside(self._paths, record, missing, traces, self.known_stimuli, write=is_new or replace)
+        return self.commit(written, replace=replace)
+
+    def commit(self, written: Written, *, replace: bool = False) -> AddedSession:
+        """Commit one recording that was written aside; see `commit_all`."""
+        return self.commit_all([written], replace=replace)[0]
+
+    def commit_all(
+        self,
+        written: Sequence[Written],
+        *,
+        replace: bool = False,
+        annotations: Mapping[str, Annotation] | None = None,
+    ) -> list[AddedSession]:
+        """Make recordings that were written aside exist, all in one atomic step.
+
+        Parameters
+        ----------
+        written : sequence of Written
+            Their temporary folders are used up, also when this fails.
+        replace : bool
+            Put them in the place of those of the same name but other content, which is refused otherwise.
+        annotations : mapping of str to Annotation, optional
+            What the store's annotations are to be, their tables lying in place already; as they are by default.
+
+        Returns
+        -------
+        list of AddedSession
+
+        Raises
+        ------
+        StoreError
+            As `add` does. The store is as it was.
+        """
+        self._require_open()
         try:
-            folder = self._paths.sessions / f"{TEMPORARY}{content.session_id}"
-            temporary.append(folder)
-            _remove(folder)
-            blocks = content.write(folder, missing)
-            templates = self._write_templates(content, temporary)
-            self._commit(content, blocks, templates)
+            with disk_errors(self.path):
+                results, arrivals = [], dict[str, Written]()
+                for one in written:
+                    status = self._judge(one, arrivals.get(one.session_id), replace)
+                    results.append(self._result(one, status))
+                    if status != "unchanged":
+                        arrivals[one.session_id] = one
+                if arrivals or annotations not in (None, self._committed.annotations):
+                    self._apply(list(arrivals.values()), annotations=annotations)
+                return results
         finally:
-            for folder in temporary:
-                _remove(folder)
-        return self._result(content, "added")
+            for one in written:
+                one.discard()
 
-    def _commit(self, content: SessionContent, blocks: dict[str, list[str]], templates: dict[str, str]) -> None:
-        """Put everything in place; the last replacement, of ``sessions.parquet``, makes the recording exist."""
-        session_id = content.session_id
-        rows = {
-            **content.tables,
-            "blocks": pd.concat(
-                [
-                    pd.DataFrame({"session_id": session_id, "traces": name, "block": range(len(own)), "digest": own})
-                    for name, own in blocks.items()
-                ]
-            ),
-            "parts": pd.DataFrame(
-                {"session_id": session_id, "part": list(content.parts), "digest": list(content.parts.values())}
-            ),
-        }
-        # Whatever can be refused is refused before anything gets its final name.
-        tables = {name: append_rows(self._tables[name], conform(rows[name], name), name) for name in FLAT_TABLES}
-        sessions = append_rows(self._sessions, content.session_row(content.digest(blocks)), "sessions")
-        for name in templates:
-            self._put_folder(self._paths.stimuli / f"{TEMPORARY}{name}", self._paths.stimuli / name)
-        self._put_folder(self._paths.sessions / f"{TEMPORARY}{session_id}", self._paths.session(session_id))
-        replace_table(self._paths.presentations(session_id), content.tables["presentations"])
-        for name, table in tables.items():
-            replace_table(self._paths.table(name), table)
-        stimuli = self._stimuli | templates
-        replace_sessions(self._paths, sessions, stimuli)
-        self._sessions, self._stimuli, self._tables = sessions, stimuli, tables
+    def remove(self, session_ids: Collection[str]) -> None:
+        """Remove recordings, and the stimulus templates that only they brought, in one atomic step.
 
-    def _require_identical(self, content: SessionContent, missing: str) -> None:
-        """Raise when a recording of this name is stored with other content."""
-        session_id = content.session_id
-        rows = self._tables["parts"]
-        rows = rows[rows["session_id"] == session_id]
-        stored = dict(zip(rows["part"].tolist(), rows["digest"].tolist(), strict=True))
-        differs = sorted(
-            name for name in stored.keys() | content.parts.keys() if stored.get(name) != content.parts.get(name)
+        Parameters
+        ----------
+        session_ids : collection of str
+
+        Raises
+        ------
+        UsageError
+            When there is no such recording.
+        StoreError
+            When the disk is full or read-only. The store is as it was.
+        """
+        self._require_open()
+        self.require(session_ids)
+        with disk_errors(self.path):
+            self._apply([], gone=set(session_ids))
+
+    def require(self, session_ids: Collection[str]) -> None:
+        """Raise UsageError when there is no recording of one of these names."""
+        known = self._committed.generations
+        for session_id in session_ids:
+            if session_id not in known:
+                raise UsageError(f"no recording {session_id!r} in {self.path}: {nearest(str(session_id), known)}")
+
+    # -- before anything is changed ------------------------------------------------------------------------------
+
+    def _require_open(self) -> None:
+        if self._lock.released:
+            raise UsageError(f"this writer of {self.path} is closed; open another StoreWriter to change the store.")
+
+    def _judge(self, written: Written, twin: Written | None, replace: bool) -> Status:
+        """What a recording is to this store and to its `twin` in the same step; raises when it may not be taken."""
+        if twin is not None:
+            if twin.digest == written.digest and twin.templates == written.templates:
+                return "unchanged"
+            raise StoreError(
+                f"recording {written.session_id!r} arrives twice, with different content; give one of the two another "
+                "session_id, or leave one out."
+            )
+        if written.session_id not in self._committed.generations:
+            return "added"
+        differs = self._differences(written)
+        if not differs:
+            return "unchanged"
+        if replace:
+            return "updated"
+        absent = [name.removeprefix("-") for name in differs if name.startswith("-")]
+        if len(absent) == len(differs):
+            raise StoreError(
+                f"recording {written.session_id!r} is in the store already, without the traces {', '.join(absent)}; "
+                "nothing is changed unless you say so: update the recording (--update), or ingest it with these "
+                "traces into a new store."
+            )
+        raise StoreError(
+            f"recording {written.session_id!r} is in the store already, with other content "
+            f"({', '.join(name for name in differs if not name.startswith('-'))}); nothing is changed unless you say "
+            "so: update the recording (--update), or give this one another session_id."
         )
-        blocks = self._tables["blocks"]
-        known = blocks[blocks["session_id"] == session_id].groupby("traces")["digest"].agg(list).to_dict()
-        absent = [name for name in content.traces if name not in known]
-        if not differs and not absent:
-            differs = [
-                "traces" if name == DFF else f"traces {name}"
-                for name in content.traces
-                if content.digest_traces(name, missing) != known[name]
-            ]
-        for name in content.record.templates.keys() & self._stimuli.keys():
-            require_same_template(content.record, name, self._stimuli[name])
-        if absent and not differs:
-            raise StoreError(
-                f"recording {session_id!r} is in the store already, without the traces {', '.join(absent)}; a store "
-                "never changes a recording: ingest it with these traces into a new store."
-            )
-        if differs:
-            raise StoreError(
-                f"recording {session_id!r} is in the store already, with other content ({', '.join(differs)}); a store "
-                "never changes a recording: give this one another session_id, or ingest into a new store."
-            )
 
-    def _require_new_neurons(self, content: SessionContent) -> None:
+    def _differences(self, written: Written) -> list[str]:
+        """What of a recording the store has otherwise, by name; traces that it does not have begin with ``-``."""
+        blocks, known, _ = split_digests(self._stored_digests(written.session_id))
+        differs = sorted(
+            name for name in known.keys() | written.parts.keys() if known.get(name) != written.parts.get(name)
+        )
+        absent = [f"-{name}" for name in written.blocks if name not in blocks]
+        differs += [
+            "traces" if name == DFF else f"traces {name}"
+            for name, own in written.blocks.items()
+            if name in blocks and list(own) != blocks[name]
+        ]
+        stimuli = self.known_stimuli
+        differs += [f"template {name}" for name, digest in written.templates.items() if stimuli.get(name) != digest]
+        return differs + absent
+
+    def _stored_digests(self, session_id: str) -> pd.DataFrame:
+        generation = self._committed.generations[session_id]
+        return conform(read_table(self._paths.digests(session_id, generation))[0], "digests")
+
+    def _require_new_neurons(self, arrivals: Sequence[Written], remaining: pd.DataFrame) -> None:
         """Raise when a neuron of another recording bears the same id: everything is joined on it."""
-        stored = self._tables["neurons"]
-        twice = stored[stored["neuron_id"].isin(content.tables["neurons"]["neuron_id"])]
-        if len(twice):
-            raise StoreError(
-                f"recording {content.session_id!r}: neuron {twice['neuron_id'].iloc[0]!r} is in the store already, of "
-                f"recording {twice['session_id'].iloc[0]!r}; a neuron is one trace of one recording: put the "
-                "session_id into its neuron_id."
-            )
+        owner = dict(zip(remaining["neuron_id"], remaining["session_id"], strict=True))
+        for one in arrivals:
+            for neuron_id in one.tables["neurons"]["neuron_id"]:
+                if neuron_id in owner:
+                    raise StoreError(
+                        f"recording {one.session_id!r}: neuron {neuron_id!r} is in the store already, of recording "
+                        f"{owner[neuron_id]!r}; a neuron is one trace of one recording: put the session_id into its "
+                        "neuron_id."
+                    )
+                owner[neuron_id] = one.session_id
 
-    def _write_templates(self, content: SessionContent, temporary: list[Path]) -> dict[str, str]:
-        """Write the templates that the store does not have yet under temporary names; returns their digests."""
-        new: dict[str, str] = {}
-        for name in content.record.templates:
-            if name in self._stimuli:
-                require_same_template(content.record, name, self._stimuli[name])
-                continue
-            folder = self._paths.stimuli / f"{TEMPORARY}{name}"
-            temporary.append(folder)
-            _remove(folder)
-            new[name] = write_template(folder, content.record, name)
-        return new
+    @staticmethod
+    def _result(written: Written, status: Status) -> AddedSession:
+        return AddedSession(written.session_id, *written.shape, written.n_dropped, status)
 
-    def _result(self, content: SessionContent, status: Literal["added", "unchanged"]) -> AddedSession:
-        n_frames, n_neurons = content.shape
-        n_dropped = len(content.record.neurons) - n_neurons
-        return AddedSession(content.session_id, n_frames, n_neurons, n_dropped, status)
+    # -- the change itself ---------------------------------------------------------------------------------------
+
+    def _apply(
+        self,
+        arrivals: Sequence[Written],
+        gone: Collection[str] = (),
+        annotations: Mapping[str, Annotation] | None = None,
+    ) -> None:
+        """Put everything in place; the replacement of ``sessions.parquet`` makes it so; then clear up.
+
+        Whatever can be refused is refused before anything gets its final name.
+        """
+        before = self._committed
+        leaving = {*gone, *(one.session_id for one in arrivals if one.session_id in before.generations)}
+        kept = before.sessions[~before.sessions["session_id"].isin(leaving)].reset_index(drop=True)
+        remaining = {name: committed_rows(table, kept) for name, table in self._tables.items()}
+        self._require_new_neurons(arrivals, remaining["neurons"])
+        generation = {one.session_id: before.next_generation("sessions", one.session_id) for one in arrivals}
+
+        def numbered(rows: pd.DataFrame, one: Written) -> pd.DataFrame:
+            return rows.assign(**{GENERATION: np.int64(generation[one.session_id])})
+
+        rows = {name: [numbered(one.tables[name], one) for one in arrivals] for name in FLAT_TABLES}
+        joined = {name: join_rows([remaining[name], *rows[name]], name) for name in FLAT_TABLES}
+        # On disk the rows of both generations lie side by side until the commit has fallen.
+        beside = (
+            {name: join_rows([self._tables[name], *rows[name]], name) for name in FLAT_TABLES} if leaving else joined
+        )
+        sessions = join_rows([kept, *(numbered(one.row, one) for one in arrivals)], "sessions")
+        after = self._with_stimuli(arrivals, sessions, gone)
+        if annotations is not None:
+            after = replace(after, annotations=dict(annotations))
+        require_free_names(map(str, joined["neurons"].columns), after.annotations)
+        for one in arrivals:
+            self._put_in_place(one, after)
+        if arrivals:
+            for name, table in beside.items():
+                replace_table(self._paths.table(name), table)
+        replace_committed(self._paths, after)
+        self._committed, self._tables = after, joined
+        with suppress(OSError):  # the change stands; what is left over the next writer removes
+            self._clear_up(before, after)
+
+    def _with_stimuli(self, arrivals: Sequence[Written], sessions: pd.DataFrame, gone: Collection[str]) -> Committed:
+        """What exists after a change: also which stimulus templates."""
+        before = self._committed
+        retired = {kind: dict(known) for kind, known in before.retired.items()}
+        retired["sessions"] |= {name: before.generations[name] for name in gone}
+        after = replace(before, sessions=sessions)
+        stimuli = dict(before.stimuli)
+        brought = {one.session_id: one.templates for one in arrivals}
+        for one in arrivals:
+            retired["sessions"].pop(one.session_id, None)
+            for name, digest in one.templates.items():
+                if name in stimuli and stimuli[name].digest == digest:
+                    continue
+                if name in stimuli and any(brought.get(user, {}).get(name) != digest for user in after.users(name)):
+                    raise StoreError(
+                        f"recording {one.session_id!r} brings another template for {name!r} than the store has; the "
+                        "store is as it was. Give one of the two stimuli another name, or ingest into a new store."
+                    )
+                stimuli[name] = Template(digest, before.next_generation("stimuli", name))
+                retired["stimuli"].pop(name, None)
+        for name in before.stimuli:
+            if not after.users(name):
+                retired["stimuli"][name] = stimuli.pop(name).generation
+        return replace(after, stimuli=stimuli, retired=retired)
+
+    def _put_in_place(self, written: Written, after: Committed) -> None:
+        if written.folder is None:
+            raise UsageError(f"recording {written.session_id!r} was digested, not written; write it aside first.")
+        aside, name = Aside(written.folder), written.session_id
+        generation = after.generations[name]
+        for stimulus in written.templates:
+            template = after.stimuli[stimulus]
+            if self._committed.stimuli.get(stimulus) != template and aside.stimulus(stimulus).exists():
+                move(aside.stimulus(stimulus), self._paths.stimulus(stimulus, template.generation))
+                move(aside.stimulus_digests(stimulus), self._paths.stimulus_digests(stimulus, template.generation))
+        move(aside.session, self._paths.session(name, generation))
+        move(aside.presentations, self._paths.presentations(name, generation))
+        move(aside.digests, self._paths.digests(name, generation))
+
+    def _clear_up(self, before: Committed, after: Committed) -> None:
+        """Remove what is no longer named; what a crash leaves of it the next writer removes."""
+        superseded = [
+            (name, generation)
+            for name, generation in before.generations.items()
+            if after.generations.get(name) != generation
+        ]
+        for name, generation in superseded:
+            remove(self._paths.session(name, generation))
+            remove(self._paths.presentations(name, generation))
+            remove(self._paths.digests(name, generation))
+        for name, template in before.stimuli.items():
+            if after.stimuli.get(name) != template:
+                remove(self._paths.stimulus(name, template.generation))
+                remove(self._paths.stimulus_digests(name, template.generation))
+        if superseded:
+            for name, table in self._tables.items():
+                replace_table(self._paths.table(name), table)
+
+    # -- opening -------------------------------------------------------------------------------------------------
 
     def _create_root(self) -> None:
         """Make the folder a store when it is missing, empty, or was left half made."""
@@ -264,45 +452,49 @@ class StoreWriter:
             not self.path.is_dir() or any(not child.name.startswith(TEMPORARY) for child in self.path.iterdir())
         ):
             raise StoreError(f"{self.path} holds something else than a store; choose a new or an empty folder.")
+        self._write_root()
+
+    def _write_root(self) -> None:
         replace_json(self.path / "zarr.json", group_json({"format": FORMAT, "format_version": FORMAT_VERSION}))
 
     def _create_folders(self) -> None:
+        if root_version(self.path) != FORMAT_VERSION:  # a migration was cut short after its commit
+            self._write_root()
         for folder in (self._paths.sessions, self._paths.stimuli, self._paths.tables, self._paths.statistics):
             if not (folder / "zarr.json").exists():
                 replace_json(folder / "zarr.json", group_json())
 
     def _collect_garbage(self) -> None:
-        """Remove what an earlier writer left unfinished: folders and files which no committed recording names."""
-        committed = set(self._sessions["session_id"])
+        """Remove what an earlier writer left unfinished: folders and files which nothing committed names."""
+        recordings = {generation_name(*one) for one in self._committed.generations.items()}
+        stimuli = {generation_name(name, one.generation) for name, one in self._committed.stimuli.items()}
+        digests = self._paths.tables / "digests"
+        labels = {self._paths.annotation(name, one.digest).name for name, one in self._committed.annotations.items()}
         for parent, known in (
-            (self._paths.sessions, committed),
-            (self._paths.stimuli, set(self._stimuli)),
-            (self._paths.tables / "presentations", {f"{session_id}.parquet" for session_id in committed}),
+            (self._paths.sessions, recordings | {"zarr.json"}),
+            (self._paths.stimuli, stimuli | {"zarr.json"}),
+            (self._paths.tables / "presentations", {f"{name}.parquet" for name in recordings}),
+            (digests, {f"{name}.parquet" for name in recordings} | {"stimuli"}),
+            (digests / "stimuli", {f"{name}.parquet" for name in stimuli}),
+            (self._paths.tables / "annotations", labels),
         ):
             for child in list(parent.iterdir()) if parent.is_dir() else []:
-                if child.name not in known | {"zarr.json"}:
-                    _remove(child)
+                if child.name not in known:
+                    remove(child)
         for parent in (self.path, self._paths.tables):
             for child in parent.glob(f"{TEMPORARY}*"):
-                _remove(child)
+                remove(child)
+        for name in ("blocks", "parts"):  # of format version 2
+            remove(self._paths.table(name))
 
-    def _committed_rows(self, name: str) -> pd.DataFrame:
+    def _read_flat(self, name: str) -> pd.DataFrame:
+        """Rows of a flat table of what is committed; rows that a crash left are taken out of its file too."""
         path = self._paths.table(name)
-        if len(self._sessions) == 0:
-            return empty_table(name)
-        table = conform(read_table(path)[0], name)
-        return table[table["session_id"].isin(self._sessions["session_id"])].reset_index(drop=True)
-
-    @staticmethod
-    def _put_folder(temporary: Path, target: Path) -> None:
-        sync_tree(temporary)
-        _remove(target)  # left by a commit that failed in this process
-        os.rename(temporary, target)  # noqa: PTH104 - as everywhere in the store
-        sync(target.parent)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        if len(self._committed.sessions) == 0:
+            remove(path)
+            return empty_table(name).assign(**{GENERATION: pd.Series(dtype="int64")})
+        stored = conform(read_table(path)[0], name).astype({GENERATION: "int64"})
+        table = committed_rows(stored, self._committed.sessions)
+        if len(table) < len(stored):
+            replace_table(path, table)
+        return table

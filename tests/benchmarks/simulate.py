@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +18,11 @@ from poyodata.ingest import ingest
 from poyodata.simulation import load_world, simulate, simulate_session
 from poyodata.simulation.templates import Templates
 from poyodata.sources import read_allen_nwb
-from poyodata.store import BLOCK_FRAMES
-from tests.benchmarks.row import median_seconds, row
+from poyodata.store.layout import BLOCK_FRAMES, MOVIE_BLOCK_FRAMES
+from tests.benchmarks.row import forget, median_seconds, row, wall_and_cpu
 
 BUDGET_S = 20.0
+DISK_GB_S = 1.5  # what an NVMe disk gives
 _MEASURE = "--measure"
 
 
@@ -85,18 +84,32 @@ def _simulate_and_read() -> None:
                 block[0, 0]
             for template in record.templates.values():
                 frames = template()
-                for start in range(0, frames.shape[0], 64):
-                    frames[start : start + 64]
+                for start in range(0, frames.shape[0], MOVIE_BLOCK_FRAMES):
+                    frames[start : start + MOVIE_BLOCK_FRAMES]
 
         def bytes_of_file() -> None:
             with file.open("rb") as opened:
                 while opened.read(2**24):
                     pass
 
+        case, gigabytes = "read through the reader, all of dF/F and templates", file.stat().st_size / 1e9
+        wall, cpu = wall_and_cpu(through_reader)
         row(
-            "simulate", "read through the reader, all of dF/F and templates", median_seconds(through_reader), "s",
+            "simulate", case, wall, "s",
             reference="the bytes of the file", reference_value=median_seconds(bytes_of_file), n=5,
         )  # fmt: skip
+        for unit, seconds in (("GB/s", wall), ("GB/CPU s", cpu)):
+            row(
+                "simulate", f"{case}, {gigabytes:.2f} GB", gigabytes / seconds, unit, reference="an NVMe disk",
+                reference_value=DISK_GB_S, n=5, bar=1.0, higher_is_better=True,
+            )  # fmt: skip
+        if hasattr(os, "posix_fadvise"):
+            # With the page cache emptied of the file before each call, the same on both sides.
+            cold = [median_seconds(work, before=lambda: forget(file)) for work in (through_reader, bytes_of_file)]
+            row(
+                "simulate", f"{case}, from the disk of this machine", cold[0], "s",
+                reference="the bytes of the file, from the disk", reference_value=cold[1], n=5,
+            )  # fmt: skip
 
         def read() -> None:
             shutil.rmtree(folder / "store.zarr", ignore_errors=True)
@@ -119,15 +132,7 @@ def _simulate_and_read() -> None:
 
 def _budget(case: str, work: Callable[[], object]) -> None:
     """Print wall-clock time, and the time of the core, which a busy machine does not stretch."""
-    cpu: list[float] = []
-
-    def timed() -> None:
-        begun = time.process_time()
-        work()
-        cpu.append(time.process_time() - begun)
-
-    wall = median_seconds(timed)
-    for unit, seconds in (("s", wall), ("CPU s", statistics.median(cpu[1:]))):
+    for unit, seconds in zip(("s", "CPU s"), wall_and_cpu(work), strict=True):
         row("simulate", case, seconds, unit, reference="budget", reference_value=BUDGET_S, n=5, bar=1.0)
 
 

@@ -35,6 +35,7 @@ class TinyStore:
     path: Path = Path("tiny.zarr")
     extra: str = ""
     moments: pd.DataFrame = field(default_factory=pd.DataFrame)
+    annotations: dict = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

@@ -1,8 +1,7 @@
 """Simulated recordings beside real ones, each measure within a stated tolerance.
 
-Tolerances are kept by the world's own seed. So that they do not rest on a lucky one, the quartiles of skewness and
-kurtosis are also asked of five seeds pooled, and docs/realism.md says how far single seeds stray: of seeds 0 to 4, seed
-3 alone leaves a tolerance (lower quartiles of skewness and kurtosis 37 % and 44 % low, variance ratio 13).
+Tolerances are kept by the world's own seed. So that they do not rest on a lucky one, skewness, kurtosis and the
+variance ratio are asked of four more seeds, each by itself; docs/realism.md says how far single seeds stray.
 """
 
 from __future__ import annotations
@@ -55,28 +54,31 @@ def absolute(simulated: Measures, name: str) -> np.ndarray:
     return np.array(simulated.quartiles()[name]) - np.array(REAL[name])
 
 
+@pytest.fixture(scope="module", params=range(5), ids=lambda seed: f"seed-{seed}")
+def seeded(request: pytest.FixtureRequest, simulated: Measures) -> pd.DataFrame:
+    """Neurons of one seed; seed 0 is the world's own."""
+    return simulated.neurons if request.param == 0 else measure_neurons(simulate_gratings("cux2", seed=request.param))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["skewness", "kurtosis"])
-def test_every_quartile_within_a_quarter(name: str, simulated: Measures) -> None:
-    apart = relative(simulated, name)
+def test_every_quartile_within_a_quarter(name: str, seeded: pd.DataFrame) -> None:
+    apart = seeded[name].quantile([0.25, 0.5, 0.75]).to_numpy() / np.array(REAL[name]) - 1
     assert (np.abs(apart) < 0.25).all(), dict(zip(QUARTILES, apart.round(3), strict=True))
 
 
 @pytest.mark.slow
-def test_every_quartile_of_five_seeds_within_a_quarter(simulated: Measures) -> None:
-    others = [measure_neurons(simulate_gratings("cux2", seed=seed)) for seed in range(1, 5)]
-    pooled = pd.concat([simulated.neurons, *others])
-    for name in ("skewness", "kurtosis"):
-        apart = pooled[name].quantile([0.25, 0.5, 0.75]).to_numpy() / np.array(REAL[name]) - 1
-        assert (np.abs(apart) < 0.25).all(), (name, apart.round(3))
+def test_variance_differs_between_directions_as_much(seeded: pd.DataFrame) -> None:
+    """By a factor of about 28 in the median neuron of the real recording."""
+    assert seeded["variance_ratio"].median() == pytest.approx(REAL["variance_ratio"][1], rel=0.25)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tolerance"),
     [
-        pytest.param("noise", 0.10, id="noise"),
-        pytest.param("std", 0.30, id="std"),
+        pytest.param("noise", 0.06, id="noise"),
+        pytest.param("std", 0.25, id="std"),
     ],
 )
 def test_quartiles_in_per_cent(name: str, tolerance: float, simulated: Measures) -> None:
@@ -88,13 +90,13 @@ def test_quartiles_in_per_cent(name: str, tolerance: float, simulated: Measures)
 @pytest.mark.parametrize(
     ("name", "tolerance"),
     [
-        *(pytest.param(name, 0.15, id=name) for name in REAL if name.startswith("autocorrelation")),
+        *(pytest.param(name, 0.10, id=name) for name in REAL if name.startswith("autocorrelation")),
         pytest.param("reliability", 0.04, id="reliability"),
-        pytest.param("gosi", 0.12, id="gosi"),
-        pytest.param("noise_correlation", 0.08, id="noise_correlation"),
-        pytest.param("frame_correlation", 0.08, id="frame_correlation"),
-        pytest.param("ridge_trials", 0.04, id="ridge_trials"),
-        pytest.param("ridge_blocks", 0.04, id="ridge_blocks"),
+        pytest.param("gosi", 0.10, id="gosi"),
+        pytest.param("noise_correlation", 0.06, id="noise_correlation"),
+        pytest.param("frame_correlation", 0.03, id="frame_correlation"),
+        pytest.param("ridge_trials", 0.03, id="ridge_trials"),
+        pytest.param("ridge_blocks", 0.03, id="ridge_blocks"),
     ],
 )
 def test_quartiles_in_their_own_unit(name: str, tolerance: float, simulated: Measures) -> None:
@@ -103,9 +105,10 @@ def test_quartiles_in_their_own_unit(name: str, tolerance: float, simulated: Mea
 
 
 @pytest.mark.slow
-def test_variance_differs_between_directions_as_much(simulated: Measures) -> None:
-    """About 28 in the real recording; the median of simulated neurons lies lower, at 13 to 19 by seed."""
-    assert 14.0 < np.median(simulated.neurons["variance_ratio"]) < 42.0
+def test_some_neurons_are_reliable(seeded: pd.DataFrame) -> None:
+    """One real neuron in ten has a reliability above 0.27, the best one 0.75."""
+    assert seeded["reliability"].quantile(0.9) == pytest.approx(0.274, abs=0.1)
+    assert seeded["reliability"].max() > 0.5
 
 
 @pytest.mark.slow
@@ -119,7 +122,7 @@ def test_predictable_share(simulated: Measures) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("line", sorted(RESPONSIVE))
 def test_share_of_responsive_cells(line: str, lines: pd.DataFrame) -> None:
-    assert lines.loc[line, "responsive"] == pytest.approx(RESPONSIVE[line], abs=0.08)
+    assert lines.loc[line, "responsive"] == pytest.approx(RESPONSIVE[line], abs=0.06)
 
 
 @pytest.mark.slow

@@ -20,8 +20,8 @@ def test_a_law_is_possible_and_named_by_its_line(line: str) -> None:
     assert canonical_cre_line(law.reporter) == line
     assert law.dense + law.bursty <= 1.0
     assert 0.0 < law.driven <= 1.0
-    # The criterion finds some of the undriven cells too, by chance: never fewer than are driven, but for a few misses.
-    assert law.responsive > law.driven - 0.02
+    # The criterion finds some of the undriven cells by chance, and misses some that are weakly driven.
+    assert abs(law.responsive - law.driven) < 0.2
 
 
 def test_predictable_lines_are_mostly_dense() -> None:

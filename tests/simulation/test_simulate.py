@@ -237,7 +237,7 @@ def test_events_make_the_trace() -> None:
     events = truth.events[truth.events["neuron"] == 1]
     n = session.timeline.n_frames
     impulse = np.bincount(events["frame"], events["amplitude"], n)
-    response = kernel(neuron["rise_s"], neuron["decay_s"], session.timeline.rate_hz, n)
+    response = kernel(neuron["rise_s"], neuron["decay_s"], session.timeline.rate_hz, n, neuron["tail_share"])
     assert len(events) > 5
     np.testing.assert_allclose(session.dff[1], np.convolve(impulse, response)[:n], atol=1e-5)
 

@@ -55,3 +55,11 @@ def edited(made: Callable[[str], tuple[SimulatedSession, Path]], tmp_path: Path)
         return path
 
     return edit
+
+
+@pytest.fixture(scope="session")
+def nwb2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny world of `tiny_folder`, as NWB 2 files."""
+    folder = tmp_path_factory.mktemp("tiny_nwb2")
+    simulate(folder, "tiny", seed=7, file_format="nwb2")
+    return folder

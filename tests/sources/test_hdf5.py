@@ -6,9 +6,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xxhash
 
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Frames, Hdf5Traces, as_int64, holds, text_of, texts_of, values_of
+from poyodata.sources.hdf5 import (
+    Hdf5Frames,
+    Hdf5Traces,
+    as_int64,
+    file_digest,
+    holds,
+    text_of,
+    texts_of,
+    values_of,
+)
 
 
 @pytest.fixture
@@ -130,6 +140,57 @@ def test_the_last_block_closes_the_file(tmp_path: Path) -> None:
     read(5, 10)
     assert read._file is None
     assert read(0, 1).tolist() == [[0.0, 10.0]]
+
+
+@pytest.mark.parametrize("chunks", [None, 7, 40], ids=["contiguous", "small_chunks", "chunk_a_neuron"])
+@pytest.mark.parametrize("n_neurons", [1, 3])
+@pytest.mark.parametrize("ahead_frames", [1, 10, 1000], ids=["no_more_than_asked", "some_blocks", "all"])
+def test_reading_ahead_changes_no_value(
+    chunks: int | None,
+    n_neurons: int,
+    ahead_frames: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("poyodata.sources.hdf5._AHEAD_BYTES", 4 * n_neurons * ahead_frames)
+    values = np.arange(40 * n_neurons, dtype=np.float32).reshape(n_neurons, 40)
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file.create_dataset("x", data=values, chunks=None if chunks is None else (1, chunks))
+    read = Hdf5Traces(tmp_path / "t.h5", "x", 1)
+    # In order, back, over what was read ahead, nothing, beyond the end, and in order again.
+    asked = [(0, 4), (4, 8), (8, 16), (2, 6), (6, 6), (6, 30), (29, 31), (33, 60), (0, 10), (10, 40)]
+    blocks = [read(*frames) for frames in asked]
+    for (start, stop), block in zip(asked, blocks, strict=True):
+        np.testing.assert_array_equal(block, values.T[start:stop])
+        assert block.flags.c_contiguous
+
+
+def test_what_was_read_ahead_is_no_more_than_a_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["x"] = np.zeros((2, 100))
+    read = Hdf5Traces(tmp_path / "t.h5", "x", 1)
+    read(0, 5)
+    size = len(pickle.dumps(read))
+    assert size < 500
+    read.close()
+    with h5py.File(tmp_path / "t.h5", "r+") as file:
+        file["x"][:] = 1.0
+    assert read(5, 6).tolist() == [[1.0, 1.0]]
+
+
+def test_the_last_frames_close_the_file(path: Path) -> None:
+    frames = Hdf5Frames(path, "far/data")
+    frames[0:1]
+    assert frames._file is not None
+    frames[1:2]
+    assert frames._file is None
+    np.testing.assert_array_equal(frames[0:1].reshape(-1), np.arange(12))
+
+
+def test_file_digest(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes(2**20 + 3)
+    (tmp_path / "a").write_bytes(content)
+    assert file_digest(tmp_path / "a") == xxhash.xxh3_128_hexdigest(content)
 
 
 @pytest.mark.parametrize("name", ["group", "huge", "boundless"])

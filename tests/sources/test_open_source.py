@@ -50,7 +50,8 @@ def test_explicit_mapping_reads_a_file_of_another_name(twin_path: Path, tmp_path
 @pytest.mark.parametrize(
     ("kind", "looked_for"),
     [
-        ("auto", r"\*.nwb files, or an array file"),
+        ("auto", r"\*.nwb files, NWB 2 files, .*folders of suite2p or an array file"),
+        ("suite2p", "folders of suite2p"),
         ("arrays", "an array file with its mapping"),
         ("allen-nwb", r"\*.nwb"),
     ],
@@ -66,5 +67,35 @@ def test_wrong_calls(tmp_path: Path) -> None:
         open_source(tmp_path / "gone")
     with pytest.raises(UsageError, match="unknown source kind 'array': did you mean 'arrays'"):
         open_source(tmp_path, "array")
-    with pytest.raises(UsageError, match="a mapping goes with the arrays source"):
+    with pytest.raises(UsageError, match="the mapping is one of the arrays source"):
         open_source(tmp_path, "allen-nwb", "abo-dg-527745328")
+
+
+def test_both_versions_of_nwb_in_one_folder(tiny_folder: Path, nwb2_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_folder / "900000001.nwb", tmp_path / "b.nwb")
+    shutil.copy(nwb2_folder / "900000000.nwb", tmp_path / "a.nwb")
+    shutil.copy(nwb2_folder / "900000002.nwb", tmp_path / "c.nwb")
+    found = find_sources(tmp_path)
+    assert [(file.path.name, file.kind) for file in found] == [
+        ("a.nwb", "nwb2"),
+        ("b.nwb", "allen-nwb"),
+        ("c.nwb", "nwb2"),
+    ]
+    assert [file.open().metadata.session_id for file in found] == ["900000000", "900000001", "900000002"]
+    assert [file.path.name for file in find_sources(tmp_path, "allen-nwb")] == ["b.nwb"]
+
+
+def test_mapping_of_another_source_beside_is_passed_over(tiny_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_folder / "900000001.nwb", tmp_path)
+    (tmp_path / "mapping.yaml").write_text("{mapping: 1, source: suite2p}")
+    (found,) = find_sources(tmp_path)
+    assert (found.kind, found.mapping) == ("allen-nwb", None)
+    (tmp_path / "900000001.nwb").unlink()
+    with pytest.raises(UsageError, match="no recording found"):
+        find_sources(tmp_path)
+
+
+def test_nwb_2_read_as_nwb_1(nwb2_folder: Path) -> None:
+    (file,) = find_sources(nwb2_folder / "900000000.nwb", "allen-nwb")
+    with pytest.raises(SourceError, match=r"is an NWB 2.*Read it as `nwb2`"):
+        file.open()

@@ -1,13 +1,18 @@
 import json
+import shutil
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
 
-from poyodata.errors import SplitError, StatisticError, UsageError
+from poyodata.cli import main
+from poyodata.errors import SplitError, StatisticError, StoreError, UsageError
 from poyodata.splits import SPLITS, resolve_split
 from poyodata.statistics import STATISTICS, Column, Statistic, compute_statistics
+from poyodata.store import open_store
+from poyodata.store.seal import is_intact
 from tests.fake_store import GREY, make_store
 
 
@@ -16,7 +21,7 @@ def kept(store):
 
 
 def test_one_row_a_neuron_in_the_order_of_the_store(store):
-    table = compute_statistics(store)
+    table = compute_statistics(store, list(STATISTICS))
     assert table["neuron_id"].tolist() == store.neurons["neuron_id"].tolist()
     names = [name for statistic in STATISTICS.values() for name in statistic.columns]
     assert table.columns.tolist() == ["neuron_id", *names]
@@ -48,16 +53,20 @@ def test_all_time_equals_scipy_on_everything(store):
 def test_garbage_in_test_time_moves_nothing(name, tmp_path):
     store = make_store(tmp_path, n_sessions=10)
     split = resolve_split(store, name)
-    before = compute_statistics(store, split=split)
+    for session, traces in store.arrays.items():
+        speed = np.random.default_rng(0).uniform(0, 30, len(traces))
+        store.signals[session, "running_speed"] = speed, store.time_s(session)
+    before = compute_statistics(store, list(STATISTICS), split)
     for session, traces in store.arrays.items():
         hidden = np.ones(len(traces), bool)
         for start, stop in split.train_time(session):
             hidden[start:stop] = False
         assert hidden.any()
         traces[hidden] = np.where(np.arange(hidden.sum())[:, None] % 3, np.float32(1e6), np.nan)
+        store.signals[session, "running_speed"][0][hidden] = 1e6
     for path in store.statistics_folder.iterdir():
         path.unlink()
-    pd.testing.assert_frame_equal(compute_statistics(store, split=split), before, check_exact=True)
+    pd.testing.assert_frame_equal(compute_statistics(store, list(STATISTICS), split), before, check_exact=True)
 
 
 def test_garbage_in_train_time_moves_everything(store):
@@ -194,6 +203,45 @@ def test_a_user_adds_a_statistic(store, monkeypatch):
     assert table["peak"].to_numpy() == pytest.approx(expected)
 
 
+def test_signals_come_at_the_times_of_frames_and_from_train_time_alone(store, monkeypatch):
+    """Samples at twice the frame rate, of a signal that is the time itself; one recording has none."""
+    first, *others = store.arrays
+    for session in others:
+        time_s = store.time_s(session)
+        sample_s = np.arange(0, time_s[-1], 1 / 60) + 0.004
+        store.signals[session, "running_speed"] = sample_s.copy(), sample_s
+    seen = {}
+
+    def chunk(stretch, params):
+        seen[len(seen)] = dict(stretch.signals), len(stretch.traces)
+        return stretch.traces.shape[1]
+
+    watching = Statistic(
+        name="watching",
+        version=1,
+        columns={"watched": Column(dtype="float64", unit="1", definition="Nothing.")},
+        chunk=chunk,
+        combine=max,
+        finalize=lambda state, params: {"watched": np.zeros(state)},
+        nan_policy="none",
+        signals=("running_speed",),
+    )
+    monkeypatch.setitem(STATISTICS, "watching", watching)
+    split = resolve_split(store, "blocks-5fold")
+    compute_statistics(store, ["watching"], split)
+    spans = [(session, span) for session in store.arrays for span in split.train_time(session)]
+    assert len(spans) == len(seen)
+    for (session, (start, stop)), (signals, n_frames) in zip(spans, seen.values(), strict=True):
+        assert n_frames == stop - start
+        if session == first:
+            assert signals == {}
+            continue
+        speed, time_s = signals["running_speed"], store.time_s(session)[start:stop]
+        # The first and last frames have samples on one side alone: the other side is not train time.
+        np.testing.assert_allclose(speed[1:-1], time_s[1:-1], atol=1e-9)
+        assert np.isnan(speed[[0, -1]]).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "says"),
     [
@@ -212,3 +260,94 @@ def test_a_user_adds_a_statistic(store, monkeypatch):
 def test_what_cannot_be_computed_is_said(store, arguments, kind, says):
     with pytest.raises(kind, match=says):
         compute_statistics(store, **arguments)
+
+
+# -- in other processes --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_store(tiny_store_path, tmp_path):
+    """The simulated store of three recordings, to write statistics into."""
+    shutil.copytree(tiny_store_path, tmp_path / "tiny.zarr", ignore=shutil.ignore_patterns("statistics"))
+    return open_store(tmp_path / "tiny.zarr")
+
+
+def forget(store):
+    shutil.rmtree(store.statistics_folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("elsewhere", ["processes", "cluster"])
+def test_results_are_the_same_wherever_they_are_computed(elsewhere, own_store, request, monkeypatch):
+    base = 2.0  # a statistic of a user's own, which no module holds
+    level = Statistic(
+        name="level",
+        version=1,
+        columns={"level": Column(dtype="float64", unit="dF/F", definition="Largest frame, doubled.")},
+        chunk=lambda stretch, params: base * stretch.traces.max(axis=0),
+        combine=np.maximum,
+        finalize=lambda state, params: {"level": state},
+        nan_policy="fail",
+    )
+    monkeypatch.setitem(STATISTICS, "level", level)
+    names = ["moments", "fisher_direction", "level"]
+    expected = compute_statistics(own_store, names, split="blocks-5fold", workers=1)
+    forget(own_store)
+    place = {"workers": 2} if elsewhere == "processes" else {"scheduler": request.getfixturevalue("scheduler")}
+    steps = []
+    table = compute_statistics(own_store, names, split="blocks-5fold", progress=steps.append, **place)
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    assert table.attrs == expected.attrs
+    assert steps == [1, 1, 1]
+
+
+def test_a_store_may_be_named_from_here_and_read_elsewhere(own_store, scheduler, monkeypatch):
+    expected = compute_statistics(own_store, "moments", window="all")
+    forget(own_store)
+    monkeypatch.chdir(own_store.path.parent)
+    table = compute_statistics(open_store("tiny.zarr"), "moments", window="all", scheduler=scheduler)
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+
+
+def test_a_recording_that_changed_meanwhile_is_not_taken_for_the_one_before(store):
+    sessions = store.sessions
+    split = resolve_split(store, "blocks-5fold")
+    expected = compute_statistics(store, split=split)
+    forget(store)
+
+    class Reopened(type(store)):
+        def __reduce__(self):
+            moved = type(store)(store.statistics_folder.parent, sessions.assign(digest="other"), *rest)
+            return lambda: moved, ()
+
+    rest = (store.neurons, store.presentations, store.epochs, store.segments, store.arrays)
+    changed = Reopened(store.statistics_folder.parent, sessions, *rest)
+    with pytest.raises(StoreError, match=r"recording 's00[01]' was changed meanwhile; open the store again"):
+        compute_statistics(changed, split=split, workers=2)
+    assert not store.statistics_folder.exists()
+    pd.testing.assert_frame_equal(compute_statistics(changed, split=split), expected, check_exact=True)
+
+
+def test_workers_and_a_scheduler_are_too_much(store):
+    with pytest.raises(UsageError, match="both given"):
+        compute_statistics(store, workers=2, scheduler="tcp://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "says"),
+    [
+        (["--workers", "1"], 0, "computing statistics"),
+        (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], 2, "both given"),
+        (["--scheduler", "tcp://127.0.0.1:1"], 1, "no dask scheduler answers"),
+    ],
+)
+def test_the_programs_workers(option, status, says, own_store, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["poyodata", "stats", str(own_store.path), "--only", "moments", *option])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert int(stop.value.code or 0) == status
+    assert says in capsys.readouterr().err
+
+
+def test_kept_results_are_sealed(store):
+    digest = compute_statistics(store).attrs["digest"]
+    assert is_intact((store.statistics_folder / f"{digest}.parquet").read_bytes())

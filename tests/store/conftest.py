@@ -119,3 +119,20 @@ def files_of():
         return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
     return contents
+
+
+@pytest.fixture
+def program(monkeypatch, capsys):
+    """Run the command line in this process."""
+    from types import SimpleNamespace
+
+    from poyodata.cli import main
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["poyodata", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        shown = capsys.readouterr()
+        return SimpleNamespace(status=int(stop.value.code or 0), out=shown.out, err=shown.err)
+
+    return run

@@ -1,107 +1,97 @@
-"""An ingest killed at any step leaves a store that opens, with every finished recording, and that resumes."""
+"""A writer killed at any point leaves a store that opens and verifies, with every finished step, and that resumes."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import poyodata
-from poyodata.errors import PoyodataError
+from poyodata.errors import PoyodataError, StoreError
 from poyodata.store import StoreWriter, open_store
+from poyodata.store.verify import verify_store
+from tests.store.killer import STEPS, steps_of
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to kill many writers cheaply")
+HERE = Path(__file__).parent
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to kill many writers cheaply")
 
-KILLER = """
-import os, runpy, signal, sys
-from pathlib import Path
-conftest = runpy.run_path(sys.argv[1])
-import poyodata.store.session, pyarrow.parquet, zarr  # imported once, before the forks
+
+@needs_fork
+@pytest.mark.parametrize("n_points", [15, pytest.param(200, marks=pytest.mark.slow)])
+def test_every_point_may_be_the_last(tmp_path, make_record, n_points):
+    environment = {**os.environ, "PYTHONPATH": str(Path(poyodata.__file__).parents[1])}
+    command = [sys.executable, str(HERE / "killer.py"), str(HERE / "conftest.py"), str(tmp_path), str(n_points), "4"]
+    subprocess.run(command, check=True, env=environment)
+    whole = json.loads((tmp_path / "whole.json").read_text())
+    steps = steps_of(make_record)
+    empty = open_store(StoreWriter(tmp_path / "empty.zarr").path).digest
+    states = [empty, *whole["digests"]]
+    assert len(states) == len(STEPS) + 1
+    assert whole["n_points"] > 500
+    kinds = Counter((tmp_path / "killed").read_text().split())
+    assert kinds["write"] > n_points / 10
+    assert kinds["fsync"] > n_points / 10
+    paths = sorted(path for path in tmp_path.glob("*.zarr") if path.stem.isdigit() and path.stem != "0")
+    assert len(paths) == n_points
+    for path in paths:
+        log = tmp_path / f"{path.stem}.finished"
+        finished = len(log.read_text().splitlines()) if log.exists() else 0
+        try:
+            found = open_store(path)
+        except PoyodataError:
+            assert not finished, "only the creation of the store may leave none"
+        else:
+            # A step can be committed an instant before it says so; nothing lies between two steps.
+            assert found.digest in states[finished : finished + 2]
+            assert found.neurons["session_id"].unique().tolist() == list(found.session_ids)
+            if (path / "tables" / "sessions.parquet").exists():
+                assert verify_store(path).damages == ()
+        for name in STEPS[finished:]:
+            steps[name](path)
+        assert open_store(path).digest == states[-1]
+        after = verify_store(path)
+        assert (after.damages, after.unexpected) == ((), ())
+        # What is kept has one name of each kind, whatever was redone.
+        names = {entry.name for entry in (path / "sessions").iterdir()}
+        assert names == {"zarr.json", *(f"{own}~{one}" if one else own for own, one in generations(path).items())}
+
+
+def generations(path):
+    sessions = open_store(path).sessions
+    return dict(zip(sessions["session_id"], sessions["generation"], strict=True))
+
+
+ORPHAN = """
+import os, sys, time
 from poyodata.store import StoreWriter
-
-root = Path(sys.argv[2])
-STREAMING = 0
-
-def ingest(point):
-    steps = 0
-
-    def counted(call):
-        def step(*arguments):
-            nonlocal steps
-            steps += 1
-            if steps == point:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments)
-        return step
-
-    os.rename, os.replace = counted(os.rename), counted(os.replace)
-    with StoreWriter(root / f"{point}.zarr") as writer:
-        for name in ("a", "b"):
-            record = conftest["make_record"](name)
-            if point == STREAMING and name == "b":
-                read = record.read_traces
-                kill = lambda start, stop: read(start, stop) if start == 0 else os.kill(os.getpid(), signal.SIGKILL)
-                object.__setattr__(record, "read_traces", kill)
-            writer.add(record)
-            (root / f"{point}.finished").open("a").write(name)
-
-for point in range(0, 100, int(sys.argv[3])):
-    child = os.fork()
-    if child == 0:
-        ingest(point)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    if status == 0:
-        break
-    assert os.WTERMSIG(status) == signal.SIGKILL, status
+writer = StoreWriter(sys.argv[1])
+if os.fork() == 0:  # a worker that goes on after its parent died
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+os._exit(1)
 """
 
 
-@pytest.mark.parametrize(
-    "stride", [pytest.param(6, id="every-sixth"), pytest.param(1, marks=pytest.mark.slow, id="every-one")]
-)
-def test_every_step_of_an_ingest_may_be_its_last(tmp_path, make_record, stride):
-    environment = {**os.environ, "PYTHONPATH": str(Path(poyodata.__file__).parents[1])}
-    command = [sys.executable, "-c", KILLER, str(Path(__file__).with_name("conftest.py")), str(tmp_path), str(stride)]
-    subprocess.run(command, check=True, env=environment)
-    records = {name: make_record(name) for name in "ab"}
-    points = sorted(int(path.name.removesuffix(".zarr")) for path in tmp_path.glob("*.zarr"))
-    assert points == list(range(0, points[-1] + 1, stride))
-    assert points[-1] > 20  # creation, two recordings, one template
-    whole = open_store(tmp_path / f"{points[-1]}.zarr")
-    assert whole.session_ids == ("a", "b")
-    seen = set()
-    for point in points:
-        path = tmp_path / f"{point}.zarr"
-        log = tmp_path / f"{point}.finished"
-        finished = log.read_text() if log.exists() else ""
-        try:
-            store = open_store(path)
-        except PoyodataError:
-            assert point == 1, "only the very first step may leave no store"
-            store = None
-        if store is not None:
-            # A recording can be committed an instant before its writer says so.
-            assert set(finished) <= set(store.session_ids) <= set("ab")
-            assert store.neurons["session_id"].unique().tolist() == list(store.session_ids)
-            assert store.presentations["session_id"].unique().tolist() == list(store.session_ids)
-            for name in store:
-                np.testing.assert_array_equal(store.traces(name), records[name].read_traces(0, 2500))
-            for stimulus in store.stimuli:
-                assert store.movie(stimulus).shape == (20, 4, 5)
-            seen.add(store.session_ids)
-        with StoreWriter(path) as writer:
-            for record in records.values():
-                writer.add(record)
-        again = open_store(path)
-        assert again.digest == whole.digest
-        assert {p.name for p in (path / "sessions").iterdir()} == {"a", "b", "zarr.json"}
-    assert seen == {(), ("a",), ("a", "b")}
+@needs_fork
+def test_lock_does_not_outlive_its_owner_in_a_forked_child(tmp_path):
+    path = tmp_path / "s.zarr"
+    owner = subprocess.Popen([sys.executable, "-c", ORPHAN, str(path)], stdout=subprocess.PIPE, text=True)
+    orphan = int(owner.stdout.readline())
+    owner.wait()
+    try:
+        StoreWriter(path).close()
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+        owner.stdout.close()
+    assert (path / "tables" / ".lock").read_bytes() == b""
 
 
 def test_next_writer_collects_what_was_left(tmp_path, make_record):
@@ -109,20 +99,24 @@ def test_next_writer_collects_what_was_left(tmp_path, make_record):
         writer.add(make_record("a", templates=False))
     for left in (
         "sessions/b",
-        "sessions/.tmp-c",
+        "sessions/a~1",
         "stimuli/m",
-        "stimuli/.tmp-n",
+        ".tmp-0123456789abcdef",
         "tables/presentations/.tmp-1-b.parquet",
+        "tables/digests/b.parquet",
+        "tables/digests/stimuli/m.parquet",
     ):
-        (writer.path / left).mkdir()
+        (writer.path / left).mkdir(parents=True)
     (writer.path / "tables" / ".tmp-1-neurons.parquet").write_bytes(b"x")
     (writer.path / "statistics" / "f00.parquet").write_bytes(b"x")
+    (writer.path / "mine.txt").write_bytes(b"x")
     StoreWriter(writer.path).close()
     assert {p.name for p in (writer.path / "sessions").iterdir()} == {"a", "zarr.json"}
     assert {p.name for p in (writer.path / "stimuli").iterdir()} == {"zarr.json"}
     assert {p.name for p in (writer.path / "tables" / "presentations").iterdir()} == {"a.parquet"}
     assert not list((writer.path / "tables").glob(".tmp-*"))
     assert (writer.path / "statistics" / "f00.parquet").exists()
+    assert verify_store(writer.path).unexpected == ("mine.txt",)
 
 
 def test_recording_that_fails_while_it_is_committed_can_be_added_again(tmp_path, make_record, monkeypatch):
@@ -131,13 +125,13 @@ def test_recording_that_fails_while_it_is_committed_can_be_added_again(tmp_path,
         real = os.replace
 
         def full_disk(source, target):
-            if Path(target).name == "blocks.parquet":
-                raise OSError(28, "No space left on device")
+            if Path(target).name == "segments.parquet":
+                raise OSError(errno.ENOSPC, "No space left on device")
             real(source, target)
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", full_disk)
-            with pytest.raises(OSError, match="No space left"):
+            with pytest.raises(StoreError, match=r"is full \(No space left"):
                 writer.add(make_record("b"))
         assert open_store(writer.path).neurons["session_id"].unique().tolist() == ["a"]
         # Other content than the first time: nothing of the failed attempt may shine through.

@@ -217,11 +217,13 @@ def _version(number):
         *(
             pytest.param(
                 _version(number),
-                rf"^the store .* has format version {number}, this poyodata reads and writes 2; use the poyodata that "
-                r"wrote it, or ingest the recordings again into a new store\.$",
+                rf"^the store .* has format version {number}, this poyodata reads and writes 3; {advice}$",
                 id=f"version-{number}",
             )
-            for number in (1, 7)
+            for number, advice in (
+                (1, r"that version cannot be migrated: ingest the recordings again into a new store\."),
+                (7, r"a newer poyodata wrote it: update poyodata to open it\."),
+            )
         ),
         pytest.param(
             lambda path: (path / "zarr.json").unlink(), "is not a poyodata store|holds something else", id="no-store"
@@ -242,8 +244,7 @@ def test_what_cannot_be_trusted_is_not_opened(write_store, make_record, damage, 
         with pytest.raises(StoreError, match=message) as raised:
             opening(path)
         assert raised.value.exit_code == 1
-    # The lock file says who tried last; everything else is as it was.
-    assert {**files_of(path), "tables/.lock": b""} == {**before, "tables/.lock": b""}
+    assert files_of(path) == before
 
 
 def test_missing_path_is_a_wrong_call(tmp_path, write_store):
@@ -297,7 +298,36 @@ def test_shown(write_store, make_record):
     store = write_store(make_record("s1"))
     assert store.digest[:12] in repr(store)
     assert "Sst-IRES-Cre" in repr(store)
-    assert store._repr_html_().startswith("<table>")
+    assert "cache" not in repr(store)
+
+
+def test_shown_in_a_notebook(write_store, make_record, change, monkeypatch):
+    import xml.etree.ElementTree as ElementTree
+
+    monkeypatch.setattr("poyodata.store.shown._MOST_RECORDINGS", 2)
+    records = [change(make_record(f"s{i:02}"), cre_line="Vip-IRES-Cre" if i else "<Sst>") for i in range(4)]
+    page = ElementTree.fromstring(write_store(*records)._repr_html_())  # noqa: S314 - our own
+    rows = [["".join(cell.itertext()) for cell in row] for row in page.iter("tr")]
+    assert ["recordings", "4 (0.1 h)"] in rows
+    assert ["<Sst>", "1", "1", "1", "VISp", "7", "0.0"] in rows
+    assert ["Vip-IRES-Cre", "3", "1", "1", "VISp", "21", "0.1"] in rows
+    # The first recordings, folded; the rest is said.
+    assert sum(row[0].startswith("s0") for row in rows) == 2
+    assert next(page.iter("details")).get("open") is None
+    assert "and 2 more: store.sessions" in "".join(page.itertext())
+    empty = "".join(ElementTree.fromstring(write_store(name="empty.zarr")._repr_html_()).itertext())  # noqa: S314
+    assert "It is empty" in empty
+
+
+def test_recording_is_arranged(write_store, make_record, change):
+    record = change(make_record("s1"), session_type="three_session_A", sex="male")
+    dataset = write_store(record, traces=("dff", "raw", "corrected"))["s1"]
+    assert list(dataset.data_vars) == [
+        *("dff", "corrected", "raw", "running_speed", "max_projection", "mask_px", "mask_neuron")
+    ]
+    assert list(dataset.coords)[:3] == ["time", "neuron_id", "cell_specimen_id"]
+    assert list(dataset.attrs)[:3] == ["session_id", "session_type", "cre_line"]
+    assert list(dataset.attrs)[-1] == "source_digest"
 
 
 def test_import_is_light():

@@ -73,7 +73,7 @@ def test_shard_is_the_padded_matrix_then_its_index(tmp_path, traces):
 
 
 def test_digests_are_of_padded_blocks_and_do_not_depend_on_pieces(tmp_path, traces):
-    digests = write(tmp_path / "dff", traces, rows=333)
+    digests = write(tmp_path / "dff", traces, rows=333).blocks
     padded = np.full((3072, 7), np.nan, "float32")
     padded[:2500] = traces
     assert digests == [array_digest(block) for block in np.split(padded, 3)]

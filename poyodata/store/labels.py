@@ -1,0 +1,150 @@
+"""Tables of labels that a user brings: read from a file, typed, and held to one row a neuron or cell."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from poyodata.errors import AnnotationError, UsageError, nearest
+
+KEYS = ("neuron_id", "cell_specimen_id")
+"""What a row of labels may be of: a trace of one recording, or a cell in all recordings that show it."""
+
+_COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_MISSING = ("", "nan", "NaN")
+
+
+def read_labels(path: str | os.PathLike[str]) -> pd.DataFrame:
+    r"""Read a table of labels from a CSV file (columns with commas between, a header) or a Parquet file.
+
+    In a CSV file an empty field, ``nan`` and ``NaN`` are missing; every other word is a text, ``None`` and ``NA`` too.
+
+    Raises
+    ------
+    UsageError
+        No such file.
+    AnnotationError
+        It cannot be read as a table.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "labels.csv"
+    >>> _ = file.write_text("neuron_id,label,rank\n501_7,None,3\n501_8,place,\n")
+    >>> read_labels(file).values.tolist()
+    [['501_7', 'None', 3], ['501_8', 'place', <NA>]]
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"no file at {file}; give a CSV or Parquet file of labels.")
+    try:
+        if file.suffix.lower() in (".parquet", ".pq"):
+            return pd.read_parquet(file)
+        return pd.read_csv(
+            file,
+            dtype={"neuron_id": "str"},
+            dtype_backend="numpy_nullable",
+            keep_default_na=False,
+            na_values=list(_MISSING),
+        )
+    except (OSError, ValueError) as error:  # the errors of both readers are one of these
+        raise AnnotationError(
+            f"{file} cannot be read as a table of labels ({error}); expected a CSV file with a header."
+        ) from error
+
+
+def checked_labels(table: pd.DataFrame, on: str | None) -> tuple[pd.DataFrame, str]:
+    """Rows of labels, typed, one a key and sorted by it; and the key."""
+    columns = [str(name) for name in table.columns]
+    if on is not None and on not in KEYS:
+        raise UsageError(f"labels are joined on {' or '.join(KEYS)}, not on {on!r}: {nearest(on, KEYS)}")
+    found = [name for name in KEYS if name in columns]
+    if on is None and len(found) != 1:
+        what = "neither" if not found else "both"
+        raise UsageError(
+            f"the table has {what} of the columns {' and '.join(KEYS)}; "
+            + ("give it one of them." if not found else "say which one the labels are of (--on).")
+        )
+    key = on or found[0]
+    if key not in columns:
+        raise UsageError(f"the table has no column {key!r}: {nearest(key, columns)}")
+    # The other key is no label: a cell's number is a column of the neurons already.
+    labels = table.drop(columns=[name for name in found if name != key])
+    if len(labels.columns) < 2:
+        raise UsageError(f"the table has no column beside {key}; give at least one column of labels.")
+    twice = labels.columns[labels.columns.duplicated()]
+    if len(twice):
+        raise AnnotationError(f"the table has two columns {twice[0]!r}; give one of them another name.")
+    for name in labels.columns:
+        if not _COLUMN.fullmatch(str(name)):
+            like = re.sub(r"\W+", "_", str(name), flags=re.ASCII).strip("_") or "label"
+            raise AnnotationError(
+                f"column {name!r} cannot be named in a diet; letters, digits and _ can, such as {like!r}: rename it."
+            )
+    return one_row_a_key(conform_labels(labels, key), key), key
+
+
+def conform_labels(labels: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Key first, every column as text, whole number, number or truth value."""
+    shaped: dict[str, pd.Series[Any]] = {key: _key_column(labels[key], key)}
+    shaped |= {str(name): _typed(labels[name]) for name in labels.columns if name != key}
+    return pd.DataFrame(shaped).reset_index(drop=True)
+
+
+def _key_column(values: pd.Series[Any], key: str) -> pd.Series[Any]:
+    gone = values.isna() | (values.astype("str") == "")
+    if gone.any():
+        raise AnnotationError(
+            f"{int(gone.sum())} rows have no {key}; the first is row {int(gone.to_numpy().argmax())}."
+        )
+    if key == "neuron_id":
+        return values.astype("str")
+    try:
+        return pd.to_numeric(values).astype("float64" if values.dtype.kind == "f" else "Int64").astype("Int64")
+    except (ValueError, TypeError) as error:
+        raise AnnotationError(
+            f"{key} must be whole numbers ({error}); correct the table, or join on neuron_id."
+        ) from error
+
+
+def _typed(values: pd.Series[Any]) -> pd.Series[Any]:
+    """A column as `boolean`, `Int64`, `float64` or text in which a missing one is missing."""
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    if kind == "categorical":
+        kind = pd.api.types.infer_dtype(values.astype(object), skipna=True)
+        values = values.astype(object)
+    if kind == "boolean":
+        return values.astype("boolean")
+    if kind == "integer":
+        return values.astype("Int64")
+    if kind in ("floating", "mixed-integer-float"):
+        return pd.Series(values.to_numpy("float64", na_value=float("nan")), index=values.index)
+    if kind in ("string", "empty"):
+        texts = [
+            None if missing or text == "" else str(text) for missing, text in zip(values.isna(), values, strict=True)
+        ]
+        return pd.Series(texts, index=values.index, dtype="str")
+    raise AnnotationError(
+        f"column {values.name!r} holds {kind} values; a column of labels holds texts, numbers or truth values, and "
+        "only one of these kinds."
+    )
+
+
+def one_row_a_key(labels: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Rows without their repetitions, sorted by key; a key with two different rows is refused."""
+    labels = labels.drop_duplicates()
+    twice = labels[labels[key].duplicated(keep=False)]
+    if len(twice):
+        first = twice[key].iloc[0]
+        rows = twice[twice[key] == first]
+        differs = [name for name in rows.columns if len(rows[name].drop_duplicates()) > 1]
+        values = " and ".join(repr(value) for value in rows[differs[0]].iloc[:2].tolist())
+        raise AnnotationError(
+            f"{twice[key].nunique()} of the {key}s have more than one value; the first is {first}, with {differs[0]} "
+            f"{values}. Keep one row for each."
+        )
+    return labels.sort_values(key, kind="stable", ignore_index=True)

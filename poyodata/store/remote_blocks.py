@@ -1,0 +1,255 @@
+"""Traces and movies of a remote store: an array whose blocks are fetched when they are first read, and kept.
+
+What arrives goes into one sparse local file: the blocks at their places in the shard, so that they can be mapped, and
+behind them one byte a block that says whether it is there. That byte is set after the block was compared with the
+store's digest of it and forced to disk: a process that is killed, or a second one that fetches the same, leaves no
+wrong block. A block of another digest is fetched once more, and then refused.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from poyodata.errors import StoreError
+from poyodata.store.remote import IN_FLIGHT, Missing, Remote
+from poyodata.store.remote_cache import cache_errors
+from poyodata.store.shard import PlainShard
+
+_REQUEST_BYTES = 4 << 20
+"""Neighbouring blocks are joined into requests of up to this size."""
+
+
+class RemoteArray:
+    """An array at a URL, of which only the blocks that are read are fetched, each once.
+
+    Slices, integers, index arrays and masks give NumPy arrays, read-only views of the mapped local file where NumPy
+    gives views. ``np.asarray(array)`` fetches what is missing and gives the whole as a read-only memory map. Can be
+    pickled.
+
+    Parameters
+    ----------
+    remote : Remote
+    name : str
+        File of the shard below the store.
+    shard : PlainShard
+        Its geometry.
+    shape : tuple of int
+    digests : sequence of str
+        Of every block, as the store's tables have them.
+    file : Path
+        Local file for the blocks; made when it is not there.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    ndim : int
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        name: str,
+        shard: PlainShard,
+        shape: tuple[int, ...],
+        digests: Sequence[str],
+        file: Path,
+    ) -> None:
+        if len(digests) != shard.n_used:
+            raise StoreError(
+                f"{remote.url}/{name} has {shard.n_used} blocks, the store's tables have digests of {len(digests)}; "
+                "the store is damaged: restore it from a copy."
+            )
+        self.shape = tuple(shape)
+        self.dtype = shard.dtype
+        self._remote, self._name, self._shard, self._file = remote, name, shard, file
+        self._digests = tuple(digests)
+        self._block_rows = shard.chunk_rows
+        self._map()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_rows", "_here", "_inode")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._map()
+
+    # -- as an array ---------------------------------------------------------------------------------------------
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values, fetched or not."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def fetched(self) -> float:
+        """Fraction of the blocks that are here."""
+        return float(np.mean(self._here != 0)) if len(self._here) else 1.0
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        self._bring(self._blocks_of(key))
+        return self._rows[key]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        self._bring(np.ones(self._shard.n_used, np.bool_))
+        return np.array(self._rows, dtype=dtype, copy=copy)
+
+    def __iter__(self) -> Iterator[npt.NDArray[Any]]:
+        return iter(np.asarray(self))
+
+    def __repr__(self) -> str:
+        where = f"{self._remote.url}/{self._name}"
+        return f"<RemoteArray {self.shape} {self.dtype.name} of {where}, {self.fetched:.0%} fetched>"
+
+    # -- blocks --------------------------------------------------------------------------------------------------
+
+    def _blocks_of(self, key: Any) -> npt.NDArray[np.bool_]:
+        """Which blocks hold the rows that an index asks for."""
+        wanted = np.zeros(self._shard.n_used, np.bool_)
+        first = key[0] if isinstance(key, tuple) and key else key
+        if isinstance(first, slice):
+            start, stop, step = first.indices(len(self))
+            rows = np.arange(start, stop, step)
+        elif first is None or first is Ellipsis or isinstance(first, tuple) or np.ndim(first) > 1:
+            rows = np.arange(len(self))
+        else:
+            rows = np.atleast_1d(np.arange(len(self))[first])
+        wanted[np.unique(rows // self._block_rows)] = True
+        return wanted
+
+    def _map(self) -> None:
+        """Make the local file unless it is there, and map it; of another size, it is not ours and is made anew."""
+        self._lock = threading.Lock()
+        data = self._shard.n_used * self._shard.chunk_bytes
+        with cache_errors(self._file):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._inode = _make_sparse(self._file, data + self._shard.n_used)
+            # One map, so that an array costs one open file.
+            whole = np.memmap(self._file, dtype=np.uint8, mode="r")
+        self._here: npt.NDArray[np.uint8] = np.asarray(whole[data:])
+        n_bytes = self.nbytes
+        self._rows: npt.NDArray[Any] = whole[:n_bytes].view(self.dtype).reshape(self.shape)
+
+    def _bring(self, wanted: npt.NDArray[np.bool_]) -> None:
+        """Fetch the wanted blocks that are not here yet."""
+        if not (wanted & (self._here == 0)).any():
+            return
+        with self._lock:
+            while (missing := np.flatnonzero(wanted & (self._here == 0))).size:
+                self._fetch(list(islice(self._runs(missing), IN_FLIGHT)))
+
+    def _runs(self, blocks: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+        """First block, and block after the last, of every request."""
+        most = max(1, _REQUEST_BYTES // self._shard.chunk_bytes)
+        for run in np.split(blocks, np.flatnonzero(np.diff(blocks) > 1) + 1):
+            for start in range(int(run[0]), int(run[-1]) + 1, most):
+                yield start, min(start + most, int(run[-1]) + 1)
+
+    def _fetch(self, runs: Sequence[tuple[int, int]]) -> None:
+        wanted = {block for start, stop in runs for block in range(start, stop)}
+        wrong = self._keep(self._read(runs)) & wanted
+        if wrong:
+            wrong = self._keep(self._read([(block, block + 1) for block in sorted(wrong)])) & wanted
+        if wrong:
+            first, rows = min(wrong), self._block_rows
+            raise StoreError(
+                f"{self._remote.url}/{self._name}: block {first} (from frame {first * rows} on) came twice with "
+                "another digest than the store's tables have; it is damaged there, or the store was changed since it "
+                "was opened. Open it again, or restore the file from a copy."
+            )
+
+    def _read(self, runs: Sequence[tuple[int, int]]) -> list[tuple[int, memoryview]]:
+        """Blocks by their numbers."""
+        size, whole = self._shard.chunk_bytes, self._shard.file_bytes
+        ranges = [(start * size, stop * size) for start, stop in runs]
+        try:
+            answers = self._remote.read_ranges(self._name, ranges, whole)
+        except Missing as missing:
+            raise StoreError(
+                f"{self._remote.url}/{self._name} is no longer there; the store was changed since it was opened: open "
+                "it again."
+            ) from missing
+        if len(answers[0]) == whole:
+            runs = [(0, self._shard.n_used)]
+        return [
+            (block, memoryview(answer)[(block - start) * size : (block - start + 1) * size])
+            for (start, stop), answer in zip(runs, answers, strict=True)
+            for block in range(start, stop)
+        ]
+
+    def _keep(self, blocks: Sequence[tuple[int, memoryview]]) -> set[int]:
+        """Write the blocks that have their digest, then say that they are there; gives the numbers of the others."""
+        good = [(at, block) for at, block in blocks if xxhash.xxh3_64_hexdigest(block) == self._digests[at]]
+        size, behind = self._shard.chunk_bytes, self._shard.n_used * self._shard.chunk_bytes
+        with cache_errors(self._file):
+            handle = self._open()
+            try:
+                for at, block in good:
+                    _write_all(handle, block, at * size)
+                os.fsync(handle)
+                for at, _ in good:
+                    _write_all(handle, memoryview(b"\1"), behind + at)
+            finally:
+                os.close(handle)
+        return {at for at, _ in blocks} - {at for at, _ in good}
+
+    def _open(self) -> int:
+        """Open the local file for writing; somebody may have emptied the cache since it was mapped."""
+        for _ in range(2):
+            try:
+                handle = os.open(self._file, os.O_RDWR)
+            except FileNotFoundError:
+                pass
+            else:
+                status = os.fstat(handle)
+                if (status.st_dev, status.st_ino) == self._inode:
+                    return handle
+                os.close(handle)
+            lock = self._lock
+            self._map()
+            self._lock = lock
+        raise StoreError(f"the cache {self._file.parent} is being emptied while it is used; try again.")
+
+
+def _make_sparse(file: Path, size: int) -> tuple[int, int]:
+    """Make a file of that size unless it is there; gives its device and inode. One of another size is not ours."""
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            status = os.fstat(handle)
+            if status.st_size == 0:
+                # The same for every process that does it: what another has written since stays.
+                os.ftruncate(handle, size)
+            if status.st_size in (0, size):
+                return status.st_dev, status.st_ino
+        finally:
+            os.close(handle)
+        file.unlink(missing_ok=True)
+
+
+def _write_all(handle: int, content: memoryview, offset: int) -> None:
+    while content:
+        written = os.pwrite(handle, content, offset)
+        content, offset = content[written:], offset + written

@@ -1,0 +1,419 @@
+"""Verify a store: every byte of every file against the digests that were taken when it was written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xxhash
+
+from poyodata.digests import table_digest
+from poyodata.errors import StoreError
+from poyodata.store.commit import Committed, parse_committed, parse_table
+from poyodata.store.disk import file_digest, json_bytes
+from poyodata.store.layout import (
+    BLOCK_FRAMES,
+    FORMAT,
+    FORMAT_VERSION,
+    MOVIE_BLOCK_FRAMES,
+    TEMPORARY,
+    Paths,
+    check_format,
+    group_json,
+)
+from poyodata.store.seal import has_seal, is_intact
+from poyodata.store.session import epochs_of, neurons_digest, recording_digest
+from poyodata.store.shard import array_shape, index_size
+from poyodata.store.tables import FLAT_TABLES, GENERATION, METADATA_COLUMNS, committed_rows, conform, split_digests
+from poyodata.store.templates import FRAMES, template_digest
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is not as it was written.
+
+    Attributes
+    ----------
+    recording : str
+        Session_id; empty where what is damaged is of no single recording.
+    file : str
+        Path below the store.
+    what : str
+        What is wrong with it.
+    traces : str
+        Which traces, where blocks of traces are damaged.
+    block : int or None
+        Which block of the array.
+    start_frame, stop_frame : int or None
+        Frames of that block.
+    """
+
+    recording: str
+    file: str
+    what: str
+    traces: str = ""
+    block: int | None = None
+    start_frame: int | None = None
+    stop_frame: int | None = None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify_store` found.
+
+    Attributes
+    ----------
+    damages : tuple of Damage
+        Empty when every byte is as it was written.
+    unexpected : tuple of str
+        Files below the store that no writer of this store is known to have finished. They do no harm.
+    n_recordings, n_files, n_bytes : int
+        What was read.
+    """
+
+    damages: tuple[Damage, ...]
+    unexpected: tuple[str, ...]
+    n_recordings: int
+    n_files: int
+    n_bytes: int
+
+    def table(self) -> pd.DataFrame:
+        """One row a damage."""
+        names = [field.name for field in fields(Damage)]
+        table = pd.DataFrame([[getattr(one, name) for name in names] for one in self.damages], columns=names)
+        return table.astype(dict.fromkeys(("block", "start_frame", "stop_frame"), "Int64"))
+
+
+def verify_store(path: str | os.PathLike[str], progress: Progress | None = None) -> Verification:
+    """Read every file of a store and compare it with its digests.
+
+    Parameters
+    ----------
+    path : path-like
+        Top folder of the store. It may be read and written meanwhile.
+    progress : callable, optional
+        Called with 1 for every recording that was read.
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    UsageError
+        When nothing lies at `path`.
+    StoreError
+        When what lies there is no store, or one of another format version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from poyodata.store import StoreWriter
+    >>> path = Path(tempfile.mkdtemp()) / "new.zarr"
+    >>> StoreWriter(path).close()
+    >>> verify_store(path).damages
+    ()
+    """
+    paths = Paths(Path(path))
+    if not paths.table("sessions").exists() or not paths.root.is_dir():
+        check_format(paths.root)
+    check = _Check(paths)
+    committed = check.commit_point()
+    check.groups()
+    flat = {name: check.flat_table(name, committed) for name in FLAT_TABLES}
+    recordings = check.recordings(committed)
+    for session_id, generation in recordings.items():
+        check.recording(session_id, generation, _row(committed, session_id), flat)
+        if progress is not None:
+            progress(1)
+    for name, generation, digest in check.templates(committed):
+        check.template(name, generation, digest)
+    check.annotations(committed)
+    check.statistics()
+    return Verification(
+        damages=tuple(check.still_true()),
+        unexpected=tuple(check.unexpected()),
+        n_recordings=len(recordings),
+        n_files=len(check.seen),
+        n_bytes=check.n_bytes,
+    )
+
+
+def _row(committed: Committed | None, session_id: str) -> pd.DataFrame | None:
+    if committed is None:
+        return None
+    return committed.sessions[committed.sessions["session_id"] == session_id]
+
+
+class _Check:
+    """One pass over a store."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.found: list[Damage] = []
+        self.seen: set[Path] = set()
+        self.n_bytes = 0
+        self._generations: dict[str, int] = {}
+
+    # -- what is of the whole store ------------------------------------------------------------------------------
+
+    def commit_point(self) -> Committed | None:
+        """What exists, or None where the table that says so is damaged."""
+        path = self.paths.table("sessions")
+        content = self._read(path, "")
+        if content is None:
+            return None
+        try:
+            return parse_committed(content, self.paths.root)
+        except StoreError:
+            if not has_seal(content):  # an older format, or damage where its seal was
+                self._refuse_other_version(content)
+            self._damaged("", path, "the table that says which recordings exist is damaged")
+            return None
+
+    def _refuse_other_version(self, content: bytes) -> None:
+        try:
+            parse_table(content, "", sealed=False)
+        except StoreError:
+            return
+        try:
+            parse_committed(content, self.paths.root)
+        except StoreError as error:
+            if "format version" in str(error):
+                raise
+
+    def groups(self) -> None:
+        """The ``zarr.json`` of the top folder and of those that hold recordings, templates, tables, statistics."""
+        root = {"format": FORMAT, "format_version": FORMAT_VERSION}
+        self._exactly(self.paths.root / "zarr.json", json_bytes(group_json(root)))
+        for folder in (self.paths.sessions, self.paths.stimuli, self.paths.tables, self.paths.statistics):
+            self._exactly(folder / "zarr.json", json_bytes(group_json()))
+
+    def flat_table(self, name: str, committed: Committed | None) -> pd.DataFrame | None:
+        """Rows of one table of all recordings, or None where it is damaged."""
+        path = self.paths.table(name)
+        if committed is not None and len(committed.sessions) == 0 and not path.exists():
+            return None
+        table = self._sealed(path, "")
+        if table is None or committed is None:
+            return None
+        return committed_rows(conform(table, name), committed.sessions)
+
+    def recordings(self, committed: Committed | None) -> dict[str, int]:
+        """Generation of every recording; where the table of sessions is damaged, of those that have digests."""
+        folder = self.paths.tables / "digests"
+        self._generations = dict(_named(folder)) if committed is None else committed.generations
+        return self._generations
+
+    def templates(self, committed: Committed | None) -> list[tuple[str, int, str | None]]:
+        """Name, generation and digest of every template."""
+        if committed is None:
+            return [(name, generation, None) for name, generation in _named(self.paths.tables / "digests" / "stimuli")]
+        return [(name, known.generation, known.digest) for name, known in committed.stimuli.items()]
+
+    # -- one recording, one template -----------------------------------------------------------------------------
+
+    def recording(
+        self,
+        session_id: str,
+        generation: int,
+        row: pd.DataFrame | None,
+        flat: Mapping[str, pd.DataFrame | None],
+    ) -> None:
+        """Every file of a recording, and its rows in the tables of all recordings."""
+        presentations = self._sealed(self.paths.presentations(session_id, generation), session_id)
+        path = self.paths.digests(session_id, generation)
+        digests = self._sealed(path, session_id)
+        if digests is None:
+            return
+        n_frames, n_neurons = (
+            (None, None) if row is None else (int(row["n_frames"].iloc[0]), int(row["n_neurons"].iloc[0]))
+        )
+        folder = self.paths.session(session_id, generation)
+        blocks, parts, files = split_digests(digests)
+        block_bytes = None if n_neurons is None else BLOCK_FRAMES * n_neurons * 4
+        self._files(session_id, folder, files, blocks, BLOCK_FRAMES, block_bytes, n_frames)
+        if row is None:
+            return
+        if row["digest"].iloc[0] != recording_digest(blocks, parts, row[["n_frames", "n_neurons"]].iloc[0].tolist()):
+            self._damaged(session_id, path, "its digests are not those of the recording in the table of sessions")
+        if parts["metadata"] != table_digest(row[list(METADATA_COLUMNS)]):
+            self._damaged(
+                session_id, self.paths.table("sessions"), "what it says of the recording is not what was written"
+            )
+        own = {
+            name: table[table["session_id"] == session_id].drop(columns=GENERATION)
+            for name, table in flat.items()
+            if table is not None
+        }
+        presented = None if presentations is None else conform(presentations, "presentations")
+        wrong = [name for name in own if name in parts and _digest_of(own[name], name) != parts[name]]
+        if presented is not None:
+            if table_digest(presented) != parts["presentations"]:
+                self._damaged(
+                    session_id,
+                    self.paths.presentations(session_id, generation),
+                    "its rows are not those that were written",
+                )
+            elif "epochs" in own and table_digest(own["epochs"]) != table_digest(epochs_of(presented, session_id)):
+                wrong.append("epochs")
+        for name in wrong:
+            self._damaged(session_id, self.paths.table(name), "the recording's rows are not those that were written")
+
+    def template(self, name: str, generation: int, digest: str | None) -> None:
+        """Every file of a stimulus template."""
+        path = self.paths.stimulus_digests(name, generation)
+        digests = self._sealed(path, "")
+        if digests is None:
+            return
+        folder = self.paths.stimulus(name, generation)
+        blocks, _, files = split_digests(digests)
+        shape = array_shape(folder / FRAMES)
+        block_bytes = None if shape is None else MOVIE_BLOCK_FRAMES * shape[1] * shape[2]
+        n_frames = None if shape is None else shape[0]
+        before = len(self.found)
+        self._files("", folder, files, blocks, MOVIE_BLOCK_FRAMES, block_bytes, n_frames)
+        if digest is not None and len(self.found) == before and template_digest(blocks[FRAMES], shape or ()) != digest:
+            self._damaged("", path, "its digests are not those of the template in the table of sessions")
+
+    def _files(
+        self,
+        recording: str,
+        folder: Path,
+        files: Mapping[str, str],
+        blocks: Mapping[str, Sequence[str]],
+        block_frames: int,
+        block_bytes: int | None,
+        n_frames: int | None,
+    ) -> None:
+        """Every file of one Zarr group; arrays with digests of their blocks block by block."""
+        for name, digest in files.items():
+            path = folder / name
+            array = name.split("/")[0]
+            self.seen.add(path)
+            try:
+                self.n_bytes += path.stat().st_size
+                if "/c/" not in name or array not in blocks:
+                    if file_digest(path) != digest:
+                        self._damaged(recording, path, "its bytes are not those that were written")
+                    continue
+                wrong, whole = _read_shard(path, blocks[array], block_bytes)
+            except FileNotFoundError:
+                self._damaged(recording, path, "is missing")
+                continue
+            except OSError as error:
+                self._damaged(recording, path, f"cannot be read ({error.strerror})")
+                continue
+            for block in wrong:
+                start = block * block_frames
+                stop = start + block_frames if n_frames is None else min(start + block_frames, n_frames)
+                what = f"block {block} of {array} (frames {start} to {stop}) is damaged"
+                self._damaged(recording, path, what, traces=array, block=block, start_frame=start, stop_frame=stop)
+            if not wrong and whole != digest:
+                self._damaged(recording, path, "the index at its end is damaged")
+
+    def annotations(self, committed: Committed | None) -> None:
+        """Labels that users joined."""
+        for name, one in committed.annotations.items() if committed is not None else ():
+            path = self.paths.annotation(name, one.digest)
+            table = self._sealed(path, "")
+            if table is not None and table_digest(table) != one.digest:
+                self._damaged("", path, "its rows are not those that were written")
+
+    def statistics(self) -> None:
+        """Results that were kept: tables and what they were computed from."""
+        folder = self.paths.statistics
+        for path in sorted(folder.glob("*.parquet")) + sorted(folder.glob("*.json")):
+            if path.name == "zarr.json" or path.name.startswith("."):
+                continue
+            content = self._read(path, "")
+            if content is not None and not is_intact(content):
+                self._damaged("", path, "kept statistics are damaged; remove the file, they are computed again")
+
+    # -- at the end ----------------------------------------------------------------------------------------------
+
+    def still_true(self) -> Iterator[Damage]:
+        """Damages, less those of recordings that a writer updated or removed in the meantime."""
+        try:
+            content = self.paths.table("sessions").read_bytes()
+            now: Mapping[str, int] = parse_committed(content, self.paths.root).generations
+        except (OSError, StoreError):
+            now = self._generations
+        for damage in self.found:
+            if not damage.recording or now.get(damage.recording) == self._generations[damage.recording]:
+                yield damage
+
+    def unexpected(self) -> Iterator[str]:
+        """Files that belong to nothing."""
+        for path in sorted(self.paths.root.rglob("*")):
+            if path.is_file() and path not in self.seen and path != self.paths.lock:
+                name = path.relative_to(self.paths.root).as_posix()
+                if not name.startswith(TEMPORARY) or path.parent == self.paths.root:
+                    yield name
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _damaged(self, recording: str, path: Path, what: str, **where: Any) -> None:
+        self.found.append(Damage(recording, path.relative_to(self.paths.root).as_posix(), what, **where))
+
+    def _read(self, path: Path, recording: str) -> bytes | None:
+        self.seen.add(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            self._damaged(recording, path, "is missing" if missing else f"cannot be read ({error.strerror})")
+            return None
+        self.n_bytes += len(content)
+        return content
+
+    def _exactly(self, path: Path, expected: bytes) -> None:
+        content = self._read(path, "")
+        if content is not None and content != expected:
+            self._damaged("", path, "its bytes are not those that were written")
+
+    def _sealed(self, path: Path, recording: str) -> pd.DataFrame | None:
+        content = self._read(path, recording)
+        if content is None:
+            return None
+        try:
+            table: pd.DataFrame = parse_table(content, path).to_pandas()
+        except StoreError:
+            self._damaged(recording, path, "its bytes are not those that were written")
+            return None
+        return table
+
+
+def _named(folder: Path) -> Iterator[tuple[str, int]]:
+    """Name and generation of every file of digests, the last generation of each name."""
+    for path in sorted(folder.glob("*.parquet")):
+        name, _, generation = path.stem.partition("~")
+        if not generation or generation.isdigit():
+            yield name, int(generation or 0)
+
+
+def _digest_of(rows: pd.DataFrame, name: str) -> str:
+    return neurons_digest(rows) if name == "neurons" else table_digest(rows)
+
+
+def _read_shard(path: Path, digests: Sequence[str], block_bytes: int | None) -> tuple[list[int], str]:
+    """Blocks of an array that are not as they were written, and the digest of the whole file."""
+    whole = xxhash.xxh3_64()
+    wrong = []
+    if block_bytes is None:
+        block_bytes = max(0, path.stat().st_size - index_size(len(digests))) // max(1, len(digests))
+    with path.open("rb") as file:
+        for block, digest in enumerate(digests):
+            content = file.read(block_bytes)
+            whole.update(content)
+            if xxhash.xxh3_64_hexdigest(content) != digest:
+                wrong.append(block)
+        while content := file.read(1 << 20):
+            whole.update(content)
+    return wrong, whole.hexdigest()
