@@ -4,6 +4,8 @@
 #   TORCH_INDEX=URL         a package index of CPU builds of torch (PyTorch's install page prints it), for machines
 #                           without a GPU: saves about 3 GB of CUDA libraries on Linux
 
+# More than four processes cost more in fixtures made anew than they bring.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
@@ -15,7 +17,7 @@ demo: $(READY)
 	@$(BIN)/poyodata demo --out demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.benchmarks

@@ -15,13 +15,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from poyodata.errors import DietError, nearest
+from poyodata.vocabulary import EXPRESSION_FUNCTIONS
 
 MAX_CHARACTERS = 4096
 MAX_NODES = 500
 MAX_DEPTH = 50
 COMPARISONS: tuple[str, ...] = ("==", "!=", "<", "<=", ">", ">=")
 NUMBER_FUNCTIONS: tuple[str, ...] = ("abs", "log10")
-FUNCTIONS: tuple[str, ...] = ("abs", "isnan", "log10")
+FUNCTIONS: tuple[str, ...] = EXPRESSION_FUNCTIONS
 
 Value: TypeAlias = bool | int | float | str
 

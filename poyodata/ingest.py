@@ -15,7 +15,7 @@ from poyodata.progress import stage
 from poyodata.runner import check_workers, count_workers, run
 from poyodata.sources import SourceFile, find_sources
 from poyodata.store import AddedSession, StoreWriter
-from poyodata.store.aside import Written, write_aside
+from poyodata.store.aside import Written, kept_traces, write_aside
 from poyodata.store.commit import read_committed
 from poyodata.store.layout import TEMPORARY, Paths
 from poyodata.store.missing import MISSING
@@ -61,7 +61,8 @@ def ingest(
     expect_one : bool
         Refuse sources that hold more than one recording, before anything is written.
     update : bool
-        Replace a recording that is there with other content, which is refused otherwise.
+        Replace a recording that is there with other content, which is refused otherwise, and one that is damaged. Its
+        stored traces are kept: they are read again beside those that are asked for.
     workers : int, optional
         Local processes, each with one recording in hand. By default as many as cores where there is half a
         gigabyte to read or more, else none but this one: starting others takes longer than they save.
@@ -127,7 +128,9 @@ def _add_all(
     paths = writer.paths
     if not alone:  # other processes may stand elsewhere
         found, paths = [_absolute(entry) for entry in found], Paths(paths.root.absolute())
-    write = partial(_write, paths, missing, tuple(traces), update)
+    # Those whose files are damaged an update writes anew.
+    damaged = frozenset(writer.known_stimuli) - frozenset(writer.intact_stimuli) if update else frozenset[str]()
+    write = partial(_write, paths, missing, tuple(traces), update, damaged)
     added: dict[int, AddedSession] = {}
     # Movies are large: where the first recording brings some, the others begin when the store has them.
     first = 0 if alone or found[0].open().templates.keys() <= writer.known_stimuli.keys() else 1
@@ -148,7 +151,9 @@ def _add_all(
     return [added[index] for index in range(len(found))]
 
 
-def _write(paths: Paths, missing: str, traces: tuple[str, ...], update: bool, entry: SourceFile) -> Written:
+def _write(
+    paths: Paths, missing: str, traces: tuple[str, ...], update: bool, damaged: frozenset[str], entry: SourceFile
+) -> Written:
     """Write one recording aside, in whatever process; only digest one that is in the store and will stay as it is."""
     if not paths.table("sessions").exists():
         raise StoreError(
@@ -158,12 +163,14 @@ def _write(paths: Paths, missing: str, traces: tuple[str, ...], update: bool, en
     record = entry.open()
     chosen = (DFF, *record.further) if ALL_TRACES in traces else traces
     committed = read_committed(paths)  # now: others may have brought templates since the ingest began
+    if update:
+        chosen = kept_traces(paths, committed, record, chosen)
     return write_aside(
         paths,
         record,
         missing,
         chosen,
-        {name: template.digest for name, template in committed.stimuli.items()},
+        {name: template.digest for name, template in committed.stimuli.items() if name not in damaged},
         write=update or record.metadata.session_id not in committed.generations,
     )
 

@@ -53,6 +53,12 @@ DFF = "dff"
 TRACES: tuple[str, ...] = (DFF, "raw", "neuropil", "demixed", "corrected")
 """Traces of a recording: dF/F, which every recording has, and the fluorescence behind it."""
 
+EXPRESSION_FUNCTIONS: tuple[str, ...] = ("abs", "isnan", "log10")
+"""Functions of the expressions of diets."""
+
+CURATION_COLUMNS: tuple[str, ...] = ("role", "term", "guard_frames")
+"""Columns that curation puts beside those of neurons and presentations."""
+
 DIRECTIONS_DEG: tuple[float, ...] = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0, 270.0, 315.0)
 TEMPORAL_FREQUENCIES_HZ: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0)
 

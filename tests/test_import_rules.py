@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CORE = {
     "_version",
+    "csv_tables",
     "digests",
     "errors",
     "hdf5_output",

@@ -152,6 +152,23 @@ def test_everything_in_the_files_is_in_the_store(raw: Path, tmp_path: Path) -> N
     assert ingest([raw], tmp_path / "store.zarr")["status"].tolist() == ["unchanged"] * 3
 
 
+def test_an_update_keeps_the_stored_traces(raw: Path, tmp_path: Path) -> None:
+    store, file = tmp_path / "store.zarr", tmp_path / "900000001.nwb"
+    shutil.copyfile(raw / file.name, file)
+    ingest([file], store, traces=("demixed", "raw"))
+    with h5py.File(file, "r+") as opened:
+        opened[f"{DFF}/data"][0, 5] += 1
+    assert ingest([file], store, update=True)["status"].tolist() == ["updated"]
+    assert sorted(open_store(store).blocks["traces"].unique()) == ["demixed", "dff", "raw"]
+    with h5py.File(file, "r+") as opened:
+        opened[f"{DFF}/data"][0, 5] += 1
+        del opened[DEMIXED]
+    digest = open_store(store).digest
+    with pytest.raises(SourceError, match="'900000001' is stored with the traces demixed, which the new one does not"):
+        ingest([file], store, update=True)
+    assert open_store(store).digest == digest
+
+
 def without_demixed(raw: Path, folder: Path) -> Path:
     path = folder / "900000001.nwb"
     shutil.copyfile(raw / path.name, path)
@@ -383,7 +400,7 @@ def test_workers_must_see_the_store(raw: Path, tmp_path: Path) -> None:
 
     (entry,) = find_sources(raw / "900000000.nwb")
     with pytest.raises(StoreError, match="does not see the store"):
-        _write(Paths(tmp_path / "store.zarr"), "error", ("dff",), False, entry)
+        _write(Paths(tmp_path / "store.zarr"), "error", ("dff",), False, frozenset(), entry)
     assert not list(tmp_path.iterdir())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Literal
 
 import typer
@@ -61,7 +62,7 @@ def ingest(
     )
     print_table(table, as_json)
     if not as_json:
-        say(f"\nNext: poyodata info {out}")
+        say(f"\nNext: poyodata info {quote(str(out))}")
 
 
 @app.command(epilog="Example: poyodata stats allen.zarr --only moments,fisher_direction --splits blocks-5fold")
@@ -106,4 +107,4 @@ def stats(
     print_table(table if as_json else by_line, as_json)
     if not as_json:
         say("\nMedians over neurons. kurtosis is excess and biased; skewness is biased (scipy's defaults).")
-        say(f"Next: poyodata diet resolve predictable {store} --out predictable")
+        say(f"Next: poyodata diet resolve predictable {quote(store)} --out predictable")

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poyodata.cli.application import app
 from poyodata.cli.output import AsJson, StorePath, print_table, say
-from poyodata.errors import StoreError, UsageError
+from poyodata.errors import StoreError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from poyodata.store.verify import Verification
 
 
 @app.command(epilog="Example: poyodata info allen.zarr")
 def info(store: StorePath, as_json: AsJson = False) -> None:
-    """Say what a store holds: recordings, donors, CRE lines, neurons, hours."""
+    """Say what a store holds: recordings, donors, CRE lines, neurons, hours.
+
+    Of a store at a URL, credentials and server are those of the environment: AWS_PROFILE, AWS_ENDPOINT_URL, or
+    FSSPEC_S3_ANON=true for a public bucket.
+    """
     from poyodata.store import open_store
 
     opened = open_store(store)
@@ -49,11 +56,11 @@ def info(store: StorePath, as_json: AsJson = False) -> None:
     for key, value in facts.items():
         say(f"{key:<16}{', '.join(value) if isinstance(value, list) else value}")
     if not len(sessions):
-        say(f"\nThe store is empty. Next: poyodata ingest SOURCE --out {store}")
+        say(f"\nThe store is empty. Next: poyodata ingest SOURCE --out {quote(store)}")
         return
     say("")
     print_table(by_line.round({"seconds": 1}), as_json=False)
-    say(f"\nNext: poyodata stats {store}")
+    say(f"\nNext: poyodata stats {quote(store)}")
 
 
 @app.command(epilog="Example: poyodata verify allen.zarr")
@@ -61,9 +68,10 @@ def verify(store: StorePath, as_json: AsJson = False) -> None:
     """Read every byte of a store and name every damaged recording, block and file. Exits with 1 when there are any."""
     from poyodata.progress import stage
     from poyodata.store import open_store
+    from poyodata.store.remote import local_folder
     from poyodata.store.verify import verify_store
 
-    folder = _folder(store)
+    folder = local_folder(store, "verified")
     try:
         n_recordings = len(open_store(folder))
     except StoreError:  # said below, with all else that is damaged
@@ -77,10 +85,16 @@ def verify(store: StorePath, as_json: AsJson = False) -> None:
             say(f"damaged  {f'recording {damage.recording}: ' if damage.recording else ''}{damage.file}: {damage.what}")
         for name in found.unexpected:
             say(f"unknown  {name}: no recording of the store names this file; it does no harm")
+        if found.unnamed:
+            say(
+                f"unnamed  {len(found.unnamed)} recordings lie in the store that its table of sessions does not name "
+                f"({', '.join(found.unnamed)}): an ingest was cut short, or an older sessions.parquet was put back; "
+                "the next writer removes them"
+            )
         of = f"{found.n_recordings:,} recordings, {found.n_files:,} files, {found.n_bytes / 1e6:,.1f} MB"
         say(f"{of}: {len(found.damages) or 'nothing'} damaged")
         if found.damages:
-            say("\nNext: restore the damaged files from a copy, or poyodata ingest SOURCE --out " + f"{store} --update")
+            say(f"\nNext: {_advice(found, store)}")
     raise typer.Exit(1 if found.damages else 0)
 
 
@@ -92,21 +106,25 @@ def remove(
 ) -> None:
     """Remove recordings from a store, and the stimulus templates that only they brought."""
     from poyodata.store import StoreWriter, open_store
+    from poyodata.store.remote import local_folder
 
-    folder = _folder(store)
-    open_store(folder)  # a path that holds no store is refused, where a writer would make one
+    folder = local_folder(store, "changed")
+    opened = open_store(folder)  # a path that holds no store is refused, where a writer would make one
+    for session_id in sessions:
+        if session_id not in opened:
+            raise UsageError(f"no recording {session_id!r} in {store}: {nearest(session_id, opened.session_ids)}")
+    chosen = list(dict.fromkeys(sessions))
+    if not yes:  # before a writer is opened, which collects what is not named
+        typer.confirm(f"Remove {len(chosen)} of {len(opened)} recordings from {store}?", abort=True)
     with StoreWriter(folder) as writer:
-        writer.require(sessions)
-        if not yes:
-            typer.confirm(f"Remove {len(sessions)} of {len(writer.sessions)} recordings from {store}?", abort=True)
-        writer.remove(sessions)
-        say(f"removed {len(sessions)} recordings; {len(writer.sessions)} are left")
+        writer.remove(chosen)
+        say(f"removed {len(chosen)} recordings; {len(writer.sessions)} are left")
 
 
 @app.command(epilog="Example: poyodata merge ours.zarr theirs.zarr --out all.zarr")
 def merge(
-    stores: Annotated[list[Path], typer.Argument(help="Stores to bring together; they stay as they are.")],
-    out: Annotated[Path, typer.Option(help="The store that takes them; made where it is missing.")],
+    stores: Annotated[list[str], typer.Argument(help="Stores to bring together; they stay as they are.")],
+    out: Annotated[str, typer.Option(help="The store that takes them; made where it is missing.")],
     update: Annotated[
         bool, typer.Option("--update", help="Replace recordings of --out that have the same name but other content.")
     ] = False,
@@ -114,19 +132,23 @@ def merge(
 ) -> None:
     """Bring the recordings of several stores into one, linked where the file system allows, else copied.
 
-    Recordings that are the same are taken once. One commit: all of them, or none.
+    Recordings that are the same are taken once. One commit: all of them, or none. A linked file is one file in both
+    stores: what damages it there damages both, so that a merged store is no backup.
     """
     import pandas as pd
 
     from poyodata.progress import stage
     from poyodata.store import open_store
     from poyodata.store.merge import merge_stores
+    from poyodata.store.remote import local_folder
 
-    with stage("merging stores", sum(len(open_store(store)) for store in stores), "recordings") as advance:
-        merged = merge_stores(out, stores, replace=update, progress=advance)
+    folders = [local_folder(store, "merged from") for store in stores]
+    target = local_folder(out, "merged into")
+    with stage("merging stores", sum(len(open_store(folder)) for folder in folders), "recordings") as advance:
+        merged = merge_stores(target, folders, replace=update, progress=advance)
     print_table(pd.DataFrame([asdict(one) for one in merged]), as_json)
     if not as_json:
-        say(f"\nNext: poyodata info {out}")
+        say(f"\nNext: poyodata info {quote(str(out))}")
 
 
 @app.command(epilog="Example: poyodata migrate allen.zarr")
@@ -135,8 +157,9 @@ def migrate(store: StorePath, as_json: AsJson = False) -> None:
     from poyodata.progress import stage
     from poyodata.store import FORMAT_VERSION
     from poyodata.store.migrate import migrate_store
+    from poyodata.store.remote import local_folder
 
-    folder = _folder(store)
+    folder = local_folder(store, "migrated")
     with stage("migrating", len(list((folder / "sessions").glob("*/zarr.json"))), "recordings") as advance:
         done = migrate_store(folder, advance)
     if as_json:
@@ -150,9 +173,12 @@ def migrate(store: StorePath, as_json: AsJson = False) -> None:
     say("Digests of blocks are others in this version, and so is the store's: resolve diets of this store again.")
 
 
-def _folder(store: str) -> Path:
-    """A store of this machine."""
-    path = store.removeprefix("file://")
-    if "://" in path:
-        raise UsageError(f"{store} is a URL; this command takes the folder of a store on this machine.")
-    return Path(path)
+def _advice(found: Verification, store: str) -> str:
+    """What mends the damage that was found."""
+    kept = [one for one in found.damages if one.file.startswith("statistics/")]
+    if len(kept) == len(found.damages):
+        return "remove the damaged files of statistics/; they are computed again when they are asked for"
+    if found.is_of_recordings:
+        update = f"poyodata ingest SOURCE --out {quote(store)} --update"
+        return f"{update} (it writes what is damaged anew), or restore the damaged files from a copy"
+    return "restore the damaged files from a copy, or poyodata ingest SOURCE --out with a new store"

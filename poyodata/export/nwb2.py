@@ -29,9 +29,10 @@ import numpy as np
 import pandas as pd
 
 from poyodata.export.recording import Recording, Signal
+from poyodata.export.stimulus_names import names_in_file
 from poyodata.hdf5_output import writing_hdf5
 from poyodata.nwb2_objects import BLOCK_BYTES, streamed_traces, time_intervals
-from poyodata.vocabulary import SPONTANEOUS
+from poyodata.vocabulary import DRIFTING_GRATINGS, SPONTANEOUS
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -73,16 +74,17 @@ def write_recording(folder: Path, recording: Recording) -> None:
     """Write one recording; the file appears when it is whole, and one block of traces is in memory at a time."""
     from pynwb import NWBHDF5IO
 
-    nwb = _nwb_file(recording)
+    names = _stimulus_names(recording)
+    nwb = _nwb_file(recording, names)
     _add_behaviour(nwb, recording)
-    _add_stimuli(nwb, recording)
+    _add_stimuli(nwb, recording, names)
     _add_ophys(nwb, recording)
     _add_intervals(nwb, recording)
     with writing_hdf5(path_of(folder, recording.session_id)) as file, NWBHDF5IO(file=file, mode="w") as io:
         io.write(nwb)
 
 
-def _nwb_file(recording: Recording) -> NWBFile:
+def _nwb_file(recording: Recording, stimuli: Mapping[str, str]) -> NWBFile:
     from pynwb import NWBFile
     from pynwb.file import Subject
     from pynwb.ophys import OpticalChannel
@@ -114,9 +116,9 @@ def _nwb_file(recording: Recording) -> NWBFile:
             genotype=meta["genotype"] or meta["cre_line"],
         ),
     )
-    facts = {name: None if value != value else value for name, value in meta.items()}
+    about = {"lineage": dict(lineage), **recording.described(stimuli)}
     nwb.add_scratch(
-        json.dumps({"lineage": dict(lineage), "recording": facts}, ensure_ascii=False, allow_nan=False),
+        json.dumps(about, ensure_ascii=False, allow_nan=False),
         name="poyodata",
         description="Lineage of the export and what the store knows of the recording, as JSON.",
     )
@@ -187,12 +189,22 @@ def _add_behaviour(nwb: NWBFile, recording: Recording) -> None:
         module.add(BehavioralTimeSeries(time_series=others))
 
 
-def _add_stimuli(nwb: NWBFile, recording: Recording) -> None:
+def _stimulus_names(recording: Recording) -> dict[str, str]:
+    """Name of the table of each stimulus; grey screen has the one of the released files."""
+    grey = f"{SPONTANEOUS}_stimulus"
+    stimuli = set(map(str, recording.presentations["stimulus"]))
+    names = names_in_file(stimuli - {SPONTANEOUS}, lambda name: name == grey)
+    return {stimulus: names.get(stimulus, grey) for stimulus in stimuli}
+
+
+def _add_stimuli(nwb: NWBFile, recording: Recording, names: Mapping[str, str]) -> None:
     for shown, rows in recording.presentations.groupby("stimulus", sort=True):
         stimulus = str(shown)
         columns: dict[str, tuple[str, Any]] = {}
         for name, (there, what) in _CONDITIONS.items():
             values = rows[name]
+            if name == "direction_deg" and stimulus != DRIFTING_GRATINGS:
+                there = "direction_in_degrees"  # only of gratings is it known that they drift
             means = (values != -1).any() if pd.api.types.is_integer_dtype(values.dtype) else values.notna().any()
             if means:
                 columns[there] = (what, values.to_numpy())
@@ -207,7 +219,7 @@ def _add_stimuli(nwb: NWBFile, recording: Recording) -> None:
             columns[name] = (what, rows[name].to_numpy(np.int64))
         nwb.add_stimulus(
             time_intervals(
-                f"{stimulus}_stimulus" if stimulus == SPONTANEOUS else stimulus,
+                names[stimulus],
                 f"Presentations of {stimulus}.",
                 rows["start_s"].to_numpy(np.float64),
                 rows["stop_s"].to_numpy(np.float64),

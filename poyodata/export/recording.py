@@ -114,6 +114,17 @@ class Recording:
         masks = self.store.masks(self.session_id)
         return [masks[column] for column in self.columns.tolist()]
 
+    def described(self, stimuli: Mapping[str, str]) -> dict[str, Any]:
+        """What the store knows of the recording, for a file whose layout has no place for all of it; plain JSON.
+
+        Parameters
+        ----------
+        stimuli : mapping of str to str
+            Name that each stimulus has in the file.
+        """
+        facts = {name: None if value != value else value for name, value in self.metadata.items()}
+        return {"recording": facts, "stimuli": {there: stimulus for stimulus, there in stimuli.items()}}
+
     def read(self, frames: slice) -> npt.NDArray[np.float32]:
         """Traces of some frames, shape (time, neuron), float32, dF/F."""
         traces = self.store.traces(self.session_id)

@@ -12,11 +12,12 @@ import pandas as pd
 
 from poyodata._version import version
 from poyodata.curation.evaluate import Evaluator
+from poyodata.curation.expressions import columns_of
 from poyodata.curation.manifest import Manifest
 from poyodata.curation.parse import parse_expression
-from poyodata.curation.resolve import SESSION_COLUMNS
+from poyodata.curation.resolve import SESSION_COLUMNS, statistic_columns
 from poyodata.digests import json_digest, table_digest
-from poyodata.errors import UsageError, nearest
+from poyodata.errors import DietError, UsageError, nearest
 from poyodata.export.recording import Recording
 from poyodata.splits import Split
 
@@ -175,9 +176,17 @@ def _of_manifest(manifest: Manifest, store: Store) -> tuple[pd.DataFrame, pd.Dat
 
 def _answer(where: str, neurons: pd.DataFrame, store: Store) -> npt.NDArray[np.bool_]:
     """Which neurons an expression is true for."""
+    condition = parse_expression(where)
+    statistics = statistic_columns()
+    for name in columns_of(condition):
+        if name in statistics and name not in neurons.columns:
+            raise DietError(
+                f"{name!r} is a statistic, which is computed for a diet: write the condition in one and export that "
+                "(--diet NAME)."
+            )
     known = [name for name in SESSION_COLUMNS if name in store.sessions.columns and name not in neurons.columns]
     of_session = store.sessions.set_index("session_id")[known].reindex(neurons["session_id"]).reset_index(drop=True)
-    return Evaluator(pd.concat([neurons, of_session], axis=1)).evaluate(parse_expression(where)).true
+    return Evaluator(pd.concat([neurons, of_session], axis=1)).evaluate(condition).true
 
 
 def _lineage_of_split(manifest: Manifest | None, split: Split | None) -> dict[str, Any] | None:

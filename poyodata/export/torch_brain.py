@@ -36,7 +36,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from poyodata.digests import canonical_json
 from poyodata.export.recording import Recording
+from poyodata.export.stimulus_names import names_in_file
 from poyodata.export.temporal_objects import put_arrays, put_data, put_interval, put_irregular
 from poyodata.hdf5_output import writing_hdf5
 from poyodata.intervals import Intervals, as_intervals, intersect
@@ -80,7 +82,10 @@ def write_recording(folder: Path, recording: Recording) -> None:
         _traces(file, recording, clock)
         _rois(file.create_group("rois"), recording)
         _signals(file, recording, clock)
-        _stimuli(file, recording, clock)
+        names = _stimulus_names(file, recording)
+        # As JSON, for its own names: here a line has no dash, and an empty text is left out.
+        file["brainset"].attrs["exported"] = canonical_json(recording.described(names))
+        _stimuli(file, recording, clock, names)
         _roles(file, recording, clock)
         put_interval(file.create_group("domain"), *clock.stretches(recording, recording.segments))
         file.attrs["object"] = "Data"
@@ -134,8 +139,6 @@ class Clock:
 
 
 def _descriptions(file: h5py.File, recording: Recording) -> None:
-    from poyodata.digests import canonical_json
-
     meta, lineage = recording.metadata, recording.lineage
     store, manifest = lineage["store"], lineage["manifest"]
     put_data(
@@ -239,7 +242,20 @@ def _signals(file: h5py.File, recording: Recording, clock: Clock) -> None:
         put_irregular(_new_group(file, name), clock.at(signal.time_s[seen]), {name: values})
 
 
-def _stimuli(file: h5py.File, recording: Recording, clock: Clock) -> None:
+def _stimulus_names(file: h5py.File, recording: Recording) -> dict[str, str]:
+    """Name of the group of each stimulus: neither it nor that of its epochs may be that of something else."""
+    roles = [] if recording.windows is None else recording.windows["role"].unique().tolist()
+    domains = {f"{role}_domain" for role in (*ROLES, *roles)}
+
+    def is_taken(name: str) -> bool:
+        ours = {name, f"{name}_domain"}
+        return name == "domain" or name.endswith("_domain") or not ours.isdisjoint(domains | set(file))
+
+    stimuli = {*map(str, recording.presentations["stimulus"]), *map(str, recording.epochs["stimulus"])}
+    return names_in_file(stimuli, is_taken)
+
+
+def _stimuli(file: h5py.File, recording: Recording, clock: Clock, names: Mapping[str, str]) -> None:
     shown = recording.presentations
     for stimulus, rows in shown.groupby("stimulus", sort=True):
         name = str(stimulus)
@@ -251,11 +267,15 @@ def _stimuli(file: h5py.File, recording: Recording, clock: Clock) -> None:
         for key in ("trial", "start_frame", "stop_frame"):
             columns[key] = rows[key].to_numpy(np.int64)[keep]
         put_interval(
-            _new_group(file, name), start_s, stop_s, {"timestamps": (start_s + stop_s) / 2, **columns}, ["timestamps"]
+            file.create_group(names[name]),
+            start_s,
+            stop_s,
+            {"timestamps": (start_s + stop_s) / 2, **columns},
+            ["timestamps"],
         )
     for stimulus, rows in recording.epochs.groupby("stimulus", sort=True):
         frames = rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
-        put_interval(file.create_group(f"{stimulus}_domain"), *clock.stretches(recording, frames))
+        put_interval(file.create_group(f"{names[str(stimulus)]}_domain"), *clock.stretches(recording, frames))
 
 
 def _shown(stimulus: str, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -325,7 +345,7 @@ def _roles(file: h5py.File, recording: Recording, clock: Clock) -> None:
 
 
 def _new_group(file: h5py.File, name: str) -> h5py.Group:
-    """A group for a signal or stimulus, whose names are anybody's."""
+    """A group for a signal, whose name is anybody's."""
     reserved = {"domain", *(f"{role}_domain" for role in ROLES)}
     while name in file or name in reserved:
         name += "_"

@@ -267,11 +267,13 @@ def _neurons(arrays: _Arrays, mapping: ArrayMapping, session_id: str, count: int
     columns: dict[str, Any] = {}
     ids = column(part.cell_specimen_id)
     rois = column(part.roi_id)
-    name = ids if ids is not None else rois if rois is not None else np.arange(count)
+    name = np.arange(count)
+    for key, values in (("roi_id", rois), ("cell_specimen_id", ids)):  # cells give the names, where there are both
+        columns[key] = pd.array([pd.NA] * count, dtype="Int64")
+        if values is not None:
+            name = as_int64(values, f"{arrays.label}: neurons.{key}")
+            columns[key] = pd.array(name, dtype="Int64")
     columns["neuron_id"] = [f"{session_id}_{value}" for value in name.tolist()]
-    for key, values in (("cell_specimen_id", ids), ("roi_id", rois)):
-        whole = None if values is None else as_int64(values, f"{arrays.label}: neurons.{key}")
-        columns[key] = pd.array([pd.NA] * count if whole is None else whole, dtype="Int64")
     for key, values in (("x_um", column(part.x_um)), ("y_um", column(part.y_um))):
         columns[key] = np.full(count, np.nan) if values is None else values.astype(np.float64)
     valid = column(part.valid_roi)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from poyodata.csv_tables import read_csv_table
 from poyodata.errors import SourceError
 from poyodata.sources.record import SessionMetadata
 from poyodata.sources.recording_mapping import KnownMetadata, RecordingMapping
@@ -27,7 +25,13 @@ _REQUIRED: Mapping[str, str] = {
 
 
 def complete_metadata(
-    found: Mapping[str, Any], mapping: RecordingMapping | None, label: str, source: str, hint: str = ""
+    found: Mapping[str, Any],
+    mapping: RecordingMapping | None,
+    label: str,
+    source: str,
+    hint: str = "",
+    *,
+    exported: Mapping[str, Any] | None = None,
 ) -> SessionMetadata:
     """Put the metadata of a recording together.
 
@@ -44,6 +48,9 @@ def complete_metadata(
         Name of the source, for the message.
     hint : str
         What else to say when something is missing.
+    exported : mapping of str to str or float, optional
+        Every field as a store had it, in a file that was exported from one: goes in the place of `found` and stands as
+        it is, empty texts and other laboratories' lines too.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def complete_metadata(
     poyodata.errors.SourceError: one.nwb does not say container_id (the imaging site), cre_line (the driver line) and \
 depth_um (micrometres): give them under `metadata:` in a mapping.yaml with `source: nwb2`.
     """
-    values = {key: value for key, value in found.items() if _is_said(value)}
+    values = {key: value for key, value in found.items() if _is_said(value)} if exported is None else dict(exported)
     given: dict[str, Any] = {}
     if mapping is not None:
         given = {key: value for key, value in mapping.metadata if _is_said(value)}
@@ -75,7 +82,8 @@ depth_um (micrometres): give them under `metadata:` in a mapping.yaml with `sour
             f"{label} does not say {listed}: give {'it' if len(missing) == 1 else 'them'} under `metadata:` in a "
             f"mapping.yaml with `source: {source}`.{hint and ' ' + hint}"
         )
-    values["cre_line"] = line_of(str(values["cre_line"]), label, given="cre_line" in given)
+    if exported is None or "cre_line" in given:
+        values["cre_line"] = line_of(str(values["cre_line"]), label, given="cre_line" in given)
     said: dict[str, Any] = {
         key: _number(value, label, key) if key in _NUMBERS else str(value).strip() for key, value in values.items()
     }
@@ -111,10 +119,7 @@ def _row(table: str | None, session_id: str, label: str) -> dict[str, Any]:
     """What a table says of a recording."""
     if table is None:
         return {}
-    try:
-        rows = pd.read_csv(Path(table), dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"metadata_table {table} cannot be read ({error}); a CSV file was expected.") from error
+    rows = read_csv_table(table, "metadata_table", dtype="str", keep_default_na=False)
     known = list(KnownMetadata.model_fields)
     unknown = [column for column in rows.columns if column not in known]
     if "session_id" not in rows.columns or unknown:

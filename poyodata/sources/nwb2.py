@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from poyodata.errors import SourceError
 from poyodata.intervals import segments_of_time
 from poyodata.sources.baseline import Baseline, BaselineDff, CorrectedFluorescence
+from poyodata.sources.exported import read_exported
 from poyodata.sources.hdf5 import dataset_of, file_digest, holds, open_hdf5, short, text_of, values_of
 from poyodata.sources.metadata import complete_metadata
 from poyodata.sources.nwb2_behaviour import read_signals
@@ -30,11 +33,16 @@ from poyodata.sources.nwb2_stimuli import find_templates, read_presentations
 from poyodata.sources.record import SessionRecord
 from poyodata.sources.recording_mapping import Nwb2Mapping
 from poyodata.sources.remote import Place, place_of
+from poyodata.sources.timing import rate_of
 from poyodata.vocabulary import DFF, TRACES
+
+_log = logging.getLogger(__name__)
 
 TraceReader = Callable[[int, int], npt.NDArray[np.float32]]
 
 _AGE = re.compile(r"P(?:(\d+(?:\.\d+)?)Y)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)W)?(?:(\d+(?:\.\d+)?)D)?")
+# Of the released files: "<experiment>-Stim<kind>". Other people's names may have a "-Stim" of their own.
+_DANDI_SESSION = re.compile(r"(\d+)-Stim\w+")
 _SEXES = {"M": "male", "F": "female", "U": "", "O": ""}
 _DEPTH = re.compile(r"depth(?: of|:)?\s*(\d+(?:\.\d+)?)\s*(?:µm|μm|um|microns?|micrometers?)", re.IGNORECASE)
 
@@ -88,26 +96,34 @@ def _assemble(file: h5py.File, path: Place, mapping: Nwb2Mapping) -> SessionReco
     table = RoiTable.of_series(file, chosen.name)
     count = len(table.rows)
     time_axis, time_s = _clock(file, chosen, count)
-    is_allen = _is_visual_coding(file)
-    metadata = complete_metadata(_found(file, table, is_allen), mapping, str(path), "nwb2")
+    exported = read_exported(_text(file, "scratch/poyodata"))
+    # Our own exports are in that layout too, and say so even where nobody knows the container.
+    is_allen = exported is not None or _is_visual_coding(file)
+    known = None if exported is None else exported.metadata
+    metadata = complete_metadata(_found(file, table, is_allen), mapping, str(path), "nwb2", exported=known)
     x_is_row = is_allen if mapping.neurons.mask_x is None else mapping.neurons.mask_x == "row"
     masks = read_masks(table, x_is_row)
     neurons = read_neurons(table, mapping.neurons, metadata.session_id, masks, ids_are_cells=is_allen)
+    named = table.found("neuron_id") if exported is not None else None
+    if exported is not None and named is not None:
+        names = exported.neuron_ids([text_of(name) for name in named], metadata.session_id)
+        neurons = neurons.assign(neuron_id=pd.Series(names, dtype="str"))
+    stimuli = {} if exported is None else exported.stimuli
     r = _neuropil_r(file, table) if is_allen else None
-    traces: TraceReader = NwbTraces(path, file, chosen.name, time_axis)
+    traces: TraceReader = NwbTraces(path, file, chosen.name, time_axis, is_dff=mapping.traces.dff is None)
     if mapping.traces.dff is not None:
-        traces = _computed(file, path, series, chosen, mapping, traces, (len(time_s), count), time_s)
+        traces = _computed(file, path, series, chosen, table, mapping, traces, time_s)
     return SessionRecord(
         metadata=metadata,
         neurons=neurons if r is None else neurons.assign(neuropil_r=r),
         time_s=time_s,
         segments=segments_of_time(time_s),
-        presentations=read_presentations(file, time_s, mapping.stimuli),
+        presentations=read_presentations(file, time_s, mapping.stimuli, stimuli),
         read_traces=traces,
         source_digest=file_digest(path),
         signals=read_signals(file, mapping.signals),
         templates=find_templates(file, path, mapping.stimuli),
-        further=_further(file, path, series, chosen, table, mapping),
+        further=_further(file, path, series, chosen, table, mapping, time_s),
         masks=masks,
         max_projection=_max_projection(file),
     ).check()
@@ -149,9 +165,9 @@ def _computed(
     path: Place,
     series: list[RoiSeries],
     chosen: RoiSeries,
+    table: RoiTable,
     mapping: Nwb2Mapping,
     cells: TraceReader,
-    shape: tuple[int, int],
     time_s: npt.NDArray[np.float64],
 ) -> BaselineDff:
     """Compute dF/F of fluorescence as `poyodata.sources.baseline` tells."""
@@ -163,39 +179,72 @@ def _computed(
     neuropil: TraceReader | None = None
     if said.neuropil is not None:
         around = named_series(series, said.neuropil)
-        if around.shape != chosen.shape:
-            raise SourceError(f"{around.name} has shape {around.shape}, and {chosen.name} {chosen.shape}.")
-        neuropil = NwbTraces(path, file, around.name, _clock(file, around, shape[1])[0])
+        unlike = _unlike(file, around, chosen, table, time_s)
+        if unlike:
+            raise SourceError(f"{unlike}; name a series that goes with it as traces.dff.neuropil of the mapping.")
+        neuropil = NwbTraces(path, file, around.name, _clock(file, around, len(table.rows))[0])
     baseline = Baseline().replaced(said)
-    rate_hz = 1.0 / float(np.median(np.diff(time_s)))
-    return BaselineDff(CorrectedFluorescence(cells, neuropil, baseline.neucoeff), shape, rate_hz, baseline)
+    corrected = CorrectedFluorescence(cells, neuropil, baseline.neucoeff)
+    return BaselineDff(corrected, (len(time_s), len(table.rows)), _rate_hz(file, chosen, time_s), baseline)
+
+
+def _rate_hz(file: h5py.File, chosen: RoiSeries, time_s: npt.NDArray[np.float64]) -> float:
+    """The rate that the file tells, to as many decimals as float32, which NWB asks for, has; else that of the clock."""
+    if holds(file, f"{chosen.name}/timestamps"):
+        return rate_of(time_s)
+    return round(float(dataset_of(file, f"{chosen.name}/starting_time").attrs["rate"]), 6)
+
+
+def _unlike(
+    file: h5py.File, one: RoiSeries, chosen: RoiSeries, table: RoiTable, time_s: npt.NDArray[np.float64]
+) -> str:
+    """Say why a series does not go with the traces, region by region and frame by frame; empty when it does."""
+    if one.shape != chosen.shape:
+        return f"{one.name} has shape {one.shape}, and {chosen.name} {chosen.shape}"
+    its = RoiTable.of_series(file, one.name)
+    if its.name != table.name or not np.array_equal(its.rows, table.rows):
+        return f"{one.name} is not of the same regions, in the same order, as {chosen.name}"
+    clock = _clock(file, one, len(table.rows))[1]
+    if not (np.abs(clock - time_s) < 0.5 / rate_of(time_s)).all():
+        return f"{one.name} starts at {clock[0]:g} s and {chosen.name} at {time_s[0]:g} s, or their rates differ"
+    return ""
 
 
 def _further(
-    file: h5py.File, path: Place, series: list[RoiSeries], chosen: RoiSeries, table: RoiTable, mapping: Nwb2Mapping
+    file: h5py.File,
+    path: Place,
+    series: list[RoiSeries],
+    chosen: RoiSeries,
+    table: RoiTable,
+    mapping: Nwb2Mapping,
+    time_s: npt.NDArray[np.float64],
 ) -> dict[str, TraceReader]:
-    """Traces beside dF/F: those that the mapping names, and those whose names are known, of the same regions."""
+    """Traces beside dF/F: those that the mapping names, and those whose names are known, if regions and clock agree."""
     known = [name for name in TRACES if name != DFF]
     unknown = [name for name in mapping.further if name not in known]
     if unknown:
         raise SourceError(f"further.{unknown[0]} in the mapping: known traces are {', '.join(known)}.")
     wanted = {name: named_series(series, place) for name, place in mapping.further.items()}
+    left_out: dict[str, str] = {}
+    for name, one in wanted.items():
+        if unlike := _unlike(file, one, chosen, table, time_s):
+            raise SourceError(f"{unlike}; correct further.{name} in the mapping.")
     for one in series:
         name = one.name.rsplit("/", 1)[-1].casefold()
         if name in known and name not in wanted and one.shape == chosen.shape and one.name != chosen.name:
-            wanted[name] = one
-    found: dict[str, TraceReader] = {}
-    for name in known:
+            unlike = _unlike(file, one, chosen, table, time_s)
+            if unlike:
+                left_out[name] = unlike
+            else:
+                wanted[name] = one
+    for name, unlike in left_out.items():
         if name not in wanted:
-            continue
-        one = wanted[name]
-        same = RoiTable.of_series(file, one.name)
-        if one.shape != chosen.shape or same.name != table.name or not np.array_equal(same.rows, table.rows):
-            if name in mapping.further:
-                raise SourceError(f"{one.name} {one.shape} is not of the same regions as {chosen.name} {chosen.shape}.")
-            continue
-        found[name] = NwbTraces(path, file, one.name, _clock(file, one, len(table.rows))[0])
-    return found
+            _log.warning("%s: %s; it is left out", path, unlike)
+    return {
+        name: NwbTraces(path, file, wanted[name].name, _clock(file, wanted[name], len(table.rows))[0])
+        for name in known
+        if name in wanted
+    }
 
 
 def _is_visual_coding(file: h5py.File) -> bool:
@@ -234,14 +283,19 @@ def _found(file: h5py.File, table: RoiTable, is_allen: bool) -> dict[str, Any]:
         found["device"] = text_of(device.attrs.get("description", "")) or str(device.name).rsplit("/", 1)[-1]
     if is_allen:
         found |= {
-            # "<experiment>-Stim<kind>"; the subject is the specimen there, the mouse stands in the notes.
-            "session_id": found["session_id"].split("-Stim")[0],
+            # The subject is the specimen there, the mouse stands in the notes.
+            "session_id": _experiment_of(found["session_id"]),
             "donor_id": _note(file, "Mouse ID.*"),
             "container_id": _note(file, "Container ID"),
             "session_type": _note(file, "Session type"),
             "specimen_name": _text(file, f"{subject}/strain"),
         }
     return found
+
+
+def _experiment_of(session_id: str) -> str:
+    found = _DANDI_SESSION.fullmatch(session_id)
+    return session_id if found is None else found.group(1)
 
 
 def _text(group: h5py.Group | None, name: str) -> str:

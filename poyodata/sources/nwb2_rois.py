@@ -149,7 +149,7 @@ def read_neurons(
     Returns
     -------
     DataFrame
-        `NEURON_COLUMNS`. Negative cell ids, and those that are missing, are <NA>.
+        `NEURON_COLUMNS`. Negative ids, and those that are missing, are <NA>.
 
     Raises
     ------
@@ -166,6 +166,7 @@ def read_neurons(
     cell_ids = _integers(cells, f"{table.name}: cell_specimen_id", count)
     cell_ids[(cell_ids < 0).fillna(False).to_numpy(bool)] = pd.NA
     roi_ids = _integers(rois, f"{table.name}: roi_id", count)
+    roi_ids[(roi_ids < 0).fillna(False).to_numpy(bool)] = pd.NA
     labels = _of(table, mapping.exclusion_label, "exclusion_label")
     texts = [""] * count if labels is None else [text_of(label) for label in labels]
     valid = _of(table, mapping.valid_roi, "valid_roi", "iscell")

@@ -17,6 +17,7 @@ from poyodata.sources.remote import Place
 
 # Stimuli have thousands of datasets, and no traces.
 _PLACES = ("processing", "acquisition", "analysis")
+_PERCENT = ("percent", "%")
 
 
 @dataclass(frozen=True)
@@ -237,12 +238,16 @@ class NwbTraces:
     name : str
         Path of the series.
     time_axis : int
+    is_dff : bool
+        Whether it is dF/F, which is a share: of a series in percent a hundredth is taken.
     """
 
-    def __init__(self, path: Place, file: h5py.File, name: str, time_axis: int) -> None:
+    def __init__(self, path: Place, file: h5py.File, name: str, time_axis: int, *, is_dff: bool = False) -> None:
         data = dataset_of(file, f"{name}/data")
         self.conversion = float(data.attrs.get("conversion", 1.0))
         self.offset = float(data.attrs.get("offset", 0.0))
+        if is_dff and text_of(data.attrs.get("unit", "")).strip().casefold() in _PERCENT:
+            self.conversion, self.offset = self.conversion / 100, self.offset / 100
         if data.dtype.kind not in "fiub":
             raise SourceError(f"{name}/data holds {data.dtype} values; traces are numbers.")
         reader = _OneTrace if data.ndim == 1 else Hdf5Traces

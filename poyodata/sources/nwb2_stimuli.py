@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,6 +22,8 @@ from poyodata.sources.remote import Place
 from poyodata.sources.stimulus_table import mapped_presentations
 from poyodata.sources.timing import Clock, stops_of_starts, timed_presentations
 from poyodata.vocabulary import DRIFTING_GRATINGS, NATURAL_MOVIES, NATURAL_SCENES, SPARSE_NOISE, STATIC_GRATINGS
+
+_log = logging.getLogger(__name__)
 
 _PLACES = ("stimulus/presentation", "intervals")
 _TEMPLATES = "stimulus/templates"
@@ -44,7 +47,12 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def read_presentations(file: h5py.File, time_s: Clock, mapping: tuple[TableMapping, ...] | None) -> pd.DataFrame:
+def read_presentations(
+    file: h5py.File,
+    time_s: Clock,
+    mapping: tuple[TableMapping, ...] | None,
+    stimuli: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Read the presentations that a mapping names, or all that can be told.
 
     Without a mapping these are the tables and the series of indices in ``stimulus/presentation`` and ``intervals``
@@ -56,6 +64,8 @@ def read_presentations(file: h5py.File, time_s: Clock, mapping: tuple[TableMappi
     file : h5py.File
     time_s : ndarray, shape (time,), float64, seconds
     mapping : tuple of TableMapping, optional
+    stimuli : mapping of str to str, optional
+        Stimulus of a table by the table's name, where an export tells it: no ending is taken off then.
 
     Returns
     -------
@@ -68,7 +78,8 @@ def read_presentations(file: h5py.File, time_s: Clock, mapping: tuple[TableMappi
         When a table is missing, lacks a column, or does not fit the recording.
     """
     if mapping is None:
-        mapping = tuple(_told(file))
+        mapping = tuple(_told(file, stimuli or {}))
+        _say_texts(file, mapping)
     return presentation_table([_rows(file, part, time_s) for part in mapping])
 
 
@@ -91,7 +102,7 @@ def find_templates(
         Grey images of one size with 8 bits; others are left out.
     """
     found: dict[str, Callable[[], Hdf5Frames]] = {}
-    for part in _told(file) if mapping is None else mapping:
+    for part in _told(file, {}) if mapping is None else mapping:
         for link in ("indexed_images", "indexed_timeseries"):
             if not holds(file, f"{part.table}/{link}"):
                 continue
@@ -139,7 +150,7 @@ class Hdf5Images(Hdf5Frames):
         """Nothing is held."""
 
 
-def _told(file: h5py.File) -> list[TableMapping]:
+def _told(file: h5py.File, stimuli: Mapping[str, str]) -> list[TableMapping]:
     """Tables and series of indices whose stimulus is told by their name, as a mapping would name them."""
     told = []
     for place in _PLACES:
@@ -152,7 +163,7 @@ def _told(file: h5py.File) -> list[TableMapping]:
             if _is_indexed(file, name):
                 told.append(TableMapping(stimulus=_stimulus_of(child), table=name))
             elif holds(file, f"{name}/start_time") and holds(file, f"{name}/stop_time"):
-                told.append(_columns_told(file, name, _stimulus_of(child)))
+                told.append(_columns_told(file, name, stimuli.get(child) or _stimulus_of(child)))
     return told
 
 
@@ -164,7 +175,7 @@ def _is_indexed(file: h5py.File, name: str) -> bool:
     return text_of(file[name].attrs.get("neurodata_type", "")) == "IndexSeries"
 
 
-def _columns_told(file: h5py.File, name: str, stimulus: str) -> TableMapping:
+def _known_columns(stimulus: str) -> dict[str, tuple[str, ...]]:
     known = dict(_COLUMNS)
     if stimulus == DRIFTING_GRATINGS:
         # A grating that drifts has a direction, whatever its column is called.
@@ -173,14 +184,28 @@ def _columns_told(file: h5py.File, name: str, stimulus: str) -> TableMapping:
         known["movie_frame"] = (*known["movie_frame"], "frame")
     elif stimulus in (NATURAL_SCENES, *SPARSE_NOISE):
         known["image"] = (*known["image"], "frame")
+    return known
+
+
+def _columns_told(file: h5py.File, name: str, stimulus: str) -> TableMapping:
     columns = {}
-    for feature, names in known.items():
+    for feature, names in _known_columns(stimulus).items():
         there = [column for column in names if holds(file, f"{name}/{column}")]
         if there and dataset_of(file, f"{name}/{there[0]}").dtype.kind in "fiub":
             columns[feature] = there[0]
     if "blank" not in columns and stimulus == STATIC_GRATINGS and "orientation_deg" in columns:
         columns["blank"] = "nan(orientation_deg)"
     return TableMapping(stimulus=stimulus, table=name, **columns)
+
+
+def _say_texts(file: h5py.File, mapping: tuple[TableMapping, ...]) -> None:
+    """Warn of columns whose names are known and whose values are no numbers: they are left out."""
+    for part in mapping:
+        for feature, names in _known_columns(part.stimulus).items():
+            there = [name for name in names if holds(file, f"{part.table}/{name}")]
+            if there and getattr(part, feature) is None and not _is_indexed(file, part.table):
+                place = f"{part.table}/{there[0]}"
+                _log.warning("%s: %s holds no numbers, as %s needs; it is left out", file.filename, place, feature)
 
 
 def _rows(file: h5py.File, part: TableMapping, time_s: Clock) -> pd.DataFrame:

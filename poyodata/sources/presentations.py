@@ -52,7 +52,7 @@ def presentation_rows(
     Raises
     ------
     SourceError
-        When a row points outside the recording.
+        When a row points outside the recording, or has a phase that is no share of a cycle.
 
     Examples
     --------
@@ -75,6 +75,13 @@ def presentation_rows(
     count = len(start)
     is_blank = np.zeros(count, bool) if blank is None else np.asarray(blank).astype(bool)
     step_s = float(np.median(np.diff(time_s)))
+    shares = np.where(is_blank, np.nan, _or(phase, np.nan, count, np.float64))
+    beyond = (shares < 0) | (shares >= 1)
+    if beyond.any():
+        raise SourceError(
+            f"row {int(beyond.argmax())} of {stimulus} has the phase {shares[beyond][0]:g}; a share of a cycle, from 0 "
+            "to below 1, was expected: divide degrees by 360, or give `stimuli` without `phase` in the mapping."
+        )
 
     def feature(values: npt.ArrayLike | None) -> npt.NDArray[np.float64]:
         return np.where(is_blank, np.nan, _or(values, np.nan, count, np.float64))
@@ -94,7 +101,7 @@ def presentation_rows(
             "temporal_frequency_hz": feature(temporal_frequency_hz),
             "orientation_deg": feature(orientation_deg),
             "spatial_frequency_cpd": feature(spatial_frequency_cpd),
-            "phase": feature(phase),
+            "phase": shares,
             "image": np.where(is_blank, -1, _or(image, -1, count, np.int64)),
             "movie_frame": _or(movie_frame, -1, count, np.int64),
             "repeat": _or(repeat, -1, count, np.int64),

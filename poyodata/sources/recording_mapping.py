@@ -56,11 +56,11 @@ class DffMapping(Part):
     """
 
     neuropil: Name | None = None
-    neucoeff: float | None = Field(default=None, ge=0)
+    neucoeff: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     baseline: Literal["maximin", "prctile", "constant"] | None = None
-    win_baseline_s: float | None = Field(default=None, gt=0)
-    sig_baseline_frames: float | None = Field(default=None, gt=0)
-    prctile_baseline: float | None = Field(default=None, ge=0, le=100)
+    win_baseline_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    sig_baseline_frames: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    prctile_baseline: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
 
 
 class TableMapping(Part):

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import ValidationError
 
+from poyodata.csv_tables import read_csv_table
 from poyodata.digests import json_digest
 from poyodata.errors import SourceError
 from poyodata.intervals import segments_of_time
@@ -24,9 +26,9 @@ from poyodata.sources.metadata import complete_metadata
 from poyodata.sources.plain_pickle import load_plain
 from poyodata.sources.presentations import presentation_table
 from poyodata.sources.record import NEURON_COLUMNS, SessionRecord
-from poyodata.sources.recording_mapping import Suite2pMapping
+from poyodata.sources.recording_mapping import DffMapping, Suite2pMapping
 from poyodata.sources.stimulus_table import mapped_presentations
-from poyodata.sources.timing import Clock
+from poyodata.sources.timing import Clock, rate_of
 from poyodata.vocabulary import TRACES
 
 FloatArray = npt.NDArray[np.float32]
@@ -114,13 +116,12 @@ def _assemble(folder: Path, planes: list[_Plane], mapping: Suite2pMapping) -> Se
     if max(lengths) - n_frames > 1:
         raise SourceError(f"the planes have {', '.join(map(str, lengths))} frames; choose one with `plane:`.")
     ops = planes[0].ops
-    time_s = _clock(mapping, ops, n_frames)
-    baseline = _baseline(ops).replaced(mapping.dff)
+    time_s, rate_hz = _clock(mapping, ops, n_frames)
+    baseline = _baseline(ops, mapping.dff)
     neurons = _neurons(planes, metadata.session_id, mapping.um_per_px)
     cells = JoinedTraces([plane.folder / "F.npy" for plane in planes], [plane.cells.shape for plane in planes])
     around = JoinedTraces([plane.folder / "Fneu.npy" for plane in planes], [plane.cells.shape for plane in planes])
     corrected = CorrectedFluorescence(cells, around, baseline.neucoeff)
-    rate_hz = 1.0 / float(np.median(np.diff(time_s))) if n_frames > 1 else 1.0
     shape = (n_frames, len(neurons))
     further: dict[str, Any] = {"raw": cells, "neuropil": around, "corrected": corrected}
     if "events" in TRACES and all((plane.folder / "spks.npy").is_file() for plane in planes):
@@ -254,22 +255,24 @@ class _WholeCorrected:
         return corrected
 
 
-def _clock(mapping: Suite2pMapping, ops: dict[str, Any], n_frames: int) -> Clock:
+def _clock(mapping: Suite2pMapping, ops: dict[str, Any], n_frames: int) -> tuple[Clock, float]:
+    """Timestamps, and the rate: the one that is told, as a clock made of it gives it back with an error."""
     if mapping.time is not None and mapping.time.timestamps is not None:
         time_s: Clock = np.array(mapped(Path(mapping.time.timestamps)), np.float64).reshape(-1)
         if len(time_s) != n_frames:
             raise SourceError(f"{mapping.time.timestamps} has {len(time_s)} times for {n_frames} frames.")
-        return time_s
+        return time_s, rate_of(time_s)
     rate_hz = mapping.time.rate_hz if mapping.time is not None else ops.get("fs")
     if isinstance(rate_hz, bool) or not isinstance(rate_hz, int | float) or not 0 < rate_hz < np.inf:
         raise SourceError(
             "ops.npy does not say the frame rate (fs): give `time: {rate_hz: ...}` or `time: {timestamps: ...}` in a "
             "mapping.yaml with `source: suite2p`."
         )
-    return np.arange(n_frames, dtype=np.float64) / float(rate_hz)
+    return np.arange(n_frames, dtype=np.float64) / float(rate_hz), float(rate_hz)
 
 
-def _baseline(ops: dict[str, Any]) -> Baseline:
+def _baseline(ops: dict[str, Any], mapping: DffMapping) -> Baseline:
+    """What dF/F is computed with; of ``ops.npy`` only what the mapping leaves open, held to the same limits."""
     said: dict[str, Any] = {}
     for key, name in (
         ("neucoeff", "neucoeff"),
@@ -278,6 +281,8 @@ def _baseline(ops: dict[str, Any]) -> Baseline:
         ("sig_baseline", "sig_baseline_frames"),
         ("prctile_baseline", "prctile_baseline"),
     ):
+        if getattr(mapping, name) is not None:
+            continue
         outer, inner = _NESTED[key]
         nested = ops.get(outer)
         value = ops.get(key)
@@ -285,11 +290,14 @@ def _baseline(ops: dict[str, Any]) -> Baseline:
             value = nested.get(inner)
         if value is None:
             continue
-        known = value in ("maximin", "prctile", "constant") if key == "baseline" else isinstance(value, int | float)
-        if not known:
-            raise SourceError(f"ops.npy has {key} = {value!r}, of which no dF/F is made; give `dff:` in the mapping.")
-        said[name] = value
-    return Baseline(**said)
+        try:
+            said[name] = getattr(DffMapping.model_validate({name: value}), name)
+        except ValidationError as error:
+            raise SourceError(
+                f"ops.npy has {key} = {value!r}, of which no dF/F is made ({error.errors()[0]['msg']}); give "
+                f"`dff: {{{name}: ...}}` in the mapping."
+            ) from error
+    return Baseline(**said).replaced(mapping)
 
 
 def _neurons(planes: list[_Plane], session_id: str, um_per_px: float | None) -> pd.DataFrame:
@@ -364,10 +372,7 @@ def _digest(planes: list[_Plane], mapping: Suite2pMapping) -> str:
 
 def _csv(path: Path) -> Any:
     """Columns of a CSV file, by name."""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read ({error}); a CSV file of presentations was expected.") from error
+    table = read_csv_table(path, "the table of presentations")
 
     def column(name: str) -> npt.NDArray[Any]:
         if name not in table.columns:

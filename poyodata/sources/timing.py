@@ -41,6 +41,26 @@ def nearest_frames(seconds: npt.ArrayLike, time_s: Clock) -> npt.NDArray[np.int6
     return np.searchsorted(middles, np.asarray(seconds, np.float64), side="left").astype(np.int64)
 
 
+def rate_of(time_s: Clock) -> float:
+    """Frames a second by the usual step of a clock, to six decimals, as steps are known with the error of float64.
+
+    Parameters
+    ----------
+    time_s : ndarray, shape (time,), float64, seconds
+
+    Returns
+    -------
+    float, Hz
+        1.0 for a clock of one frame.
+
+    Examples
+    --------
+    >>> 1.0 / float(np.median(np.diff(np.arange(900) / 10.0))), rate_of(np.arange(900) / 10.0)
+    (9.999999999999858, 10.0)
+    """
+    return round(1.0 / float(np.median(np.diff(time_s))), 6) if len(time_s) > 1 else 1.0
+
+
 def timed_presentations(
     stimulus: str,
     start_s: npt.ArrayLike,
@@ -59,7 +79,7 @@ def timed_presentations(
     time_s : ndarray, shape (time,), float64, seconds
     outside : {"error", "drop"}
         What becomes of presentations that the imaging does not cover: those that start more than a frame away from
-        every frame, or stop more than a frame after the last.
+        every frame, or stop more than a frame after the last one, or after the last one before a gap and still in it.
     **columns : array_like, shape (presentation,), optional
         As `presentation_rows` takes them.
 
@@ -87,7 +107,9 @@ def timed_presentations(
     step_s = float(np.median(np.diff(time_s)))
     first, last = nearest_frames(start, time_s), nearest_frames(stop, time_s)
     far = np.abs(time_s[np.minimum(first, len(time_s) - 1)] - start) > step_s
-    covered = ~(far | (first >= len(time_s)) | (stop > time_s[-1] + 2 * step_s))
+    after = np.searchsorted(time_s, stop, side="right")
+    past, ahead = stop - time_s[np.maximum(after - 1, 0)], np.append(time_s, np.inf)[after] - stop
+    covered = ~(far | (first >= len(time_s)) | ((past > 2 * step_s) & (ahead > step_s)))
     if not covered.all():
         row = int((~covered).argmax())
         if outside == "error":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -12,6 +13,7 @@ import pandas as pd
 
 from poyodata.errors import SourceError
 from poyodata.intervals import segments_of_time
+from poyodata.sources.exported import Exported, read_exported
 from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, holds, open_hdf5, short, text_of, values_of
 from poyodata.sources.metadata import complete_metadata
 from poyodata.sources.presentations import presentation_table
@@ -111,13 +113,15 @@ def _assemble(file: h5py.File, path: Place, mapping: TorchBrainMapping) -> Sessi
     n_frames, n_neurons = traces.shape
     clock = _Clock(file, n_frames)
     found, hint = _found(file)
-    metadata = complete_metadata(found, mapping, str(path), "torch-brain", hint)
+    exported = read_exported(_attribute(file, "brainset", "exported"))
+    known = None if exported is None else exported.metadata
+    metadata = complete_metadata(found, mapping, str(path), "torch-brain", hint, exported=known)
     return SessionRecord(
         metadata=metadata,
-        neurons=_neurons(file, metadata.session_id, n_neurons),
+        neurons=_neurons(file, metadata.session_id, n_neurons, exported),
         time_s=clock.time_s,
         segments=segments_of_time(clock.time_s),
-        presentations=_presentations(file, clock, mapping),
+        presentations=_presentations(file, clock, mapping, {} if exported is None else exported.stimuli),
         read_traces=Hdf5Traces(path, _DFF, time_axis=0),
         source_digest=file_digest(path),
         signals=_signals(file, clock),
@@ -207,7 +211,7 @@ def _found(file: h5py.File) -> tuple[dict[str, Any], str]:
     return found, hint
 
 
-def _neurons(file: h5py.File, session_id: str, count: int) -> pd.DataFrame:
+def _neurons(file: h5py.File, session_id: str, count: int, exported: Exported | None) -> pd.DataFrame:
     place = next((name for name in ("rois", "units") if holds(file, f"{name}/id")), None)
     texts = [str(number) for number in range(count)] if place is None else _texts(file, f"{place}/id")
     if len(texts) != count:
@@ -240,11 +244,16 @@ def _neurons(file: h5py.File, session_id: str, count: int) -> pd.DataFrame:
         rois = pd.array([int(tail) for tail in tails], dtype="Int64")
     rows = zip(cells, rois, texts, strict=True)
     names = [text if pd.isna(cell) and pd.isna(roi) else roi if pd.isna(cell) else cell for cell, roi, text in rows]
+    if exported is not None and place is not None:
+        neuron_ids = exported.neuron_ids(texts, session_id)
+    else:
+        # Some files have the session's id before it already.
+        neuron_ids = [f"{session_id}_{str(name).removeprefix(f'{session_id}_')}" for name in names]
     valid = column("valid_roi")
     labels = [""] * count if column("exclusion_label") is None else _texts(file, f"{place}/exclusion_label")
     table = pd.DataFrame(
         {
-            "neuron_id": [f"{session_id}_{name}" for name in names],
+            "neuron_id": neuron_ids,
             "cell_specimen_id": cells,
             "roi_id": rois,
             "x_um": floats("x_um"),
@@ -255,7 +264,7 @@ def _neurons(file: h5py.File, session_id: str, count: int) -> pd.DataFrame:
         columns=list(NEURON_COLUMNS),
     )
     centres = column("imaging_plane_xy")
-    if centres is not None and centres.ndim == 2 and centres.shape[1] == 2:
+    if centres is not None and centres.ndim == 2 and centres.shape[1] == 2 and not np.isnan(centres).all():
         # Their x is the row of the mask, in pixels.
         table = table.assign(x_px=centres[:, 1].astype(np.float64), y_px=centres[:, 0].astype(np.float64))
     return table
@@ -265,15 +274,17 @@ def _texts(file: h5py.File, name: str) -> list[str]:
     return [text_of(value) for value in values_of(file, name).reshape(-1).tolist()]
 
 
-def _presentations(file: h5py.File, clock: _Clock, mapping: TorchBrainMapping) -> pd.DataFrame:
+def _presentations(
+    file: h5py.File, clock: _Clock, mapping: TorchBrainMapping, stimuli: Mapping[str, str]
+) -> pd.DataFrame:
     parts: list[pd.DataFrame] = []
     for name in file:
         # Domains tell where windows may be drawn, not what was shown.
         if _attribute(file, name, "object") == "Interval" and name != "domain" and not name.endswith("_domain"):
-            parts += _stimulus(_Rows(file, name, clock), clock.time_s, mapping)
+            parts += _stimulus(_Rows(file, name, clock, stimuli.get(name, name)), clock.time_s, mapping)
     grey = f"{SPONTANEOUS}_domain"
     if SPONTANEOUS not in file and holds(file, f"{grey}/start"):
-        rows = _Rows(file, grey, clock)
+        rows = _Rows(file, grey, clock, SPONTANEOUS)
         parts.append(timed_presentations(SPONTANEOUS, rows.start, rows.stop, clock.time_s, outside=mapping.outside))
     return presentation_table(parts)
 
@@ -281,9 +292,10 @@ def _presentations(file: h5py.File, clock: _Clock, mapping: TorchBrainMapping) -
 class _Rows:
     """One ``Interval``: a column of each name, one value an interval."""
 
-    def __init__(self, file: h5py.File, name: str, clock: _Clock) -> None:
+    def __init__(self, file: h5py.File, name: str, clock: _Clock, stimulus: str) -> None:
         self.file = file
         self.name = name
+        self.stimulus = stimulus
         self.start = clock.at(numbers(values_of(file, f"{name}/start"), f"{name}/start"))
         self.stop = clock.at(numbers(self.column("end"), f"{name}/end"))
 
@@ -309,21 +321,21 @@ class _Rows:
 
 def _stimulus(rows: _Rows, time_s: Clock, mapping: TorchBrainMapping) -> list[pd.DataFrame]:
     columns: dict[str, Any] = {}
-    if rows.name == DRIFTING_GRATINGS:
+    if rows.stimulus == DRIFTING_GRATINGS:
         columns["direction_deg"] = rows.floats("orientation")
         columns["temporal_frequency_hz"] = rows.floats("temporal_frequency")
-    elif rows.name == STATIC_GRATINGS:
+    elif rows.stimulus == STATIC_GRATINGS:
         columns["orientation_deg"] = rows.floats("orientation")
         columns["spatial_frequency_cpd"] = rows.floats("spatial_frequency")
         columns["phase"] = rows.floats("phase")
-    elif rows.name == NATURAL_SCENES:
+    elif rows.stimulus == NATURAL_SCENES:
         columns["image"] = rows.whole("frame") - 1  # theirs count from 1, and 0 is blank
         columns["blank"] = columns["image"] < 0
-    elif rows.name == LOCALLY_SPARSE_NOISE and rows.has("pixel_size"):
+    elif rows.stimulus == LOCALLY_SPARSE_NOISE and rows.has("pixel_size"):
         return _noise(rows, time_s, mapping)
-    elif rows.name in SPARSE_NOISE:
+    elif rows.stimulus in SPARSE_NOISE:
         columns["image"] = rows.whole("frame")
-    elif rows.name in NATURAL_MOVIES:
+    elif rows.stimulus in NATURAL_MOVIES:
         columns["movie_frame"] = rows.whole("frame")
         columns["repeat"] = rows.whole("repeat") if rows.has("repeat") else _repeats(columns["movie_frame"], rows.start)
     else:
@@ -331,7 +343,7 @@ def _stimulus(rows: _Rows, time_s: Clock, mapping: TorchBrainMapping) -> list[pd
         columns |= {name: rows.whole(name) for name in INTEGER_FEATURES if rows.has(name)}
     if rows.has("blank"):
         columns["blank"] = rows.floats("blank") == 1
-    return [timed_presentations(rows.name, rows.start, rows.stop, time_s, outside=mapping.outside, **columns)]
+    return [timed_presentations(rows.stimulus, rows.start, rows.stop, time_s, outside=mapping.outside, **columns)]
 
 
 def _repeats(frame: npt.NDArray[np.int64], start_s: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -348,7 +360,7 @@ def _noise(rows: _Rows, time_s: Clock, mapping: TorchBrainMapping) -> list[pd.Da
     sizes = np.unique(size)
     parts = []
     for one in sizes:
-        name = rows.name
+        name = rows.stimulus
         if len(sizes) > 1:
             name = next((of for deg, of in _PIXELS_DEG.items() if np.isclose(one, deg)), "")
             if not name:

@@ -30,8 +30,9 @@ from poyodata.store.commit import (
 from poyodata.store.disk import disk_errors, remove
 from poyodata.store.labels import checked_labels, conform_labels, one_row_a_key
 from poyodata.store.layout import Paths, check_format, check_name
-from poyodata.store.remote import refuse_url
+from poyodata.store.remote import local_folder
 from poyodata.store.tables import JOINED_COLUMNS, TABLES, committed_rows
+from poyodata.vocabulary import CURATION_COLUMNS
 
 
 def annotate(
@@ -234,8 +235,7 @@ def merge_annotations(
 @contextmanager
 def _writing(path: str | os.PathLike[str]) -> Iterator[tuple[Paths, Committed]]:
     """Hold the writer's lock of a store."""
-    refuse_url(path)
-    root = Path(path)
+    root = local_folder(path, "annotated")
     check_format(root)
     paths = Paths(root)
     with disk_errors(root):
@@ -273,15 +273,27 @@ def _require_free_columns(
     labels: pd.DataFrame, neurons: pd.DataFrame, others: Mapping[str, Annotation], reserved: Collection[str]
 ) -> None:
     own = {*neurons.columns, *TABLES["neurons"], *JOINED_COLUMNS, *TABLES["sessions"]}
-    for name in map(str, labels.columns[1:]):
+    of_windows = {*TABLES["presentations"], *CURATION_COLUMNS}
+    mine = list(map(str, labels.columns[1:]))
+    kinds = {"the store": own, "a statistic": reserved, "windows": of_windows}
+    # Names that differ in case alone are taken for each other by whoever reads or types them.
+    known_names = {str(name).casefold(): str(name) for name in [*of_windows, *reserved, *own]}
+    known_names |= {column.casefold(): column for known in others.values() for column in known.columns}
+    for place, name in enumerate(mine):
         holder = next((other for other, known in others.items() if name in known.columns), None)
         if holder is not None:
             raise AnnotationError(
                 f"column {name!r} is that of the annotation {holder!r} already; give it another name."
             )
-        if name in own or name in reserved:
-            what = "of the store" if name in own else "of a statistic"
-            raise AnnotationError(f"column {name!r} is the name of a column {what}; give yours another name.")
+        what = next((what for what, names in kinds.items() if name in names), None)
+        if what is not None:
+            raise AnnotationError(f"column {name!r} is the name of a column of {what}; give yours another name.")
+        earlier = {other.casefold(): other for other in mine[:place]}
+        alike = (known_names | earlier).get(name.casefold())
+        if alike is not None:
+            raise AnnotationError(
+                f"column {name!r} differs in case alone from the column {alike!r}; give yours another name."
+            )
 
 
 def _require_apart(annotations: Mapping[str, Annotation]) -> None:

@@ -21,15 +21,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from poyodata.errors import UsageError, nearest
-from poyodata.store.commit import table_bytes
-from poyodata.store.disk import disk_errors, file_digest, remove, sync_tree
+from poyodata.errors import SourceError, StoreError, UsageError, nearest
+from poyodata.store.commit import Committed, read_table, table_bytes
+from poyodata.store.disk import disk_errors, file_digest, move, remove, sync_tree
+from poyodata.store.group import MASK_PX, MAX_PROJECTION
 from poyodata.store.layout import TEMPORARY, Paths
 from poyodata.store.missing import MISSING
 from poyodata.store.protocol import Record
 from poyodata.store.session import prepare
-from poyodata.store.shard import WrittenShard, shard_file
-from poyodata.store.tables import conform
+from poyodata.store.shard import WrittenShard, array_shape, shard_file
+from poyodata.store.tables import conform, split_digests
 from poyodata.store.templates import FRAMES, digest_template, write_template
 from poyodata.vocabulary import DFF
 
@@ -106,6 +107,26 @@ class Written:
         """Digest of the whole recording."""
         return str(self.row["digest"].iloc[0])
 
+    def has_all_of(self, other: Written) -> bool:
+        """Whether this one is the other, perhaps with more traces."""
+        return (
+            self.parts == other.parts
+            and self.templates == other.templates
+            and all(list(self.blocks.get(name, ())) == list(own) for name, own in other.blocks.items())
+        )
+
+    def has_template(self, name: str) -> bool:
+        """Whether a template was written with it."""
+        return self.folder is not None and Aside(self.folder).stimulus(name).exists()
+
+    def take_templates(self, other: Written) -> None:
+        """Take over the templates that were written with one that this one is put in the place of."""
+        for name in self.templates:
+            if self.folder is not None and other.folder is not None and other.has_template(name):
+                own, given = Aside(self.folder), Aside(other.folder)
+                move(given.stimulus(name), own.stimulus(name))
+                move(given.stimulus_digests(name), own.stimulus_digests(name))
+
     def discard(self) -> None:
         """Remove what was written; may be called twice."""
         if self.folder is not None:
@@ -115,6 +136,46 @@ class Written:
 def new_aside(paths: Paths) -> Aside:
     """A temporary folder of a name that no other process has."""
     return Aside(paths.root / f"{TEMPORARY}{uuid.uuid4().hex[:16]}")
+
+
+def kept_traces(paths: Paths, committed: Committed, record: Record, traces: Sequence[str]) -> tuple[str, ...]:
+    """The traces to write for an update: those that are asked for, and those that are stored of the recording already.
+
+    Raises
+    ------
+    SourceError
+        When the record lacks one that is stored.
+    """
+    session_id = str(record.metadata.session_id)
+    if session_id not in committed.generations:
+        return tuple(traces)
+    stored = stored_traces(paths, committed, session_id)
+    lacking = [name for name in stored if name != DFF and name not in record.further]
+    if lacking:
+        raise SourceError(lost_traces(session_id, lacking))
+    return tuple(dict.fromkeys([*traces, *stored]))
+
+
+def lost_traces(session_id: str, lacking: Sequence[str]) -> str:
+    """What to say where an update would lose traces."""
+    return (
+        f"recording {session_id!r} is stored with the traces {', '.join(lacking)}, which the new one does not have, "
+        "and an update keeps what is stored; to go without them, take the recording out first (poyodata remove), then "
+        "ingest it."
+    )
+
+
+def stored_traces(paths: Paths, committed: Committed, session_id: str) -> list[str]:
+    """Names of the traces that are stored of a recording, also where the table of its digests is damaged."""
+    generation = committed.generations[session_id]
+    try:
+        return list(split_digests(conform(read_table(paths.digests(session_id, generation))[0], "digests"))[0])
+    except StoreError:
+        folder = paths.session(session_id, generation)
+        arrays = {path.parent.name: array_shape(path.parent) for path in folder.glob("*/zarr.json")}
+        row = committed.sessions[committed.sessions["session_id"] == session_id]
+        shape = tuple(row[["n_frames", "n_neurons"]].iloc[0].tolist())
+        return sorted(name for name, own in arrays.items() if own == shape and name not in (MASK_PX, MAX_PROJECTION))
 
 
 def write_aside(

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from poyodata.errors import StoreError
 from poyodata.store.disk import replace_file
 from poyodata.store.layout import FORMAT_VERSION, OLDEST_VERSION, Paths, require_version, root_version
 from poyodata.store.seal import BLANK_SEAL, SEAL_KEY, has_seal, is_intact, seal
-from poyodata.store.tables import GENERATION, conform, empty_table
+from poyodata.store.tables import FLAT_TABLES, GENERATION, conform, empty_table
 
 _METADATA_KEY = b"poyodata"
 _LARGE_BYTES = 2**20
@@ -166,14 +167,17 @@ class Committed:
         ``sessions`` and ``stimuli`` that are no more, with their last generation: it is never used again, so that no
         reader takes what comes later under that name for what it knows.
     annotations : dict of str to Annotation
+    number : int
+        How many commits of recordings there were. Flat tables bear that of the commit they were written for.
     """
 
     sessions: pd.DataFrame
     stimuli: Mapping[str, Template] = field(default_factory=dict)
     retired: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {"sessions": {}, "stimuli": {}})
     annotations: Mapping[str, Annotation] = field(default_factory=dict)
+    number: int = 0
 
-    @property
+    @cached_property
     def generations(self) -> dict[str, int]:
         """Generation of every recording."""
         return dict(zip(self.sessions["session_id"].tolist(), self.sessions[GENERATION].tolist(), strict=True))
@@ -241,7 +245,7 @@ def parse_committed(content: bytes, root: Path | str) -> Committed:
         name: Annotation(known["digest"], known["on"], tuple(known["columns"]))
         for name, known in metadata.get("annotations", {}).items()
     }
-    return Committed(sessions, stimuli, metadata["retired"], annotations)
+    return Committed(sessions, stimuli, metadata["retired"], annotations, metadata.get("commit", 0))
 
 
 def _unsealed_version(content: bytes, table: str) -> int:
@@ -269,6 +273,7 @@ def committed_bytes(committed: Committed) -> bytes:
         "stimuli": stimuli,
         "retired": committed.retired,
         "annotations": annotations,
+        "commit": committed.number,
     }
     return table_bytes(committed.sessions, metadata)
 
@@ -276,6 +281,28 @@ def committed_bytes(committed: Committed) -> bytes:
 def replace_committed(paths: Paths, committed: Committed) -> None:
     """Commit: from this replacement on, exactly what `committed` names exists."""
     replace_file(paths.table("sessions"), committed_bytes(committed))
+
+
+def is_older(paths: Paths, committed: Committed) -> bool:
+    """Whether the table of sessions is of before what a flat table beside it tells of; a crash costs one commit."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in map(paths.table, FLAT_TABLES):
+        with suppress(OSError, ValueError, pa.ArrowException):  # damage is said where the table is read
+            known = json.loads((pq.read_schema(path).metadata or {}).get(_METADATA_KEY, b"{}"))
+            if known.get("commit", 0) > committed.number + 1:
+                return True
+    return False
+
+
+def require_newest(paths: Paths, committed: Committed) -> None:
+    """Raise where an older table of sessions was put back: a writer would remove the recordings that came after it."""
+    if is_older(paths, committed):
+        raise StoreError(
+            f"{paths.table('sessions')} is older than the tables beside it, and recordings may lie there that it does "
+            "not name, which writing would remove; restore the whole store from one copy, or ingest into a new store."
+        )
 
 
 class WriterLock:

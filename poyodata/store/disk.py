@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -127,6 +128,15 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def retire(path: Path, root: Path) -> None:
+    """Remove what readers may have open: a folder goes whole from under its name before anything in it is removed."""
+    if path.is_dir():
+        aside = root / f"{TEMPORARY}{uuid.uuid4().hex[:16]}"
+        os.rename(path, aside)  # noqa: PTH104 - as everywhere in the store
+        path = aside
+    remove(path)
 
 
 def file_digest(path: Path) -> str:

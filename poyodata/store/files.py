@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -94,6 +95,17 @@ def require_current(files: Files, recording: Recording) -> None:
         )
 
 
+@contextmanager
+def told_when_gone(files: Files, recordings: Sequence[Recording]) -> Iterator[None]:
+    """Where reading fails, say so when it is because a recording was updated or removed meanwhile."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, StoreError):
+        for recording in recordings:
+            require_current(files, recording)
+        raise
+
+
 class LocalFiles:
     """Files of a store in a folder of this machine.
 
@@ -161,7 +173,8 @@ class LocalFiles:
 
     def traces(self, recording: Recording, name: str, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
         """Traces of a recording, mapped."""
-        return map_shard(self.array(recording, name), shape)
+        with told_when_gone(self, [recording]):
+            return map_shard(self.array(recording, name), shape)
 
     def movie(self, stimulus: str, template: Template) -> npt.NDArray[np.uint8]:
         """Frames of a stimulus template, mapped."""
@@ -171,8 +184,13 @@ class LocalFiles:
         """A recording as a Dataset that reads what is used."""
         import xarray as xr
 
-        group = f"sessions/{self._folder(recording).name}"
-        dataset: xr.Dataset = xr.open_zarr(self.root, group=group, consolidated=False, chunks=None)
+        folder = self._folder(recording)
+        with told_when_gone(self, [recording]):
+            dataset: xr.Dataset = xr.open_zarr(
+                self.root, group=f"sessions/{folder.name}", consolidated=False, chunks=None
+            )
+        # Arrays that went while it was opened are left out of it without an error. A folder goes as a whole.
+        self._known(folder, recording)
         return dataset
 
     def _known(self, path: Path, recording: Recording) -> Path:
@@ -181,7 +199,8 @@ class LocalFiles:
         return path
 
     def _folder(self, recording: Recording) -> Path:
-        folder = self._known(self._paths.session(recording.session_id, recording.generation), recording)
+        folder = self._paths.session(recording.session_id, recording.generation)
         if not folder.is_dir():
+            require_current(self, recording)
             raise StoreError(f"{folder} is missing; restore it from a copy, or ingest the recording into a new store.")
         return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import re
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from poyodata.csv_tables import read_csv_table
 from poyodata.errors import AnnotationError, UsageError, nearest
+from poyodata.vocabulary import EXPRESSION_FUNCTIONS
 
 KEYS = ("neuron_id", "cell_specimen_id")
 """What a row of labels may be of: a trace of one recording, or a cell in all recordings that show it."""
@@ -22,13 +25,14 @@ def read_labels(path: str | os.PathLike[str]) -> pd.DataFrame:
     r"""Read a table of labels from a CSV file (columns with commas between, a header) or a Parquet file.
 
     In a CSV file an empty field, ``nan`` and ``NaN`` are missing; every other word is a text, ``None`` and ``NA`` too.
+    A column in which a number has a leading zero is of texts: ``007`` is a code.
 
     Raises
     ------
     UsageError
         No such file.
     AnnotationError
-        It cannot be read as a table.
+        It cannot be read as a table, or a row of a CSV file has not as many fields as the header.
 
     Examples
     --------
@@ -41,19 +45,21 @@ def read_labels(path: str | os.PathLike[str]) -> pd.DataFrame:
     file = Path(path)
     if not file.is_file():
         raise UsageError(f"no file at {file}; give a CSV or Parquet file of labels.")
-    try:
-        if file.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(file)
-        return pd.read_csv(
+    if file.suffix.lower() not in (".parquet", ".pq"):
+        return read_csv_table(
             file,
+            "the table of labels",
+            AnnotationError,
             dtype={"neuron_id": "str"},
             dtype_backend="numpy_nullable",
             keep_default_na=False,
             na_values=list(_MISSING),
         )
-    except (OSError, ValueError) as error:  # the errors of both readers are one of these
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:  # the errors of the reader are one of these
         raise AnnotationError(
-            f"{file} cannot be read as a table of labels ({error}); expected a CSV file with a header."
+            f"{file} cannot be read as a table of labels ({error}); expected a Parquet file."
         ) from error
 
 
@@ -85,6 +91,8 @@ def checked_labels(table: pd.DataFrame, on: str | None) -> tuple[pd.DataFrame, s
             raise AnnotationError(
                 f"column {name!r} cannot be named in a diet; letters, digits and _ can, such as {like!r}: rename it."
             )
+        if keyword.iskeyword(str(name).lower()) or keyword.iskeyword(str(name)) or name in EXPRESSION_FUNCTIONS:
+            raise AnnotationError(f"column {name!r} is a word of the expressions of diets; give yours another name.")
     return one_row_a_key(conform_labels(labels, key), key), key
 
 

@@ -228,6 +228,8 @@ def require_version(root: Path | str, version: int) -> None:
         return
     if version > FORMAT_VERSION:
         advice = "a newer poyodata wrote it: update poyodata to open it."
+    elif version >= OLDEST_VERSION and "://" in str(root):
+        advice = "run `poyodata migrate` on its folder where it lies, or on a copy, and copy that to the URL."
     elif version >= OLDEST_VERSION:
         advice = f"bring it up to date with `poyodata migrate {root}`."
     else:

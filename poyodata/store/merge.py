@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from poyodata.store.aside import Written, new_aside
 from poyodata.store.commit import Committed, read_committed, read_table
 from poyodata.store.disk import disk_errors, file_digest, link_or_copy, remove, sync_tree
 from poyodata.store.layout import Paths, check_format
+from poyodata.store.remote import local_folder
 from poyodata.store.seal import is_intact
 from poyodata.store.tables import FLAT_TABLES, GENERATION, committed_rows, conform, split_digests
 from poyodata.store.writer import AddedSession, StoreWriter
@@ -29,7 +31,8 @@ def merge_stores(
     """Bring every recording of other stores into one, and their annotations, in one atomic step.
 
     Files are linked where the file system allows, which takes no room, and copied elsewhere; each is compared with its
-    digest. The other stores stay as they are.
+    digest. The other stores stay as they are. A linked file is one file in both stores: poyodata never changes one in
+    place, but what damages it there damages both, so a merged store is no backup.
 
     Parameters
     ----------
@@ -57,20 +60,21 @@ def merge_stores(
     AnnotationError
         When annotations contradict each other. The target is as it was.
     """
-    origins = [Path(source) for source in sources]
+    origins = [local_folder(source, "merged from") for source in sources]
     for origin in origins:
         check_format(origin)
         if Path(target).exists() and origin.resolve() == Path(target).resolve():
             raise UsageError(f"{origin} is the store that takes the others; leave it out of those that are merged.")
     known = [(Paths(origin), read_committed(Paths(origin))) for origin in origins]
     written: list[Written] = []
+    is_new = not Path(target).exists()
     with StoreWriter(target) as writer:
         try:
             for paths, committed in known:
                 flat = {name: _rows(paths, committed, name) for name in FLAT_TABLES}
                 for session_id in committed.generations:
                     brought = {name: digest for one in written for name, digest in one.templates.items()}
-                    stimuli = writer.known_stimuli | brought
+                    stimuli = (writer.intact_stimuli if replace else writer.known_stimuli) | brought
                     with disk_errors(writer.path):
                         written.append(_link_aside(writer.paths, paths, committed, session_id, flat, stimuli))
                     if progress is not None:
@@ -81,6 +85,10 @@ def merge_stores(
                     writer.paths, [own, *((paths, committed.annotations) for paths, committed in known)]
                 )
             return writer.commit_all(written, replace=replace, annotations=annotations)
+        except BaseException:
+            if is_new and len(writer.sessions) == 0:
+                shutil.rmtree(target, ignore_errors=True)  # while the lock is still held
+            raise
         finally:
             for one in written:
                 one.discard()

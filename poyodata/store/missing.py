@@ -24,9 +24,10 @@ class MissingTally:
         for block in blocks:
             # A sum is finite only if every value is, and needs no array of its own; what overflows is looked at again.
             with np.errstate(over="ignore", invalid="ignore"):
-                if np.isfinite(block.sum()):
-                    yield block
-                    continue
+                total = block.sum()
+            if np.isfinite(total):
+                yield block
+                continue
             finite = np.isfinite(block)
             if finite.all():
                 yield block

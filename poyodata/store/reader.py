@@ -16,7 +16,7 @@ from poyodata.digests import json_digest
 from poyodata.errors import StoreError, UsageError, nearest
 from poyodata.store.annotations import join_labels, read_annotation
 from poyodata.store.commit import Annotation, read_table, read_tables
-from poyodata.store.files import Files, LocalFiles, Recording, require_current
+from poyodata.store.files import Files, LocalFiles, Recording, require_current, told_when_gone
 from poyodata.store.group import MASK_NEURON, MASK_PX, MAX_PROJECTION, split_masks
 from poyodata.store.layout import FORMAT_VERSION
 from poyodata.store.remote import is_url, local_path
@@ -41,7 +41,7 @@ def open_store(
         Top folder of the store; or where it is, such as ``s3://bucket/allen.zarr`` or ``https://host/allen.zarr``.
     storage_options : mapping, optional
         With a URL: what fsspec's file system of that protocol takes, such as ``{"anon": True}`` for a public bucket,
-        credentials, or an ``endpoint_url``.
+        credentials, or an ``endpoint_url``. A pickled store carries them, credentials included.
     cache : path-like, optional
         With a URL: the folder that keeps what was read; ``$POYODATA_CACHE``, else the user's cache folder. It may be
         removed at any time, and grows with what is read.
@@ -177,13 +177,16 @@ class Store:
         """One row for each trial, sweep or movie frame shown in any recording; sorted by (session_id, start_frame)."""
         if not self._row_of:
             return empty_table("presentations")
-        paths = self._files.presentations(list(self._recordings.values()))
-        return conform(read_tables(paths), "presentations")
+        recordings = list(self._recordings.values())
+        with told_when_gone(self._files, recordings):
+            return conform(read_tables(self._files.presentations(recordings)), "presentations")
 
     def presentations_of(self, session_id: str) -> pd.DataFrame:
         """Presentations of one recording: what `presentations` has of it, at the price of one recording."""
-        (path,) = self._files.presentations([self._recording(session_id)])
-        return conform(read_table(path)[0], "presentations")
+        recordings = [self._recording(session_id)]
+        with told_when_gone(self._files, recordings):
+            (path,) = self._files.presentations(recordings)
+            return conform(read_table(path)[0], "presentations")
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -213,7 +216,8 @@ class Store:
         return self._digests_of([self._recording(session_id)])[0]
 
     def _digests_of(self, recordings: Sequence[Recording]) -> list[pd.DataFrame]:
-        return [conform(read_table(path)[0], "digests") for path in self._files.digests(recordings)]
+        with told_when_gone(self._files, recordings):
+            return [conform(read_table(path)[0], "digests") for path in self._files.digests(recordings)]
 
     def _digests(self, kind: str, name: str, names: dict[str, str]) -> pd.DataFrame:
         """Digests of one kind of every recording, in the columns of the table `name`."""
@@ -388,13 +392,16 @@ class Store:
 
         folder = self._files.array(recording, name)
         try:
-            return np.asarray(zarr.open_array(str(folder), mode="r", zarr_format=3)[:], dtype=np.float64)
+            values = np.asarray(zarr.open_array(str(folder), mode="r", zarr_format=3)[:], dtype=np.float64)
         except Exception as error:  # zarr raises a different class for every kind of damage
             require_current(self._files, recording)
             raise StoreError(
                 f"{folder} cannot be read ({type(error).__name__}: {error}); restore it from a copy, or ingest the "
                 "recording into a new store."
             ) from error
+        if not folder.is_dir():  # zarr takes a chunk that went meanwhile for one of nothing but fill values
+            require_current(self._files, recording)
+        return values
 
     # -- shown ---------------------------------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ def is_url(path: object) -> bool:
     return _URL.match(text) is not None
 
 
-def refuse_url(path: object) -> None:
+def refuse_url(path: str | os.PathLike[str]) -> None:
     """Raise when what is to be written lies at a URL.
 
     Raises
@@ -65,13 +65,53 @@ def refuse_url(path: object) -> None:
     poyodata.errors.UsageError: s3://lab/allen.zarr is a URL, and a store at a URL is only read: write it to a folder \
 of this machine and copy that there, tables/sessions.parquet last.
     """
-    text = str(path)
-    mangled = _MANGLED.match(text) is not None and not Path(text).exists()
-    if (mangled or _URL.match(text)) and not text.startswith("file:"):
+    url = _as_url(path)
+    if url is not None and not url.startswith("file:"):
         raise UsageError(
-            f"{text.replace(':/', '://', 1) if mangled else text} is a URL, and a store at a URL is only read: write "
-            "it to a folder of this machine and copy that there, tables/sessions.parquet last."
+            f"{url} is a URL, and a store at a URL is only read: write it to a folder of this machine and copy that "
+            "there, tables/sessions.parquet last."
         )
+
+
+def local_folder(path: str | os.PathLike[str], doing: str) -> Path:
+    """Folder of a store that lies on this machine.
+
+    Parameters
+    ----------
+    path : path-like
+        ``file://`` is taken too.
+    doing : str
+        What cannot be done to a store at a URL: "verified", "merged from".
+
+    Raises
+    ------
+    UsageError
+        When it is a URL.
+
+    Examples
+    --------
+    >>> local_folder("s3://lab/allen.zarr", "merged from")
+    Traceback (most recent call last):
+    ...
+    poyodata.errors.UsageError: s3://lab/allen.zarr is a URL, and a store at a URL can be read but not merged from: \
+copy it to a folder of this machine and give that.
+    """
+    url = _as_url(path)
+    local = os.fspath(path) if url is None else local_path(url)
+    if local is None:
+        raise UsageError(
+            f"{url} is a URL, and a store at a URL can be read but not {doing}: copy it to a folder of this machine "
+            "and give that."
+        )
+    return Path(local)
+
+
+def _as_url(path: str | os.PathLike[str]) -> str | None:
+    """A URL, also when a Path took one of its slashes; None for a path."""
+    text = os.fspath(path)
+    if _URL.match(text):
+        return text
+    return text.replace(":/", "://", 1) if _MANGLED.match(text) and not Path(text).exists() else None
 
 
 def local_path(path: str) -> str | None:
@@ -246,14 +286,24 @@ class Remote:
         if _denied(error):
             return UsageError(
                 f"{self.url} may not be read ({reason}); give credentials in storage_options or in the protocol's own "
-                "settings, and {'anon': True} for a public bucket."
+                f"settings, and {{'anon': True}} for a public bucket{_variables(self.url)}."
             )
         if isinstance(error, TypeError):  # s3fs makes its connection at the first request
             return _not_understood(self.url, error)
         return StoreError(
-            f"{self.url}/{name} could not be read ({reason}); check the URL and the connection, then try again: what "
-            "has arrived is kept."
+            f"{self.url}/{name} could not be read ({reason}); check the URL and the connection"
+            f"{_variables(self.url)}, then try again: what has arrived is kept."
         )
+
+
+def _variables(url: str) -> str:
+    """The same as environment variables, for the command line."""
+    if not url.startswith(("s3://", "s3a://")):
+        return ""
+    return (
+        " (from the command line: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or FSSPEC_S3_ANON=true; "
+        "AWS_ENDPOINT_URL for another server than Amazon's)"
+    )
 
 
 def _file_system(url: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:

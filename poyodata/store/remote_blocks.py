@@ -3,7 +3,8 @@
 What arrives goes into one sparse local file: the blocks at their places in the shard, so that they can be mapped, and
 behind them one byte a block that says whether it is there. That byte is set after the block was compared with the
 store's digest of it and forced to disk: a process that is killed, or a second one that fetches the same, leaves no
-wrong block. A block of another digest is fetched once more, and then refused.
+wrong block. A block that lay here already is compared too, when a process first uses it: disks lose bits. A block of
+another digest is fetched once more, and then refused.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from poyodata.store.shard import PlainShard
 
 _REQUEST_BYTES = 4 << 20
 """Neighbouring blocks are joined into requests of up to this size."""
+
+_OF_THIS_PROCESS = ("_lock", "_rows", "_stored", "_here", "_checked", "_inode")
+"""Attributes that are not pickled."""
 
 
 class RemoteArray:
@@ -77,7 +81,7 @@ class RemoteArray:
         self._map()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_rows", "_here", "_inode")}
+        return {name: value for name, value in vars(self).items() if name not in _OF_THIS_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -149,16 +153,26 @@ class RemoteArray:
             # One map, so that an array costs one open file.
             whole = np.memmap(self._file, dtype=np.uint8, mode="r")
         self._here: npt.NDArray[np.uint8] = np.asarray(whole[data:])
+        self._stored: memoryview = whole[:data].data
+        self._checked = np.zeros(self._shard.n_used, np.bool_)
         n_bytes = self.nbytes
         self._rows: npt.NDArray[Any] = whole[:n_bytes].view(self.dtype).reshape(self.shape)
 
     def _bring(self, wanted: npt.NDArray[np.bool_]) -> None:
-        """Fetch the wanted blocks that are not here yet."""
-        if not (wanted & (self._here == 0)).any():
+        """Fetch the wanted blocks that are not here yet, or no longer what they were."""
+        if not (wanted & ~self._checked).any():
             return
         with self._lock:
-            while (missing := np.flatnonzero(wanted & (self._here == 0))).size:
+            while (missing := self._missing(wanted)).size:
                 self._fetch(list(islice(self._runs(missing), IN_FLIGHT)))
+
+    def _missing(self, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Wanted blocks that are not here whole; those that are here are compared with their digests, once."""
+        size = self._shard.chunk_bytes
+        for at in np.flatnonzero(wanted & ~self._checked & (self._here != 0)).tolist():
+            block = self._stored[at * size : (at + 1) * size]
+            self._checked[at] = xxhash.xxh3_64_hexdigest(block) == self._digests[at]
+        return np.flatnonzero(wanted & ~self._checked)
 
     def _runs(self, blocks: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """First block, and block after the last, of every request."""
@@ -211,6 +225,7 @@ class RemoteArray:
                 os.fsync(handle)
                 for at, _ in good:
                     _write_all(handle, memoryview(b"\1"), behind + at)
+                    self._checked[at] = True
             finally:
                 os.close(handle)
         return {at for at, _ in blocks} - {at for at, _ in good}

@@ -99,6 +99,7 @@ class Copies:
         self.remote = remote
         self.folder = folder
         self._lock = threading.RLock()
+        self._intact: dict[Path, tuple[int, int, int]] = {}
 
     def claim(self) -> None:
         """Write down which store the folder is of."""
@@ -106,6 +107,8 @@ class Copies:
 
     def bring(self, files: Mapping[str, Path], check: Check) -> None:
         """Fetch the files that are not in the cache; those never change under the path that they have there.
+
+        A file that lies there is checked before it is first used, and fetched anew when it was damaged.
 
         Parameters
         ----------
@@ -122,7 +125,7 @@ class Copies:
             When one fails the check twice, or the cache cannot be written.
         """
         with self._lock:
-            wanted = [name for name, path in files.items() if not path.exists()]
+            wanted = [name for name, path in files.items() if not self._is_kept(name, path, check)]
             for at in range(0, len(wanted), 4 * IN_FLIGHT):
                 names = wanted[at : at + 4 * IN_FLIGHT]
                 for name, content in zip(names, self.read(names, check), strict=True):
@@ -140,7 +143,7 @@ class Copies:
         with self._lock:
             # Asked before the file is read: one that changes in between has another identity at the next look.
             identity = self.remote.identity(name)
-            if identity is not None and path.exists() and _text(noted) == identity:
+            if identity is not None and _text(noted) == identity and self._is_kept(name, path, check):
                 return
             (content,) = self.read([name], check)
             noted.unlink(missing_ok=True)
@@ -169,6 +172,20 @@ class Copies:
                 )
         return [contents[name] for name in names]
 
+    def _is_kept(self, name: str, path: Path, check: Check) -> bool:
+        """Whether the cache has a file, and whole; read once, and again only when it was written since."""
+        try:
+            status = path.stat()
+            state = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if self._intact.get(path) == state:
+                return True
+            if not check(name, path.read_bytes()):
+                return False
+        except OSError:  # what cannot be read is fetched; writing it says what is wrong
+            return False
+        self._intact[path] = state
+        return True
+
 
 def place(path: Path, content: bytes) -> None:
     """Put a file into the cache whole."""
@@ -188,5 +205,5 @@ def place(path: Path, content: bytes) -> None:
 def _text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):
         return None

@@ -200,7 +200,7 @@ class RemoteFiles:
         except Missing as missing:
             raise UsageError(
                 f"no store at {self.name} ({missing.__cause__}); give the URL of a store's top folder, and check the "
-                "bucket or host, its endpoint and the credentials."
+                "bucket or host, its endpoint (endpoint_url, or AWS_ENDPOINT_URL for S3) and the credentials."
             ) from missing
         version = version_in(content)
         if version is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -13,16 +14,16 @@ import xxhash
 
 from poyodata.digests import table_digest
 from poyodata.errors import StoreError
-from poyodata.store.commit import Committed, parse_committed, parse_table
+from poyodata.store.commit import Committed, Template, is_older, parse_committed, parse_table
 from poyodata.store.disk import file_digest, json_bytes
 from poyodata.store.layout import (
     BLOCK_FRAMES,
     FORMAT,
     FORMAT_VERSION,
     MOVIE_BLOCK_FRAMES,
-    TEMPORARY,
     Paths,
     check_format,
+    generation_name,
     group_json,
 )
 from poyodata.store.seal import has_seal, is_intact
@@ -30,8 +31,14 @@ from poyodata.store.session import epochs_of, neurons_digest, recording_digest
 from poyodata.store.shard import array_shape, index_size
 from poyodata.store.tables import FLAT_TABLES, GENERATION, METADATA_COLUMNS, committed_rows, conform, split_digests
 from poyodata.store.templates import FRAMES, template_digest
+from poyodata.vocabulary import DFF
 
 Progress = Callable[[int], None]
+
+_STIMULI = ("stimuli/", "tables/digests/stimuli/")
+_ANNOTATIONS = "tables/annotations/"
+_ANOTHER = "it is whole, but it is another file than belongs here"
+_FOREIGN = "it is not what the lineage of these statistics says; remove the file, they are computed again"
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class Verification:
         Empty when every byte is as it was written.
     unexpected : tuple of str
         Files below the store that no writer of this store is known to have finished. They do no harm.
+    unnamed : tuple of str
+        Recordings that lie there whole, and that the table of sessions does not name. The next writer removes them.
     n_recordings, n_files, n_bytes : int
         What was read.
     """
@@ -82,6 +91,14 @@ class Verification:
     n_recordings: int
     n_files: int
     n_bytes: int
+    unnamed: tuple[str, ...] = ()
+
+    @property
+    def is_of_recordings(self) -> bool:
+        """Whether an update (``poyodata ingest --update``) writes all anew that is damaged."""
+        return all(
+            one.recording or (one.file.startswith(_STIMULI) and one.file != "stimuli/zarr.json") for one in self.damages
+        )
 
     def table(self) -> pd.DataFrame:
         """One row a damage."""
@@ -136,13 +153,31 @@ def verify_store(path: str | os.PathLike[str], progress: Progress | None = None)
         check.template(name, generation, digest)
     check.annotations(committed)
     check.statistics()
+    unnamed = check.unnamed()
     return Verification(
         damages=tuple(check.still_true()),
-        unexpected=tuple(check.unexpected()),
+        unexpected=tuple(check.unexpected(unnamed)),
         n_recordings=len(recordings),
         n_files=len(check.seen),
         n_bytes=check.n_bytes,
+        unnamed=tuple(unnamed),
     )
+
+
+def recording_is_intact(
+    paths: Paths, committed: Committed, session_id: str, flat: Mapping[str, pd.DataFrame | None]
+) -> bool:
+    """Read every file of one recording; `flat` has what the flat tables say of the recordings committed."""
+    check = _Check(paths)
+    check.recording(session_id, committed.generations[session_id], _row(committed, session_id), flat)
+    return not check.found
+
+
+def template_is_intact(paths: Paths, name: str, template: Template) -> bool:
+    """Read every file of one stimulus template."""
+    check = _Check(paths)
+    check.template(name, template.generation, template.digest)
+    return not check.found
 
 
 def _row(committed: Committed | None, session_id: str) -> pd.DataFrame | None:
@@ -170,7 +205,12 @@ class _Check:
         if content is None:
             return None
         try:
-            return parse_committed(content, self.paths.root)
+            committed = parse_committed(content, self.paths.root)
+            if is_older(self.paths, committed):
+                self._damaged(
+                    "", path, "it was restored from an older copy: the tables beside it tell of later commits"
+                )
+            return committed
         except StoreError:
             if not has_seal(content):  # an older format, or damage where its seal was
                 self._refuse_other_version(content)
@@ -200,10 +240,14 @@ class _Check:
         path = self.paths.table(name)
         if committed is not None and len(committed.sessions) == 0 and not path.exists():
             return None
-        table = self._sealed(path, "")
+        table = self._sealed(path, "", name)
         if table is None or committed is None:
             return None
-        return committed_rows(conform(table, name), committed.sessions)
+        try:
+            return committed_rows(table, committed.sessions)
+        except StoreError:
+            self._damaged("", path, _ANOTHER)
+            return None
 
     def recordings(self, committed: Committed | None) -> dict[str, int]:
         """Generation of every recording; where the table of sessions is damaged, of those that have digests."""
@@ -227,9 +271,9 @@ class _Check:
         flat: Mapping[str, pd.DataFrame | None],
     ) -> None:
         """Every file of a recording, and its rows in the tables of all recordings."""
-        presentations = self._sealed(self.paths.presentations(session_id, generation), session_id)
+        presented = self._sealed(self.paths.presentations(session_id, generation), session_id, "presentations")
         path = self.paths.digests(session_id, generation)
-        digests = self._sealed(path, session_id)
+        digests = self._sealed(path, session_id, "digests")
         if digests is None:
             return
         n_frames, n_neurons = (
@@ -237,6 +281,9 @@ class _Check:
         )
         folder = self.paths.session(session_id, generation)
         blocks, parts, files = split_digests(digests)
+        if DFF not in blocks or not {"metadata", "presentations"} <= parts.keys():
+            self._damaged(session_id, path, _ANOTHER)
+            return
         block_bytes = None if n_neurons is None else BLOCK_FRAMES * n_neurons * 4
         self._files(session_id, folder, files, blocks, BLOCK_FRAMES, block_bytes, n_frames)
         if row is None:
@@ -252,7 +299,6 @@ class _Check:
             for name, table in flat.items()
             if table is not None
         }
-        presented = None if presentations is None else conform(presentations, "presentations")
         wrong = [name for name in own if name in parts and _digest_of(own[name], name) != parts[name]]
         if presented is not None:
             if table_digest(presented) != parts["presentations"]:
@@ -269,11 +315,14 @@ class _Check:
     def template(self, name: str, generation: int, digest: str | None) -> None:
         """Every file of a stimulus template."""
         path = self.paths.stimulus_digests(name, generation)
-        digests = self._sealed(path, "")
+        digests = self._sealed(path, "", "digests")
         if digests is None:
             return
         folder = self.paths.stimulus(name, generation)
         blocks, _, files = split_digests(digests)
+        if FRAMES not in blocks:
+            self._damaged("", path, _ANOTHER)
+            return
         shape = array_shape(folder / FRAMES)
         block_bytes = None if shape is None else MOVIE_BLOCK_FRAMES * shape[1] * shape[2]
         n_frames = None if shape is None else shape[0]
@@ -329,12 +378,25 @@ class _Check:
     def statistics(self) -> None:
         """Results that were kept: tables and what they were computed from."""
         folder = self.paths.statistics
-        for path in sorted(folder.glob("*.parquet")) + sorted(folder.glob("*.json")):
+        known: dict[str, Any] = {}
+        for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.parquet")):
             if path.name == "zarr.json" or path.name.startswith("."):
                 continue
             content = self._read(path, "")
-            if content is not None and not is_intact(content):
+            if content is None:
+                continue
+            if not is_intact(content):
                 self._damaged("", path, "kept statistics are damaged; remove the file, they are computed again")
+            elif path.suffix == ".json":
+                known[path.stem] = json.loads(content)
+                if known[path.stem].get("digest") != path.stem:
+                    self._damaged("", path, _FOREIGN)
+            elif path.stem in known:
+                table = parse_table(content, path).to_pandas()
+                if table_digest(table) != known[path.stem].get("table_digest"):
+                    self._damaged("", path, _FOREIGN)
+            elif not path.with_suffix(".json").exists():
+                self.seen.discard(path)  # half of what was to be kept: nothing reads it
 
     # -- at the end ----------------------------------------------------------------------------------------------
 
@@ -342,20 +404,50 @@ class _Check:
         """Damages, less those of recordings that a writer updated or removed in the meantime."""
         try:
             content = self.paths.table("sessions").read_bytes()
-            now: Mapping[str, int] = parse_committed(content, self.paths.root).generations
+            committed = parse_committed(content, self.paths.root)
         except (OSError, StoreError):
-            now = self._generations
+            yield from self.found
+            return
+        now = committed.generations
+        stimuli = {generation_name(name, known.generation) for name, known in committed.stimuli.items()}
+        labels = {self.paths.annotation(name, known.digest).name for name, known in committed.annotations.items()}
         for damage in self.found:
-            if not damage.recording or now.get(damage.recording) == self._generations[damage.recording]:
+            if damage.recording:
+                if now.get(damage.recording) == self._generations[damage.recording]:
+                    yield damage
+            elif damage.file.startswith(_STIMULI) and damage.file != "stimuli/zarr.json":
+                _, *folders, name = damage.file.split("/")
+                stimulus = name.removesuffix(".parquet") if damage.file.startswith("tables") else (*folders, name)[0]
+                if stimulus in stimuli:
+                    yield damage
+            elif damage.file.startswith(_ANNOTATIONS):
+                if damage.file.removeprefix(_ANNOTATIONS) in labels:
+                    yield damage
+            elif now or damage.file not in {f"tables/{name}.parquet" for name in FLAT_TABLES}:
                 yield damage
 
-    def unexpected(self) -> Iterator[str]:
-        """Files that belong to nothing."""
-        for path in sorted(self.paths.root.rglob("*")):
-            if path.is_file() and path not in self.seen and path != self.paths.lock:
-                name = path.relative_to(self.paths.root).as_posix()
-                if not name.startswith(TEMPORARY) or path.parent == self.paths.root:
-                    yield name
+    def unnamed(self) -> list[str]:
+        """Recordings that lie there whole without being named, as their folders are called."""
+        named = {generation_name(*one) for one in self._generations.items()}
+        folders = sorted(path.parent.name for path in self.paths.sessions.glob("*/zarr.json"))
+        return [
+            name
+            for name in folders
+            if name not in named and (self.paths.tables / "digests" / f"{name}.parquet").exists()
+        ]
+
+    def unexpected(self, unnamed: Sequence[str]) -> Iterator[str]:
+        """Files that belong to nothing, less those of recordings that are not named."""
+        tables = self.paths.tables
+        said = {
+            folder / f"{name}.parquet" for name in unnamed for folder in (tables / "digests", tables / "presentations")
+        }
+        folders = {self.paths.sessions / name for name in unnamed}
+        # Folders that a writer removes meanwhile are passed over.
+        found = [Path(folder, name) for folder, _, names in os.walk(self.paths.root) for name in names]
+        for path in sorted(found):
+            if path not in self.seen | said and path != self.paths.lock and folders.isdisjoint(path.parents):
+                yield path.relative_to(self.paths.root).as_posix()
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -378,7 +470,7 @@ class _Check:
         if content is not None and content != expected:
             self._damaged("", path, "its bytes are not those that were written")
 
-    def _sealed(self, path: Path, recording: str) -> pd.DataFrame | None:
+    def _sealed(self, path: Path, recording: str, name: str = "") -> pd.DataFrame | None:
         content = self._read(path, recording)
         if content is None:
             return None
@@ -387,7 +479,11 @@ class _Check:
         except StoreError:
             self._damaged(recording, path, "its bytes are not those that were written")
             return None
-        return table
+        try:
+            return conform(table, name) if name else table
+        except StoreError:
+            self._damaged(recording, path, _ANOTHER)
+            return None
 
 
 def _named(folder: Path) -> Iterator[tuple[str, int]]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from poyodata.errors import StoreError, UsageError, nearest
 from poyodata.store.annotations import require_free_names
-from poyodata.store.aside import Aside, Written, write_aside
+from poyodata.store.aside import Aside, Written, kept_traces, lost_traces, stored_traces, write_aside
 from poyodata.store.commit import (
     Annotation,
     Committed,
@@ -25,8 +25,9 @@ from poyodata.store.commit import (
     read_table,
     replace_committed,
     replace_table,
+    require_newest,
 )
-from poyodata.store.disk import disk_errors, move, remove, replace_json
+from poyodata.store.disk import disk_errors, move, remove, replace_json, retire
 from poyodata.store.layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -49,6 +50,7 @@ from poyodata.store.tables import (
     join_rows,
     split_digests,
 )
+from poyodata.store.verify import recording_is_intact, template_is_intact
 from poyodata.vocabulary import DFF
 
 Status = Literal["added", "updated", "unchanged"]
@@ -118,8 +120,12 @@ class StoreWriter:
                 self._create_folders()
                 if not self._paths.table("sessions").exists():
                     replace_committed(self._paths, self._committed)
+                require_newest(self._paths, self._committed)
                 self._collect_garbage()
                 self._tables = {name: self._read_flat(name) for name in FLAT_TABLES}
+                neurons = self._tables["neurons"]
+                self._owner = dict(zip(neurons["neuron_id"], neurons["session_id"], strict=True))
+                self._checked: dict[str, bool] = {}
             except BaseException:
                 self._lock.release()
                 raise
@@ -143,6 +149,14 @@ class StoreWriter:
     def known_stimuli(self) -> dict[str, str]:
         """Digest of every stimulus template committed so far: what `write_aside` takes."""
         return {name: template.digest for name, template in self._committed.stimuli.items()}
+
+    @property
+    def intact_stimuli(self) -> dict[str, str]:
+        """`known_stimuli`, less those whose files are damaged, which an update writes anew; each is read once."""
+        for name, template in self._committed.stimuli.items():
+            if name not in self._checked:
+                self._checked[name] = template_is_intact(self._paths, name, template)
+        return {name: digest for name, digest in self.known_stimuli.items() if self._checked[name]}
 
     def __enter__(self) -> Self:
         return self
@@ -174,7 +188,8 @@ class StoreWriter:
         traces : sequence of str
             Traces to store: dF/F, which is always stored, and any of the record's further ones.
         replace : bool
-            Put the recording in the place of one of the same name but other content, which is refused otherwise.
+            Put the recording in the place of one of the same name but other content, which is refused otherwise, or
+            of one that is damaged. Traces that are stored of it are kept: they are written beside those asked for.
 
         Returns
         -------
@@ -193,7 +208,11 @@ class StoreWriter:
             raise UsageError(f"missing={missing!r} is unknown: {nearest(str(missing), MISSING)}")
         self._require_open()
         is_new = str(record.metadata.session_id) not in self._committed.generations
-        written = write_aside(self._paths, record, missing, traces, self.known_stimuli, write=is_new or replace)
+        stimuli = self.known_stimuli
+        if replace:
+            traces = kept_traces(self._paths, self._committed, record, traces)
+            stimuli = self.intact_stimuli if record.templates else {}
+        written = write_aside(self._paths, record, missing, traces, stimuli, write=is_new or replace)
         return self.commit(written, replace=replace)
 
     def commit(self, written: Written, *, replace: bool = False) -> AddedSession:
@@ -232,9 +251,12 @@ class StoreWriter:
             with disk_errors(self.path):
                 results, arrivals = [], dict[str, Written]()
                 for one in written:
-                    status = self._judge(one, arrivals.get(one.session_id), replace)
+                    twin = arrivals.get(one.session_id)
+                    status = self._judge(one, twin, replace)
                     results.append(self._result(one, status))
                     if status != "unchanged":
+                        if twin is not None:
+                            one.take_templates(twin)
                         arrivals[one.session_id] = one
                 if arrivals or annotations not in (None, self._committed.annotations):
                     self._apply(list(arrivals.values()), annotations=annotations)
@@ -278,19 +300,30 @@ class StoreWriter:
     def _judge(self, written: Written, twin: Written | None, replace: bool) -> Status:
         """What a recording is to this store and to its `twin` in the same step; raises when it may not be taken."""
         if twin is not None:
-            if twin.digest == written.digest and twin.templates == written.templates:
+            if twin.has_all_of(written):
                 return "unchanged"
-            raise StoreError(
-                f"recording {written.session_id!r} arrives twice, with different content; give one of the two another "
-                "session_id, or leave one out."
-            )
+            if not written.has_all_of(twin):
+                raise StoreError(
+                    f"recording {written.session_id!r} arrives twice, with different content; give one of the two "
+                    "another session_id, or leave one out."
+                )
         if written.session_id not in self._committed.generations:
-            return "added"
+            return "added" if twin is None else "updated"
+        if replace:
+            stored = stored_traces(self._paths, self._committed, written.session_id)
+            lost = [name for name in stored if name not in written.blocks]
+            try:
+                differs = self._differences(written)
+            except StoreError:
+                differs = ["digests"]
+            if not differs and self._is_intact(written):
+                return "unchanged"
+            if lost:
+                raise StoreError(lost_traces(written.session_id, lost))
+            return "updated"
         differs = self._differences(written)
         if not differs:
             return "unchanged"
-        if replace:
-            return "updated"
         absent = [name.removeprefix("-") for name in differs if name.startswith("-")]
         if len(absent) == len(differs):
             raise StoreError(
@@ -303,6 +336,11 @@ class StoreWriter:
             f"({', '.join(name for name in differs if not name.startswith('-'))}); nothing is changed unless you say "
             "so: update the recording (--update), or give this one another session_id."
         )
+
+    def _is_intact(self, written: Written) -> bool:
+        """Whether what the store has of a recording, and of the templates it brings, is as it was written."""
+        own = recording_is_intact(self._paths, self._committed, written.session_id, self._tables)
+        return own and (not written.templates or written.templates.keys() <= self.intact_stimuli.keys())
 
     def _differences(self, written: Written) -> list[str]:
         """What of a recording the store has otherwise, by name; traces that it does not have begin with ``-``."""
@@ -324,18 +362,19 @@ class StoreWriter:
         generation = self._committed.generations[session_id]
         return conform(read_table(self._paths.digests(session_id, generation))[0], "digests")
 
-    def _require_new_neurons(self, arrivals: Sequence[Written], remaining: pd.DataFrame) -> None:
-        """Raise when a neuron of another recording bears the same id: everything is joined on it."""
-        owner = dict(zip(remaining["neuron_id"], remaining["session_id"], strict=True))
+    def _owners(self, arrivals: Sequence[Written], leaving: Collection[str]) -> dict[str, str]:
+        """Recording of every neuron that arrives; raises when one of another recording bears its id."""
+        owners: dict[str, str] = {}
         for one in arrivals:
-            for neuron_id in one.tables["neurons"]["neuron_id"]:
-                if neuron_id in owner:
+            for neuron_id in one.tables["neurons"]["neuron_id"].tolist():
+                known = owners.get(neuron_id) or self._owner.get(neuron_id)
+                if known is not None and known not in leaving:
                     raise StoreError(
                         f"recording {one.session_id!r}: neuron {neuron_id!r} is in the store already, of recording "
-                        f"{owner[neuron_id]!r}; a neuron is one trace of one recording: put the session_id into its "
-                        "neuron_id."
+                        f"{known!r}; a neuron is one trace of one recording: put the session_id into its neuron_id."
                     )
-                owner[neuron_id] = one.session_id
+            owners |= dict.fromkeys(one.tables["neurons"]["neuron_id"].tolist(), one.session_id)
+        return owners
 
     @staticmethod
     def _result(written: Written, status: Status) -> AddedSession:
@@ -356,8 +395,8 @@ class StoreWriter:
         before = self._committed
         leaving = {*gone, *(one.session_id for one in arrivals if one.session_id in before.generations)}
         kept = before.sessions[~before.sessions["session_id"].isin(leaving)].reset_index(drop=True)
-        remaining = {name: committed_rows(table, kept) for name, table in self._tables.items()}
-        self._require_new_neurons(arrivals, remaining["neurons"])
+        remaining = {name: committed_rows(table, kept) if leaving else table for name, table in self._tables.items()}
+        owners = self._owners(arrivals, leaving)
         generation = {one.session_id: before.next_generation("sessions", one.session_id) for one in arrivals}
 
         def numbered(rows: pd.DataFrame, one: Written) -> pd.DataFrame:
@@ -370,7 +409,7 @@ class StoreWriter:
             {name: join_rows([self._tables[name], *rows[name]], name) for name in FLAT_TABLES} if leaving else joined
         )
         sessions = join_rows([kept, *(numbered(one.row, one) for one in arrivals)], "sessions")
-        after = self._with_stimuli(arrivals, sessions, gone)
+        after = replace(self._with_stimuli(arrivals, sessions, gone), number=before.number + 1)
         if annotations is not None:
             after = replace(after, annotations=dict(annotations))
         require_free_names(map(str, joined["neurons"].columns), after.annotations)
@@ -378,9 +417,18 @@ class StoreWriter:
             self._put_in_place(one, after)
         if arrivals:
             for name, table in beside.items():
-                replace_table(self._paths.table(name), table)
+                replace_table(self._paths.table(name), table, {"commit": after.number})
         replace_committed(self._paths, after)
         self._committed, self._tables = after, joined
+        self._checked = {
+            name: known
+            for name, known in self._checked.items()
+            if before.stimuli.get(name) == after.stimuli.get(name) is not None
+        }
+        self._owner = (
+            {known: owner for known, owner in self._owner.items() if owner not in leaving} if leaving else self._owner
+        )
+        self._owner |= owners
         with suppress(OSError):  # the change stands; what is left over the next writer removes
             self._clear_up(before, after)
 
@@ -396,6 +444,10 @@ class StoreWriter:
             retired["sessions"].pop(one.session_id, None)
             for name, digest in one.templates.items():
                 if name in stimuli and stimuli[name].digest == digest:
+                    if self._checked.get(name, True) or not one.has_template(name):
+                        continue
+                    # Damaged, and written anew.
+                    stimuli[name] = Template(digest, before.next_generation("stimuli", name))
                     continue
                 if name in stimuli and any(brought.get(user, {}).get(name) != digest for user in after.users(name)):
                     raise StoreError(
@@ -431,16 +483,16 @@ class StoreWriter:
             if after.generations.get(name) != generation
         ]
         for name, generation in superseded:
-            remove(self._paths.session(name, generation))
+            retire(self._paths.session(name, generation), self.path)
             remove(self._paths.presentations(name, generation))
             remove(self._paths.digests(name, generation))
         for name, template in before.stimuli.items():
             if after.stimuli.get(name) != template:
-                remove(self._paths.stimulus(name, template.generation))
+                retire(self._paths.stimulus(name, template.generation), self.path)
                 remove(self._paths.stimulus_digests(name, template.generation))
         if superseded:
             for name, table in self._tables.items():
-                replace_table(self._paths.table(name), table)
+                replace_table(self._paths.table(name), table, {"commit": after.number})
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -480,7 +532,7 @@ class StoreWriter:
         ):
             for child in list(parent.iterdir()) if parent.is_dir() else []:
                 if child.name not in known:
-                    remove(child)
+                    retire(child, self.path)
         for parent in (self.path, self._paths.tables):
             for child in parent.glob(f"{TEMPORARY}*"):
                 remove(child)
@@ -496,5 +548,5 @@ class StoreWriter:
         stored = conform(read_table(path)[0], name).astype({GENERATION: "int64"})
         table = committed_rows(stored, self._committed.sessions)
         if len(table) < len(stored):
-            replace_table(path, table)
+            replace_table(path, table, {"commit": self._committed.number})
         return table

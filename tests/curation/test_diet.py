@@ -211,10 +211,10 @@ BAD = {
 
 @pytest.mark.parametrize(("text", "expected"), BAD.values(), ids=BAD.keys())
 def test_wrong_yaml_is_a_diet_error_that_says_where(text: str, expected: list[str]) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(DietError) as caught:
         Diet.from_yaml(text)
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
     message = str(caught.value)
     assert len(message) < 1000
     for part in expected:

@@ -172,10 +172,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_everything_else_is_a_diet_error(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()  # what a busy machine does not stretch
     with pytest.raises(DietError) as caught:
         parse_expression(text)
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
     assert len(str(caught.value)) < 600
 
 

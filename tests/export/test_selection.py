@@ -62,6 +62,12 @@ def test_a_split_gives_roles(tiny_store_path):
             {"sessions": ["regulr"]}, UsageError, "no recording 'regulr': did you mean 'regular'", id="recording"
         ),
         pytest.param({"where": "skewnes < 1"}, DietError, "unknown column 'skewnes'", id="column"),
+        pytest.param(
+            {"where": "valid_roi and skewness > 0.5"}, DietError, "'skewness' is a statistic.*--diet", id="statistic"
+        ),
+        pytest.param(
+            {"where": "session_id != 'regulr'"}, DietError, "no neuron has session_id 'regulr'", id="text-behind-!="
+        ),
         pytest.param({"where": "cre_line ="}, DietError, "is not an expression", id="syntax"),
         pytest.param({"where": "session_id == 'regulr'"}, DietError, "did|has 'regular'", id="text"),
         pytest.param(

@@ -97,6 +97,17 @@ def test_every_container_gives_the_same_record(kind: str, tmp_path: Path, arrays
     assert len(record.source_digest) == 32
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint64, np.float32, np.float64])
+@pytest.mark.parametrize("key", ["roi_id", "cell_specimen_id"])
+def test_ids_of_any_dtype_give_the_same_names(
+    key: str, dtype: Any, arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    path = save("npz", tmp_path, arrays | {"roi": arrays["roi"].astype(dtype)})
+    neurons = read_arrays(path, mapping(neurons={key: "roi"})).neurons
+    assert neurons["neuron_id"].tolist() == ["s1_11", "s1_12", "s1_13"]
+    assert neurons[key].tolist() == [11, 12, 13]
+
+
 def test_digest_follows_content(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     first = read_arrays(save("xarray", tmp_path, arrays), mapping()).source_digest
     again = read_arrays(save("xarray", tmp_path, arrays), mapping()).source_digest

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from poyodata.errors import SourceError
@@ -45,6 +47,17 @@ def test_mapping_goes_before_the_file() -> None:
 def test_every_required_key_is_asked_for(missing: str) -> None:
     with pytest.raises(SourceError, match=rf"^one does not say {missing} \(.*: give it under `metadata:`"):
         complete_metadata(FOUND | {missing: " "}, None, "one", "nwb2")
+
+
+def test_table_with_trailing_commas_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "mice.csv"
+    given = TorchBrainMapping(mapping=1, source="torch-brain", metadata_table=str(table))
+    table.write_bytes(b"\xef\xbb\xbfsession_id,donor_id,area\ns1,007,VISl\n")
+    found = complete_metadata(FOUND, given, "one", "torch-brain")
+    assert (found.donor_id, found.area) == ("007", "VISl")
+    table.write_text("session_id,donor_id,area\ns1,007,VISl,\n")
+    with pytest.raises(SourceError, match=r"metadata_table .*mice\.csv has 4 fields in line 2 and 3 in its header"):
+        complete_metadata(FOUND, given, "one", "torch-brain")
 
 
 def test_a_depth_that_is_no_number() -> None:

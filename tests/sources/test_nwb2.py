@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.ndimage import gaussian_filter, maximum_filter1d, minimum_filter1d
 
 from poyodata.errors import SourceError
 from poyodata.simulation.nwb2_writer import write_nwb2
@@ -222,6 +225,31 @@ def test_file_of_any_laboratory(masks: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "session_id"),
+    [
+        pytest.param("501940850-StimC2", "501940850", id="dandi"),
+        pytest.param("m1-Stim2", "m1-Stim2", id="another_laboratory"),
+        pytest.param("501-Stim-2", "501-Stim-2", id="another_form"),
+    ],
+)
+def test_only_the_ending_of_the_released_files_is_taken_off(said: str, session_id: str, tmp_path: Path) -> None:
+    made = plain_nwb2(tmp_path / "one.nwb")
+    with h5py.File(made.path, "r+") as file:
+        file["general/session_id"][()] = said
+        file["general/notes"] = "Container ID: 5\nMouse ID (from genotype white paper): 7\n"
+    assert read_nwb2(made.path, mapping()).metadata.session_id == session_id
+
+
+def test_ids_below_0_are_missing(tmp_path: Path) -> None:
+    made = plain_nwb2(tmp_path / "one.nwb")
+    with h5py.File(made.path, "r+") as file:
+        file["processing/ophys/ImageSegmentation/rois/roi_id"] = np.array([-1, 1, 2, 8, -1])
+    neurons = read_nwb2(made.path, mapping()).neurons
+    assert neurons["roi_id"].tolist() == [8, pd.NA, pd.NA]
+    assert neurons["neuron_id"].tolist() == ["ses-1_8", "ses-1_0", "ses-1_4"]
+
+
+@pytest.mark.parametrize(
     ("options", "expected"),
     [
         pytest.param({"rate_hz": 20.0}, lambda made: 3.0 + np.arange(200) / 20.0, id="rate_and_start"),
@@ -313,6 +341,82 @@ def test_dff_is_computed_where_the_mapping_says_how(tmp_path: Path) -> None:
     same(record.read_traces(0, 200), (corrected - floor) / floor)
 
 
+def _other_clock(file: h5py.File, series: str) -> None:
+    file[f"{series}/starting_time"][()] = 10.0
+
+
+def _other_rate(file: h5py.File, series: str) -> None:
+    file[f"{series}/starting_time"].attrs["rate"] = 10.1
+
+
+def _other_order(file: h5py.File, series: str) -> None:
+    rows = file[f"{series}/rois"][()]
+    table = file[f"{series}/rois"].attrs["table"]
+    del file[f"{series}/rois"]
+    file[f"{series}/rois"] = rows[::-1]
+    file[f"{series}/rois"].attrs["table"] = table
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(_other_clock, "Neuropil starts at 10 s and .* at 3 s", id="start"),
+        pytest.param(_other_rate, "Neuropil starts at 3 s and .*, or their rates differ", id="rate"),
+        pytest.param(_other_order, "Neuropil is not of the same regions, in the same order, as", id="regions"),
+    ],
+)
+def test_series_that_does_not_go_with_the_traces(
+    change: Callable[[h5py.File, str], None], message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    groups = {"DfOverF": ("Plane0",), "Fluorescence": ("Cells", "Neuropil")}
+    made = plain_nwb2(tmp_path / "one.nwb", groups=groups, rate_hz=10.0)
+    computed = {"name": "Cells", "dff": {"baseline": "prctile", "neuropil": "Neuropil"}}
+    assert set(read_nwb2(made.path, mapping()).further) == {"neuropil"}
+    assert read_nwb2(made.path, mapping(traces=computed)).read_traces(0, 9).shape == (9, 3)
+    assert not caplog.records
+    with h5py.File(made.path, "r+") as file:
+        change(file, "processing/ophys/Fluorescence/Neuropil")
+    assert set(read_nwb2(made.path, mapping()).further) == set()
+    (said,) = caplog.messages
+    assert re.search(f"{message}.*; it is left out$", said)
+    with pytest.raises(SourceError, match=f"{message}.*; correct further.neuropil in the mapping"):
+        read_nwb2(made.path, mapping(further={"neuropil": "Neuropil"}))
+    with pytest.raises(SourceError, match=f"{message}.*; name a series that goes with it as traces.dff.neuropil"):
+        read_nwb2(made.path, mapping(traces=computed))
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("percent", 0.01), ("%", 0.01), ("n.a.", 1.0), ("a.u.", 1.0)])
+def test_percent_is_a_hundredth(unit: str, factor: float, tmp_path: Path) -> None:
+    made = plain_nwb2(tmp_path / "one.nwb", groups=PLANES)
+    with h5py.File(made.path, "r+") as file:
+        for name in ("DfOverF/Plane0", "Fluorescence/Neuropil"):
+            file[f"processing/ophys/{name}/data"].attrs["unit"] = unit
+    record = read_nwb2(made.path, mapping(traces={"name": "DfOverF/Plane0"}))
+    same(record.read_traces(0, 200), (made.data.astype(np.float64) * factor).astype(np.float32))
+    same(record.further["neuropil"](0, 200), made.data + 1)  # fluorescence is no share
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "start_s", "window"),
+    [
+        pytest.param(10.0, 50.0, 50, id="10"),
+        pytest.param(20.0, 7.0, 100, id="20"),
+        pytest.param(30.9, 0.0, 154, id="30.9"),
+        pytest.param(np.float32(9.4), 0.0, 47, id="9.4_float32"),
+    ],
+)
+def test_window_is_that_of_the_rate(rate_hz: float, start_s: float, window: int, tmp_path: Path) -> None:
+    made = plain_nwb2(tmp_path / "one.nwb", groups={"Fluorescence": ("Raw",)}, rate_hz=10.0)
+    with h5py.File(made.path, "r+") as file:
+        clock = file["processing/ophys/Fluorescence/Raw/starting_time"]
+        clock[()], clock.attrs["rate"] = start_s, rate_hz
+    dff = {"baseline": "maximin", "win_baseline_s": 5.0, "sig_baseline_frames": 1.0}
+    got = read_nwb2(made.path, mapping(traces={"name": "Raw", "dff": dff})).read_traces(0, 200)
+    floor = minimum_filter1d(gaussian_filter(made.data, [1.0, 0.0]), window, axis=0)
+    floor = maximum_filter1d(floor, window, axis=0)
+    same(got, (made.data - floor) / floor)
+
+
 def _gratings(nwb: Any) -> None:
     from pynwb.epoch import TimeIntervals
 
@@ -392,6 +496,25 @@ def test_tables_of_known_names(tmp_path: Path) -> None:
     same(rows["orientation_deg"], [30.0, np.nan])
     same(rows["phase"], [0.25, np.nan])
     assert rows["blank"].tolist() == [False, True]
+
+
+def _directions_in_words(nwb: Any) -> None:
+    from pynwb.epoch import TimeIntervals
+
+    table = TimeIntervals(name="moving", description="Shown.")
+    table.add_column(name="direction", description="A word.")
+    table.add_interval(start_time=4.0, stop_time=4.5, direction="left")
+    nwb.add_time_intervals(table)
+
+
+def test_words_where_numbers_are_meant_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = plain_nwb2(tmp_path / "one.nwb", change=_directions_in_words)
+    assert read_nwb2(made.path, mapping()).presentations["direction_deg"].isna().all()
+    (said,) = caplog.messages
+    assert "intervals/moving/direction holds no numbers, as direction_deg needs" in said
+    shown = {"stimulus": "x", "table": "intervals/moving", "direction_deg": "direction"}
+    with pytest.raises(SourceError, match="holds 'left' and the like; numbers were expected"):
+        read_nwb2(made.path, mapping(stimuli=[shown]))
 
 
 def _behaviour(nwb: Any) -> None:

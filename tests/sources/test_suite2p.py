@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter, maximum_filter1d, minimum_filter1d
 
 from poyodata.errors import SourceError, UsageError
 from poyodata.sources import find_sources, open_source, read_suite2p
@@ -127,6 +128,46 @@ def test_several_planes(tmp_path: Path) -> None:
         read_suite2p(tmp_path, mapping(plane=2))
 
 
+def by_formula(cells: np.ndarray, around: np.ndarray, fs: float) -> np.ndarray:
+    """dF/F of (region, frame) as docs/sources.md writes it down, with suite2p's window of 5 s."""
+    corrected = cells - np.float32(0.6) * around
+    window = int(5.0 * fs)
+    floor = gaussian_filter(corrected, [0.0, 4.0])
+    floor = maximum_filter1d(minimum_filter1d(floor, window), window)
+    return ((corrected - floor) / floor).T
+
+
+@pytest.mark.parametrize("fs", [10.0, 20.0, 30.9])
+@pytest.mark.parametrize("clock", ["fs", "rate_hz", "timestamps"])
+def test_window_is_that_of_the_rate(clock: str, fs: float, tmp_path: Path) -> None:
+    (cells,) = written(tmp_path, fs=fs if clock == "fs" else 1.0)
+    np.save(tmp_path / "times.npy", np.arange(900) / fs)
+    time = {"rate_hz": fs, "timestamps": str(tmp_path / "times.npy")}
+    record = read_suite2p(tmp_path, mapping(**({} if clock == "fs" else {"time": {clock: time[clock]}})))
+    same(record.read_traces(0, 900), by_formula(cells, neuropil(tmp_path), fs))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name", "given"),
+    [
+        pytest.param("sig_baseline", 0, "sig_baseline_frames", 4.0, id="no_width"),
+        pytest.param("neucoeff", float("nan"), "neucoeff", 0.6, id="nan"),
+        pytest.param("win_baseline", -5, "win_baseline_s", 5.0, id="negative"),
+        pytest.param("win_baseline", float("inf"), "win_baseline_s", 5.0, id="endless"),
+        pytest.param("prctile_baseline", 108.0, "prctile_baseline", 8.0, id="no_percentile"),
+        pytest.param("baseline", "constant_prctile", "baseline", "maximin", id="unknown_baseline"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused_unless_the_mapping_has_others(
+    key: str, value: Any, name: str, given: Any, tmp_path: Path
+) -> None:
+    (cells,) = written(tmp_path, **{key: value})
+    with pytest.raises(SourceError, match=rf"ops\.npy has {key} = .*give `dff: {{{name}: \.\.\.}}` in the mapping"):
+        read_suite2p(tmp_path, mapping())
+    record = read_suite2p(tmp_path, mapping(dff={name: given}))
+    same(record.read_traces(0, 900), by_formula(cells, neuropil(tmp_path), 30.0))
+
+
 @pytest.mark.parametrize("kind", ["prctile", "constant"])
 def test_baseline_of_the_whole_recording(kind: str, tmp_path: Path) -> None:
     (cells,) = written(tmp_path)
@@ -232,6 +273,14 @@ def test_wrong_stimuli(tmp_path: Path) -> None:
         read_suite2p(tmp_path, mapping(stimuli=[shown]))
     record = read_suite2p(tmp_path, mapping(stimuli=[shown | {"start_s": "start"}]))
     assert record.presentations[["start_frame", "stop_frame"]].values.tolist() == [[30, 60]]
+
+
+def test_table_with_trailing_commas_is_refused(tmp_path: Path) -> None:
+    written(tmp_path)
+    (tmp_path / "shown.csv").write_text("on,angle,tf\n1.0,90,2,\n5.0,45,1,\n")
+    shown = {"stimulus": "x", "table": str(tmp_path / "shown.csv"), "start_s": "on", "direction_deg": "angle"}
+    with pytest.raises(SourceError, match=r"shown\.csv has 4 fields in line 2 and 3 in its header"):
+        read_suite2p(tmp_path, mapping(stimuli=[shown]))
 
 
 def test_readers_travel_to_another_process(tmp_path: Path) -> None:

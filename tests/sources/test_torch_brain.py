@@ -206,3 +206,12 @@ def test_is_found_by_looking(tmp_path: Path) -> None:
     assert (found.kind, found.path.name) == ("torch-brain", "501.h5")
     (record,) = open_source(tmp_path / "501.h5", "torch-brain")
     assert record.metadata.donor_id == "m1"
+
+
+def test_an_id_with_the_recording_before_it_is_kept(tmp_path: Path) -> None:
+    def change(file: h5py.File) -> None:
+        del file["rois/id"]
+        file["rois/id"] = np.array(["501_a", "501_b", "c", "501_d"], dtype="S")
+
+    record = read_torch_brain(written(tmp_path / "501.h5", change=change)[0], mapping())
+    assert record.neurons["neuron_id"].tolist() == ["501_a", "501_b", "501_c", "501_d"]

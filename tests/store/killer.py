@@ -81,12 +81,15 @@ def killed_at(point, root):
     """Count every call that changes the disk below `root`, and die at one of them; returns the count so far."""
     counter = itertools.count(1)
     reached = [0]
+    real = io.open
 
     def due(kind):
-        reached[0] = next(counter)
-        if reached[0] == point:
-            (root / "killed").open("a").write(f"{kind}\n")
-        return reached[0] == point
+        number = next(counter)  # files are forced to disk by several threads
+        reached[0] = max(number, reached[0])
+        if number == point:
+            with real(root / "killed", "a") as log:
+                log.write(f"{kind}\n")
+        return number == point
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
@@ -103,7 +106,6 @@ def killed_at(point, root):
 
     for name in ("rename", "replace", "fsync", "unlink", "rmdir", "mkdir", "link", "ftruncate", "pwrite"):
         counted(os, name)
-    real = io.open
 
     def half(file, content):
         if due("write"):

@@ -137,6 +137,42 @@ def test_the_digest_does_not_depend_on_the_order_of_rows(store):
             "column 'skewness' is the name of a column of a statistic",
             id="column-of-a-statistic",
         ),
+        *(
+            pytest.param(
+                {"neuron_id": ["s1_100"], word: ["a"]},
+                {},
+                AnnotationError,
+                f"column {word!r} is a word of the expressions of diets",
+                id=f"word-{word}",
+            )
+            for word in ("and", "or", "not", "in", "True", "log10", "isnan")
+        ),
+        *(
+            pytest.param(
+                {"neuron_id": ["s1_100"], word: ["a"]},
+                {},
+                AnnotationError,
+                f"column {word!r} is the name of a column of windows",
+                id=f"window-{word}",
+            )
+            for word in ("stimulus", "role", "term", "blank", "start_frame", "repeat")
+        ),
+        *(
+            pytest.param(
+                {"neuron_id": ["s1_100"], **{name: ["a"] for name in names}},
+                {"reserved": {"skewness"}},
+                AnnotationError,
+                f"column {names[-1]!r} differs in case alone from the column {other!r}",
+                id=f"case-{other}",
+            )
+            for names, other in (
+                (["Skewness"], "skewness"),
+                (["AREA"], "area"),
+                (["Role"], "role"),
+                (["Pupil"], "pupil"),
+                (["label", "LABEL"], "label"),
+            )
+        ),
         pytest.param(
             {"neuron_id": ["s1_100"], "cell type": ["a"]},
             {},
@@ -291,7 +327,7 @@ def test_a_flipped_bit_is_found(store):
 
 
 def test_stores_far_away_are_not_written():
-    with pytest.raises(UsageError, match="a store at a URL is only read"):
+    with pytest.raises(UsageError, match="a store at a URL can be read but not annotated"):
         annotate("s3://bucket/allen.zarr", labels(**PLACES), "places")
 
 
@@ -305,6 +341,29 @@ def test_a_csv_file(tmp_path, store):
     assert column(store, "rank") == {"s1_100": 1, "s1_102": 3}
     assert column(store, "score") == {"s1_100": 0.5, "s1_102": 2.0}
     assert column(store, "checked") == {"s1_100": True, "s1_102": False}
+
+
+def test_codes_with_leading_zeros_are_texts(tmp_path, store):
+    file = tmp_path / "labels.csv"
+    file.write_text("neuron_id,code\ns1_100,007\ns1_101,010\n")
+    annotate(store.path, read_labels(file), "codes")
+    assert column(store, "code") == {"s1_100": "007", "s1_101": "010"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param("neuron_id,label\ns1_100,a,\ns1_101,b,\n", "3 fields in line 2", id="trailing-commas"),
+        pytest.param("neuron_id,label\ns1_100,a\ns1_101,b,c\n", "3 fields in line 3", id="a-field-too-many"),
+        pytest.param("neuron_id,label\ns1_100,a\ns1_101\n", "1 fields in line 3", id="a-field-too-few"),
+    ],
+)
+def test_a_row_that_does_not_fit_the_header_is_named(tmp_path, text, line):
+    file = tmp_path / "labels.csv"
+    file.write_text(text)
+    with pytest.raises(AnnotationError, match=line) as raised:
+        read_labels(file)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_csv_file_with_ids_of_digits(tmp_path):
@@ -322,8 +381,8 @@ def test_a_parquet_file(tmp_path):
     ("content", "error", "message"),
     [
         pytest.param(None, UsageError, "no file at", id="missing"),
-        pytest.param(b"", AnnotationError, "expected a CSV file", id="empty"),
-        pytest.param(b"\xff\xfe\x00neuron", AnnotationError, "expected a CSV file", id="binary"),
+        pytest.param(b"", AnnotationError, "a CSV file with a header was expected", id="empty"),
+        pytest.param(b"\xff\xfe\x00neuron", AnnotationError, "a CSV file with a header was expected", id="binary"),
     ],
 )
 def test_files_that_are_no_tables(tmp_path, content, error, message):

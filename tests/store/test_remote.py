@@ -472,6 +472,72 @@ def test_foreign_file_in_the_place_of_blocks(opened, tmp_path, local):
     np.testing.assert_array_equal(again.traces("long")[:], local.traces("long"))
 
 
+def _flip(file, at):
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("at", [100, 3 * BLOCK_BYTES + 7, 20 * BLOCK_BYTES], ids=["first", "later", "mark"])
+@pytest.mark.parametrize("how", [lambda traces: traces[:5000], np.asarray], ids=["slice", "whole"])
+def test_block_that_the_disk_changed_is_fetched_again(opened, tmp_path, local, at, how):
+    store, web = opened()
+    np.asarray(store.traces("long"))
+    (blocks,) = tmp_path.glob("cache/stores/*/recordings/*/blocks/dff")
+    _flip(blocks, at)
+    web.asked.clear()
+    traces = open_store(store.path, cache=tmp_path / "cache").traces("long")
+    np.testing.assert_array_equal(how(traces), how(local.traces("long")))
+    assert web.sent("dff/c") == (1, BLOCK_BYTES)
+    how(traces)
+    assert web.sent("dff/c") == (1, BLOCK_BYTES)
+    # The cache was mended with it.
+    again = open_store(store.path, cache=tmp_path / "cache").traces("long")
+    np.testing.assert_array_equal(again, local.traces("long"))
+    assert web.sent("dff/c") == (1, BLOCK_BYTES)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda file: file.write_bytes(b""), id="empty"),
+        pytest.param(lambda file: file.write_bytes(file.read_bytes()[:-9]), id="short"),
+        pytest.param(lambda file: _flip(file, file.stat().st_size // 2), id="flip"),
+    ],
+)
+@pytest.mark.parametrize(
+    "part",
+    [
+        "tables/neurons.parquet",
+        "tables/neurons.parquet.identity",
+        "recordings/*/digests.parquet",
+        "recordings/*/presentations.parquet",
+        "recordings/*/session/time/c/0",
+        "recordings/*/session/time/zarr.json",
+        "recordings/*/session/dff/zarr.json",
+    ],
+)
+def test_damaged_file_in_the_cache_is_fetched_again(opened, tmp_path, local, part, damage):
+    def read(store):
+        pd.testing.assert_frame_equal(store.neurons, local.neurons)
+        pd.testing.assert_frame_equal(store.presentations, local.presentations)
+        for session_id in store.session_ids:
+            np.testing.assert_array_equal(store.time_s(session_id), local.time_s(session_id))
+            np.testing.assert_array_equal(store.traces(session_id)[:9], local.traces(session_id)[:9])
+
+    store, web = opened()
+    read(store)
+    files = list(tmp_path.glob(f"cache/stores/*/{part}"))
+    assert files
+    for file in files:
+        damage(file)
+    read(open_store(store.path, cache=tmp_path / "cache"))
+    web.asked.clear()
+    read(open_store(store.path, cache=tmp_path / "cache"))
+    got = [what.removeprefix("GET /allen.zarr/") for what, *_ in web.asked if what.startswith("GET")]
+    assert got == ["zarr.json", "tables/sessions.parquet"]
+
+
 def test_cache_that_cannot_be_written(serve, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"the cache .* of remote stores cannot be written .*POYODATA_CACHE"):
@@ -580,6 +646,70 @@ def test_command_line(serve, written, monkeypatch, tmp_path, make_record):
     empty = CliRunner().invoke(app, ["info", str(tmp_path / "new.zarr")])
     assert empty.exit_code == 0
     assert f"The store is empty. Next: poyodata ingest SOURCE --out {tmp_path / 'new.zarr'}" in empty.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        pytest.param(["merge", "URL", "--out", "m.zarr"], "merged from", id="merge"),
+        pytest.param(["merge", "HERE", "--out", "URL"], "merged into", id="merge-out"),
+        pytest.param(["verify", "URL"], "verified", id="verify"),
+        pytest.param(["remove", "URL", "short", "--yes"], "changed", id="remove"),
+        pytest.param(["migrate", "URL"], "migrated", id="migrate"),
+        pytest.param(["annotate", "URL", "--remove", "places"], "annotated", id="annotate"),
+    ],
+)
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/s.zarr", "s3://lab/s.zarr"], ids=["http", "s3"])
+def test_commands_that_need_a_folder_refuse_urls(written, monkeypatch, tmp_path, command, what, url):
+    from typer.testing import CliRunner
+
+    from poyodata.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    here = {"URL": url, "HERE": str(written / "allen.zarr")}
+    refused = CliRunner().invoke(app, [here.get(part, part) for part in command])
+    assert isinstance(refused.exception, UsageError), refused.output
+    assert str(refused.exception) == (
+        f"{url} is a URL, and a store at a URL can be read but not {what}: copy it to a folder of this machine and "
+        "give that."
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_merge_refuses_urls_that_became_paths(tmp_path):
+    from pathlib import Path
+
+    from poyodata.store.merge import merge_stores
+
+    with pytest.raises(UsageError, match=r"^s3://lab/s\.zarr is a URL, .* can be read but not merged from"):
+        merge_stores(tmp_path / "m.zarr", [Path("s3://lab/s.zarr")])
+
+
+def test_commands_that_read_take_urls(serve, written, monkeypatch, tmp_path):
+    from typer.testing import CliRunner
+
+    from poyodata.cli import app
+
+    monkeypatch.setenv("POYODATA_CACHE", str(tmp_path / "cache"))
+    url, here = f"{serve().url}/allen.zarr", f"file://{written}/allen.zarr"
+    for command in (
+        ["annotate", url, "--list"],
+        ["export", "numpy", url, "--sessions", "short", "--out", str(tmp_path / "short")],
+        ["verify", here],
+        ["merge", here, "--out", f"file://{tmp_path}/merged.zarr"],
+    ):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, (command, done.output, done.exception)
+    assert open_store(tmp_path / "merged.zarr").digest == open_store(url).digest
+
+
+def test_old_format_at_a_url_is_migrated_where_it_lies():
+    from poyodata.store.layout import FORMAT_VERSION, require_version
+
+    with pytest.raises(StoreError, match=r"run `poyodata migrate` on its folder where it lies"):
+        require_version("https://host/allen.zarr", FORMAT_VERSION - 1)
+    with pytest.raises(StoreError, match=r"with `poyodata migrate allen\.zarr`"):
+        require_version("allen.zarr", FORMAT_VERSION - 1)
 
 
 def test_annotations_come_along(opened, tmp_path):

@@ -138,7 +138,8 @@ def test_without_credentials(options, monkeypatch, tmp_path):
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(UsageError, match=r"may not be read .*'anon': True"):
+    message = r"may not be read .*'anon': True.*AWS_ACCESS_KEY_ID.*FSSPEC_S3_ANON=true; AWS_ENDPOINT_URL"
+    with pytest.raises(UsageError, match=message):
         open_store(URL, {"endpoint_url": options["endpoint_url"]}, cache=tmp_path)
     # As a public bucket is read.
     assert len(open_store(URL, {"endpoint_url": options["endpoint_url"], "anon": True}, cache=tmp_path)) == 2
@@ -167,3 +168,19 @@ def test_command_line_takes_urls(local, options, monkeypatch, tmp_path, capsys):
     assert done.exit_code == 0, done.output
     facts = json.loads(done.stdout)
     assert (facts["path"], facts["digest"], facts["recordings"]) == (URL, local.digest, 2)
+
+
+def test_variables_that_messages_name_are_heeded(local, options, tmp_path):
+    """In a process of its own: fsspec reads its variables when it is imported."""
+    import os
+    import subprocess
+    import sys
+
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FSSPEC_"))}
+    none = {name: str(tmp_path / "none") for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE")}
+    named = {"AWS_ENDPOINT_URL": options["endpoint_url"], "FSSPEC_S3_ANON": "true"}
+    more = {"AWS_EC2_METADATA_DISABLED": "true", "POYODATA_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "poyodata", "info", URL]
+    done = subprocess.run(command, env={**kept, **none, **named, **more}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert local.digest in done.stdout
