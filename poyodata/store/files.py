@@ -184,10 +184,15 @@ class LocalFiles:
         """A recording as a Dataset that reads what is used."""
         import xarray as xr
 
+        from poyodata.store.whole_zarr import WholeStore
+
         folder = self._folder(recording)
         with told_when_gone(self, [recording]):
             dataset: xr.Dataset = xr.open_zarr(
-                self.root, group=f"sessions/{folder.name}", consolidated=False, chunks=None
+                WholeStore(self.root, read_only=True),
+                group=f"sessions/{folder.name}",
+                consolidated=False,
+                chunks=None,
             )
         # Arrays that went while it was opened are left out of it without an error. A folder goes as a whole.
         self._known(folder, recording)

@@ -108,3 +108,22 @@ def test_a_table_that_goes_before_it_is_read_is_said(write_store, make_record, m
     during(monkeypatch, reader, "read_table", act, before=True)
     with pytest.raises(StoreError, match=TOLD):
         READS[read](store)
+
+
+@pytest.mark.parametrize("name", ["dff", "x_um", "mask_px", "running_speed"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_was_opened_before_a_change_gives_no_fill_values(write_store, make_record, change, name):
+    store = write_store(make_record("a"), make_record("b"))
+    before = store["a"]
+    with StoreWriter(store.path) as writer:
+        CHANGES[change](writer, make_record("a", seed=9))
+    with pytest.raises(StoreError, match="was updated or removed since it was opened"):
+        before[name].to_numpy()
+
+
+def test_a_lost_file_gives_no_fill_values(write_store, make_record):
+    store = write_store(make_record("a"))
+    (store.path / "sessions/a/dff/c/0/0").unlink()
+    with pytest.raises(StoreError, match="or the file is lost"):
+        store["a"]["dff"][:10].to_numpy()
+    assert len(store["a"]["x_um"])
