@@ -56,7 +56,7 @@ def test_nothing_to_do(place: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES[1:], indirect=True)
-def test_work_is_done_elsewhere_with_one_thread(place: dict[str, Any]) -> None:
+def test_work_is_done_elsewhere(place: dict[str, Any]) -> None:
     def look(_item: int) -> tuple[int, str | None]:
         import os
         import time
@@ -68,7 +68,8 @@ def test_work_is_done_elsewhere_with_one_thread(place: dict[str, Any]) -> None:
     run(look, range(6), lambda index, result: results.append(result), **place)
     assert os.getpid() not in {pid for pid, _ in results}
     assert len({pid for pid, _ in results}) == 2
-    assert {threads for _, threads in results} == {"1"}
+    if "workers" in place:  # a cluster's workers have the threads that whoever started them gave them
+        assert {threads for _, threads in results} == {"1"}
 
 
 def test_local_processes_begin_in_order_and_hand_over_what_is_ready() -> None:
