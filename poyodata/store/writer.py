@@ -536,6 +536,9 @@ class StoreWriter:
         for parent in (self.path, self._paths.tables):
             for child in parent.glob(f"{TEMPORARY}*"):
                 remove(child)
+        # Others write statistics without the lock: only what a writer alone begins there is surely abandoned.
+        for child in self._paths.statistics.glob(f"{TEMPORARY}*-zarr.json"):
+            remove(child)
         for name in ("blocks", "parts"):  # of format version 2
             remove(self._paths.table(name))
 

@@ -42,8 +42,8 @@ def test_every_point_may_be_the_last(tmp_path, make_record, n_points, seed):
     assert len(states) == len(STEPS) + 1
     assert whole["n_points"] > 500
     kinds = Counter((tmp_path / "killed").read_text().split())
-    assert kinds["write"] >= n_points // 10
-    assert kinds["fsync"] >= n_points // 10
+    assert kinds["write"] >= max(1, n_points // 25)
+    assert kinds["fsync"] >= max(1, n_points // 25)
     paths = sorted(path for path in tmp_path.glob("*.zarr") if path.stem.isdigit() and path.stem != "0")
     assert len(paths) == n_points
     for path in paths:
@@ -114,6 +114,8 @@ def test_next_writer_collects_what_was_left(tmp_path, make_record):
         (writer.path / left).mkdir(parents=True)
     (writer.path / "tables" / ".tmp-1-neurons.parquet").write_bytes(b"x")
     (writer.path / "statistics" / "f00.parquet").write_bytes(b"x")
+    (writer.path / "statistics" / ".tmp-1-zarr.json").write_bytes(b"x")
+    (writer.path / "statistics" / ".tmp-1-f01.parquet").write_bytes(b"x")  # somebody may be writing it
     (writer.path / "mine.txt").write_bytes(b"x")
     StoreWriter(writer.path).close()
     assert {p.name for p in (writer.path / "sessions").iterdir()} == {"a", "zarr.json"}
@@ -121,7 +123,7 @@ def test_next_writer_collects_what_was_left(tmp_path, make_record):
     assert {p.name for p in (writer.path / "tables" / "presentations").iterdir()} == {"a.parquet"}
     assert not list((writer.path / "tables").glob(".tmp-*"))
     assert (writer.path / "statistics" / "f00.parquet").exists()
-    assert verify_store(writer.path).unexpected == ("mine.txt",)
+    assert verify_store(writer.path).unexpected == ("mine.txt", "statistics/.tmp-1-f01.parquet")
 
 
 def test_recording_that_fails_while_it_is_committed_can_be_added_again(tmp_path, make_record, monkeypatch):
