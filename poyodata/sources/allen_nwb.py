@@ -14,7 +14,7 @@ from poyodata.sources.allen_behaviour import read_signals
 from poyodata.sources.allen_rois import integers_of, read_masks, read_max_projection, read_neurons
 from poyodata.sources.allen_stimuli import find_templates, read_presentations
 from poyodata.sources.allen_traces import find_traces, pipeline_version
-from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, holds, open_hdf5, short, text_of, values_of
+from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, holds, reading, text_of, values_of
 from poyodata.sources.record import SessionMetadata, SessionRecord
 from poyodata.sources.remote import Place, place_of
 from poyodata.vocabulary import canonical_cre_line
@@ -66,16 +66,9 @@ def read_allen_nwb(path: str | Place) -> SessionRecord:
     poyodata.errors.SourceError: nowhere.nwb does not exist; give the path of a recording file.
     """
     path = place_of(path)
-    with open_hdf5(path) as file:
-        try:
-            _require_allen(file, path)
-            return _assemble(file, path)
-        except SourceError as error:
-            raise error if str(path) in str(error) else SourceError(f"{path}: {error}") from error
-        except (OSError, KeyError, IndexError, TypeError, ValueError, RuntimeError, MemoryError) as error:
-            raise SourceError(
-                f"{path} cannot be read ({short(error)}); the file is damaged, copy or download it again."
-            ) from error
+    with reading(path) as file:
+        _require_allen(file, path)
+        return _assemble(file, path)
 
 
 def _assemble(file: h5py.File, path: Place) -> SessionRecord:

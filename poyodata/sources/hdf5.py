@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,33 @@ def open_hdf5(path: Place, cache_bytes: int = _CACHE_BYTES) -> h5py.File:
                 "copy or download it again."
             ) from error
         raise SourceError(f"{path} is not an HDF5 file; an .h5 or .nwb recording was expected.") from error
+
+
+@contextmanager
+def reading(path: Place) -> Iterator[h5py.File]:
+    """Open an HDF5 file for a source; whatever reading it raises names the file, in one sentence.
+
+    Raises
+    ------
+    SourceError
+        What `open_hdf5` raises, and for damage that shows itself only when something in the file is read.
+
+    Examples
+    --------
+    >>> with reading(Path("nowhere.nwb")):
+    ...     pass
+    Traceback (most recent call last):
+    poyodata.errors.SourceError: nowhere.nwb does not exist; give the path of a recording file.
+    """
+    with open_hdf5(path) as file:
+        try:
+            yield file
+        except SourceError as error:
+            raise error if str(path) in str(error) else SourceError(f"{path}: {error}") from error
+        except (OSError, KeyError, IndexError, TypeError, ValueError, RuntimeError, MemoryError) as error:
+            raise SourceError(
+                f"{path} cannot be read ({short(error)}); the file is damaged, copy or download it again."
+            ) from error
 
 
 def file_digest(path: Place) -> str:

@@ -16,7 +16,7 @@ from poyodata.errors import SourceError
 from poyodata.intervals import segments_of_time
 from poyodata.sources.baseline import Baseline, BaselineDff, CorrectedFluorescence
 from poyodata.sources.exported import read_exported
-from poyodata.sources.hdf5 import dataset_of, file_digest, holds, open_hdf5, short, text_of, values_of
+from poyodata.sources.hdf5 import dataset_of, file_digest, holds, reading, text_of, values_of
 from poyodata.sources.metadata import complete_metadata
 from poyodata.sources.nwb2_behaviour import read_signals
 from poyodata.sources.nwb2_rois import RoiTable, read_masks, read_neurons
@@ -78,16 +78,9 @@ def read_nwb2(path: str | Place, mapping: Nwb2Mapping | None = None) -> SessionR
     """
     path = place_of(path)
     mapping = mapping or Nwb2Mapping(mapping=1, source="nwb2")
-    with open_hdf5(path) as file:
-        try:
-            _require_nwb2(file)
-            return _assemble(file, path, mapping)
-        except SourceError as error:
-            raise error if str(path) in str(error) else SourceError(f"{path}: {error}") from error
-        except (OSError, KeyError, IndexError, TypeError, ValueError, RuntimeError, MemoryError) as error:
-            raise SourceError(
-                f"{path} cannot be read ({short(error)}); the file is damaged, copy or download it again."
-            ) from error
+    with reading(path) as file:
+        _require_nwb2(file)
+        return _assemble(file, path, mapping)
 
 
 def _assemble(file: h5py.File, path: Place, mapping: Nwb2Mapping) -> SessionRecord:

@@ -14,7 +14,7 @@ import pandas as pd
 from poyodata.errors import SourceError
 from poyodata.intervals import segments_of_time
 from poyodata.sources.exported import Exported, read_exported
-from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, holds, open_hdf5, short, text_of, values_of
+from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, holds, reading, text_of, values_of
 from poyodata.sources.metadata import complete_metadata
 from poyodata.sources.presentations import presentation_table
 from poyodata.sources.record import NEURON_COLUMNS, SessionRecord, Signal
@@ -79,15 +79,8 @@ def read_torch_brain(path: str | Place, mapping: TorchBrainMapping | None = None
     """
     path = place_of(path)
     mapping = mapping or TorchBrainMapping(mapping=1, source="torch-brain")
-    with open_hdf5(path) as file:
-        try:
-            return _assemble(file, path, mapping)
-        except SourceError as error:
-            raise error if str(path) in str(error) else SourceError(f"{path}: {error}") from error
-        except (OSError, KeyError, IndexError, TypeError, ValueError, RuntimeError, MemoryError) as error:
-            raise SourceError(
-                f"{path} cannot be read ({short(error)}); the file is damaged, copy or download it again."
-            ) from error
+    with reading(path) as file:
+        return _assemble(file, path, mapping)
 
 
 def is_torch_brain(file: h5py.File) -> bool:
