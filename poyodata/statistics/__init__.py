@@ -15,7 +15,7 @@ from poyodata.statistics.registry import (
     select_columns,
 )
 from poyodata.statistics.robust import ROBUST
-from poyodata.statistics.statistic import Column, Statistic, Stretch
+from poyodata.statistics.statistic import Column, Resampling, Statistic, Stretch
 from poyodata.statistics.tuning import TUNING
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "TUNING",
     "Column",
     "MomentState",
+    "Resampling",
     "Statistic",
     "Stretch",
     "TrialResponses",

@@ -199,12 +199,15 @@ def _stretches(store: Store, piece: _Piece, names: Sequence[str]) -> Iterator[St
     trials = store.presentations_of(piece.session_id)
     signals = _signals(store, piece.session_id, names)
     time_s = store.time_s(piece.session_id) if signals else np.empty(0)
+    neurons = store.neurons[store.neurons["session_id"] == piece.session_id].reset_index(drop=True)
     for start, stop in piece.spans if len(piece.spans) else np.zeros((1, 2), np.int64):
         inside = trials[covers(np.array([[start, stop]]), trials["start_frame"], trials["stop_frame"])]
         yield Stretch(
             traces=traces[start:stop],
             trials=inside.assign(start_frame=inside["start_frame"] - start, stop_frame=inside["stop_frame"] - start),
             rate_hz=rate_hz,
+            start_frame=int(start),
+            neurons=neurons,
             signals={name: _within(time_s[start:stop], *signal) for name, signal in signals.items()},
         )
 

@@ -221,6 +221,7 @@ def _finalize(state: LagProducts, params: Mapping[str, Any]) -> Mapping[str, npt
 DYNAMICS = Statistic(
     name="dynamics",
     version=1,
+    group="dynamics",
     columns={
         "autocorrelation_time_s": Column(
             dtype="float64", unit="s", definition="Lag at which the autocorrelation first falls below 1 / e."

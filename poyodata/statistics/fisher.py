@@ -207,6 +207,7 @@ def _finalize(state: TrialResponses, params: Mapping[str, Any]) -> Mapping[str, 
 FISHER_DIRECTION = Statistic(
     name="fisher_direction",
     version=1,
+    group="information",
     columns={
         "fisher_direction": Column(
             dtype="float64",

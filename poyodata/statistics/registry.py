@@ -31,6 +31,7 @@ def _number(unit: str, definition: str) -> Column:
 MOMENTS = Statistic(
     name="moments",
     version=1,
+    group="moments",
     columns={
         "mean": _number("dF/F", "Mean over frames."),
         "std": _number("dF/F", "Standard deviation over frames, biased (divided by n)."),

@@ -177,6 +177,7 @@ def _name(quantile: float) -> str:
 ROBUST = Statistic(
     name="robust",
     version=1,
+    group="robust",
     columns={
         "l_scale": Column(dtype="float64", unit="dF/F", definition="Second L-moment, unbiased: half Gini's mean gap."),
         "l_skewness": Column(dtype="float64", unit="1", definition="L-moment ratio l3 / l2; 0 for a Gaussian."),

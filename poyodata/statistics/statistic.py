@@ -7,13 +7,19 @@ stretches there are, so that a statistic cannot look at time it must not see: it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+Interval: TypeAlias = Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
+"""Column name to lower and upper bounds, each of shape (neuron,)."""
+
+GROUPS = ("moments", "robust", "dynamics", "tuning", "information", "quality", "own")
+"""What kinds of statistics there are; ``own`` are a user's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +33,34 @@ class Column:
         ``"1"`` for plain numbers.
     definition : str
         One sentence with the convention in it (biased or not, excess or not).
+    low, high : float
+        The range that values lie in, both ends included.
     """
 
     dtype: str
     unit: str
     definition: str
+    low: float = -np.inf
+    high: float = np.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampling:
+    """How intervals are drawn.
+
+    Attributes
+    ----------
+    level : float
+        Nominal coverage of an interval, between 0 and 1.
+    draws : int
+        Bootstrap samples.
+    seed : int
+        The same seed gives the same intervals, on any machine and with any number of workers.
+    """
+
+    level: float = 0.95
+    draws: int = 1000
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +75,10 @@ class Stretch:
         Presentations that lie whole within the piece, columns as in the store; `start_frame` and `stop_frame` count
         from the start of the piece.
     rate_hz : float
+    start_frame : int
+        Of the recording, where this piece begins.
+    neurons : DataFrame
+        Rows of the store's ``neurons`` for the recording, in the order of the columns of `traces`: ids, positions.
     signals : mapping of name to ndarray, shape (time,), float64
         Behaviour at the times of the frames, as far as the statistic declares it and the recording has it; NaN where a
         signal was not taken.
@@ -54,6 +87,8 @@ class Stretch:
     traces: npt.NDArray[np.float32]
     trials: pd.DataFrame
     rate_hz: float
+    start_frame: int = 0
+    neurons: pd.DataFrame = field(default_factory=pd.DataFrame)
     signals: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
@@ -80,6 +115,11 @@ class Statistic:
         Behaviour it looks at; a recording without it is no error.
     params : mapping
         Plain values that change results.
+    group : str
+        One of `GROUPS`.
+    interval : callable ``(stretches, params, resampling) -> Interval``, or None
+        Confidence intervals of its columns, from the same stretches that ``chunk`` sees; None leaves them to the
+        jackknife over pieces of time, which needs nothing but chunk, combine and finalize.
     """
 
     name: str
@@ -93,6 +133,8 @@ class Statistic:
     stimulus: str | None = None
     signals: tuple[str, ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
+    group: str = "own"
+    interval: Callable[[Sequence[Stretch], Mapping[str, Any], Resampling], Interval] | None = None
 
     @property
     def lineage(self) -> dict[str, Any]:

@@ -96,6 +96,7 @@ _MISSING = (
 TUNING_DRIFTING_GRATINGS = Statistic(
     name="tuning_drifting_gratings",
     version=1,
+    group="tuning",
     columns={
         "preferred_direction_deg": _number(
             "deg", "Direction of the drifting grating with the highest mean response, from 0 to 360."
@@ -151,6 +152,7 @@ TUNING_DRIFTING_GRATINGS = Statistic(
 TUNING_STATIC_GRATINGS = Statistic(
     name="tuning_static_gratings",
     version=1,
+    group="tuning",
     columns={
         "preferred_orientation_deg_sg": _number(
             "deg", "Orientation of the static grating with the highest mean response, from 0 to 180."

@@ -83,6 +83,7 @@ def _tuning_to(movie: str, suffix: str) -> Statistic:
     return Statistic(
         name=f"tuning_{movie}",
         version=1,
+        group="tuning",
         columns={
             f"reliability_{suffix}": Column(
                 dtype="float64",

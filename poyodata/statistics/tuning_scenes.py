@@ -68,6 +68,7 @@ def _finalize(state: Sweeps, params: Mapping[str, Any]) -> Mapping[str, npt.NDAr
 TUNING_NATURAL_SCENES = Statistic(
     name="tuning_natural_scenes",
     version=1,
+    group="tuning",
     columns={
         "preferred_image_ns": Column(
             dtype="float64", unit="image", definition="Natural scene with the highest mean response, counted from 0."
