@@ -19,6 +19,7 @@ from poyodata.store.aside import Written, kept_traces, write_aside
 from poyodata.store.commit import read_committed
 from poyodata.store.layout import TEMPORARY, Paths
 from poyodata.store.missing import MISSING
+from poyodata.store.remote import written_folder
 from poyodata.vocabulary import DFF, TRACES
 
 ALL_TRACES = "all"
@@ -100,7 +101,7 @@ def ingest(
             f"{', '.join(map(str, sources))} holds {len(found)} recordings; this takes one: "
             "give the file of one recording."
         )
-    out = Path(out)
+    out = written_folder(out)
     is_new = not out.exists()
     with StoreWriter(out) as writer:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,8 @@ from poyodata.cli.output import AsJson, StorePath, print_table, say
 from poyodata.errors import StoreError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from poyodata.store.verify import Verification
+    from poyodata.store.damage import Verification
+    from poyodata.store.kept_stores import KeptStore
 
 
 @app.command(epilog="Example: poyodata info allen.zarr")
@@ -171,6 +173,50 @@ def migrate(store: StorePath, as_json: AsJson = False) -> None:
     say(f"{store}: {done.n_recordings} recordings, format version {done.version_before} -> {FORMAT_VERSION}")
     say(f"digest {done.digest}")
     say("Digests of blocks are others in this version, and so is the store's: resolve diets of this store again.")
+
+
+@app.command(epilog="Example: poyodata cache --limit-gb 20")
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all of it, or all of --store.")] = False,
+    limit_gb: Annotated[
+        float | None,
+        typer.Option(min=0, help="Remove what was not used for longest until at most so many GB (1e9 bytes) are left."),
+    ] = None,
+    store: Annotated[str, typer.Option(help="With --clear: only what is kept of this URL.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what is kept on this machine of stores at URLs, clear it, or bring it down to a limit.
+
+    It lies in $POYODATA_CACHE, else in the user's cache folder. What is removed is fetched again when it is read.
+    """
+    import pandas as pd
+
+    from poyodata.store.kept_stores import clear_kept_stores, kept_stores, trim_kept_stores
+    from poyodata.store.remote_cache import stores_folder
+
+    if clear and limit_gb is not None:
+        raise UsageError("give one of --clear and --limit-gb.")
+    if store and not clear:
+        raise UsageError("--store says what --clear removes; give both.")
+    freed = clear_kept_stores(store) if clear else 0
+    if limit_gb is not None:
+        freed = trim_kept_stores(int(limit_gb * 1e9))
+    known = kept_stores()
+    if as_json:
+        rows = [{"url": one.url, "folder": str(one.folder), **_use(one)} for one in known]
+        say(json.dumps({"folder": str(stores_folder()), "freed_bytes": freed, "stores": rows}, indent=2))
+        return
+    if known:
+        print_table(pd.DataFrame([{"url": one.url or one.folder.name, **_use(one)} for one in known]), as_json=False)
+        say("")
+    if clear or limit_gb is not None:
+        say(f"{freed / 1e6:,.1f} MB given back")
+    say(f"{sum(one.n_bytes for one in known) / 1e6:,.1f} MB kept of {len(known)} stores in {stores_folder()}")
+
+
+def _use(kept: KeptStore) -> dict[str, Any]:
+    used = datetime.fromtimestamp(kept.used).astimezone().isoformat(timespec="minutes")
+    return {"recordings": kept.n_recordings, "megabytes": round(kept.n_bytes / 1e6, 1), "last_used": used}
 
 
 def _advice(found: Verification, store: str) -> str:

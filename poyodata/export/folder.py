@@ -15,6 +15,7 @@ import pandas as pd
 from poyodata.errors import UsageError, nearest
 from poyodata.export.selection import Selection
 from poyodata.replacing import replacing
+from poyodata.store.remote import written_folder
 
 FORMATS = {
     "nwb2": "poyodata.export.nwb2",
@@ -50,7 +51,7 @@ def export(
     Raises
     ------
     UsageError
-        An unknown format, a folder that holds something else or another export, or that cannot be written to.
+        An unknown format, a URL, a folder that holds something else or another export, or that cannot be written to.
 
     Examples
     --------
@@ -60,7 +61,7 @@ def export(
     if form not in FORMATS:
         raise UsageError(f"no format is called {form!r}: {nearest(form, FORMATS)}")
     module = importlib.import_module(FORMATS[form])
-    folder = Path(out)
+    folder = written_folder(out, "an export")
     about = {"format": form, "description": module.DESCRIPTION, "lineage": selection.lineage}
     _claim(folder, about)
     try:

@@ -179,7 +179,7 @@ def _answer(where: str, neurons: pd.DataFrame, store: Store) -> npt.NDArray[np.b
     condition = parse_expression(where)
     statistics = statistic_columns()
     for name in columns_of(condition):
-        if name in statistics and name not in neurons.columns:
+        if name.partition("@")[0] in statistics and name not in neurons.columns:
             raise DietError(
                 f"{name!r} is a statistic, which is computed for a diet: write the condition in one and export that "
                 "(--diet NAME)."

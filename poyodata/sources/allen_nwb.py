@@ -14,7 +14,8 @@ from poyodata.sources.allen_behaviour import read_signals
 from poyodata.sources.allen_rois import integers_of, read_masks, read_max_projection, read_neurons
 from poyodata.sources.allen_stimuli import find_templates, read_presentations
 from poyodata.sources.allen_traces import find_traces, pipeline_version
-from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, holds, reading, text_of, values_of
+from poyodata.sources.hdf5 import dataset_of, file_digest, holds, reading, text_of, values_of
+from poyodata.sources.hdf5_arrays import Hdf5Traces
 from poyodata.sources.record import SessionMetadata, SessionRecord
 from poyodata.sources.remote import Place, place_of
 from poyodata.vocabulary import canonical_cre_line

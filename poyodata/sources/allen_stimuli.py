@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Frames, as_int64, dataset_of, group_of, holds, texts_of, values_of
+from poyodata.sources.hdf5 import as_int64, dataset_of, group_of, holds, texts_of, values_of
+from poyodata.sources.hdf5_arrays import Hdf5Frames
 from poyodata.sources.presentations import presentation_rows, presentation_table
 from poyodata.sources.remote import Place
 from poyodata.vocabulary import (

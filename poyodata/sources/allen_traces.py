@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, holds, texts_of, values_of
+from poyodata.sources.hdf5 import dataset_of, holds, texts_of, values_of
+from poyodata.sources.hdf5_arrays import Hdf5Traces
 from poyodata.sources.remote import Place
 
 TraceReader = Callable[[int, int], npt.NDArray[np.float32]]

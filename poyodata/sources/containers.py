@@ -16,7 +16,8 @@ import xarray as xr
 
 from poyodata.digests import array_digest, json_digest
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Traces, dataset_names, file_digest, open_hdf5, values_of
+from poyodata.sources.hdf5 import dataset_names, file_digest, open_hdf5, values_of
+from poyodata.sources.hdf5_arrays import Hdf5Traces
 from poyodata.sources.matlab import open_matlab
 from poyodata.sources.remote import Place, RemoteFile
 

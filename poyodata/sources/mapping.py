@@ -101,8 +101,32 @@ class SegmentsMapping(Part):
     gaps_s: tuple[float, ...] | None = None
 
 
-class StimulusMapping(Part):
-    """One table of presentations, a dataset for each column.
+class ShownMapping(Part):
+    """Columns of a table of presentations that say what was shown; all may be left out.
+
+    Attributes
+    ----------
+    direction_deg, temporal_frequency_hz, orientation_deg, spatial_frequency_cpd, phase : str, optional
+        NaN where left out.
+    image, movie_frame, repeat : str, optional
+        -1 where left out.
+    blank : str, optional
+        Not zero where nothing was shown, or ``nan(direction_deg)`` and the like: blank where that is NaN.
+    """
+
+    direction_deg: Name | None = None
+    temporal_frequency_hz: Name | None = None
+    orientation_deg: Name | None = None
+    spatial_frequency_cpd: Name | None = None
+    phase: Name | None = None
+    image: Name | None = None
+    movie_frame: Name | None = None
+    repeat: Name | None = None
+    blank: Name | None = None
+
+
+class StimulusMapping(ShownMapping):
+    """One table of presentations, a dataset for each column; `ShownMapping` has those of what was shown.
 
     Attributes
     ----------
@@ -115,28 +139,12 @@ class StimulusMapping(Part):
     duration_frames : int, optional
         Length of every presentation, where the file keeps no end. Exactly one of ``stop_frame`` and
         ``duration_frames``.
-    direction_deg, temporal_frequency_hz, orientation_deg, spatial_frequency_cpd, phase : str, optional
-        Datasets of the columns of that name; NaN where left out.
-    image, movie_frame, repeat : str, optional
-        Datasets of the columns of that name; -1 where left out.
-    blank : str, optional
-        Dataset that is not zero where nothing was shown, or ``nan(direction_deg)`` or ``nan(orientation_deg)``: blank
-        where that is NaN. No presentation is blank when it is left out.
     """
 
     stimulus: str
     start_frame: Name
     stop_frame: Name | None = None
     duration_frames: int | None = Field(default=None, gt=0)
-    direction_deg: Name | None = None
-    temporal_frequency_hz: Name | None = None
-    orientation_deg: Name | None = None
-    spatial_frequency_cpd: Name | None = None
-    phase: Name | None = None
-    image: Name | None = None
-    movie_frame: Name | None = None
-    repeat: Name | None = None
-    blank: Name | None = None
 
     @model_validator(mode="after")
     def _one_end(self) -> StimulusMapping:

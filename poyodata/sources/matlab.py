@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, open_hdf5, short, text_of, values_of
+from poyodata.sources.hdf5 import dataset_of, file_digest, open_hdf5, short, text_of, values_of
+from poyodata.sources.hdf5_arrays import Hdf5Traces
 from poyodata.sources.matlab_v5 import Cells, Opaque, read_matlab_v5
 
 _HDF5_AFTER_BYTES = 512  # MATLAB writes a text before the HDF5 file

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import SourceError
-from poyodata.sources.hdf5 import Hdf5Traces, closest_or_all, dataset_of, holds, short, text_of, values_of
+from poyodata.sources.hdf5 import closest_or_all, dataset_of, holds, short, text_of, values_of
+from poyodata.sources.hdf5_arrays import Hdf5Traces
 from poyodata.sources.recording_mapping import SeriesMapping
 from poyodata.sources.remote import Place
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.errors import SourceError, nearest
-from poyodata.sources.hdf5 import Hdf5Frames, as_uint8, dataset_of, holds, open_hdf5, short, text_of, values_of
+from poyodata.sources.hdf5 import as_uint8, dataset_of, holds, open_hdf5, short, text_of, values_of
+from poyodata.sources.hdf5_arrays import Hdf5Frames
 from poyodata.sources.nwb2_series import clock_of
 from poyodata.sources.presentations import presentation_table
 from poyodata.sources.recording_mapping import TableMapping

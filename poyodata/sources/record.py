@@ -12,7 +12,7 @@ import pandas as pd
 
 from poyodata.errors import SourceError
 from poyodata.intervals import Intervals
-from poyodata.sources.hdf5 import Hdf5Frames
+from poyodata.sources.hdf5_arrays import Hdf5Frames
 from poyodata.vocabulary import DFF, DRIFTING_GRATINGS, STIMULI
 
 FloatArray = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from poyodata.errors import SourceError, UsageError, nearest
-from poyodata.sources.mapping import ArrayMapping, Name, Part, parse, read_yaml, shipped_mappings
+from poyodata.sources.mapping import ArrayMapping, Name, Part, ShownMapping, parse, read_yaml, shipped_mappings
 
 MAPPING_FILE = "mapping.yaml"
 
@@ -63,8 +63,10 @@ class DffMapping(Part):
     prctile_baseline: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
 
 
-class TableMapping(Part):
+class TableMapping(ShownMapping):
     """One stimulus out of a table: of an NWB file, or of a CSV file beside suite2p's folder.
+
+    `ShownMapping` has the columns of what was shown.
 
     Attributes
     ----------
@@ -79,12 +81,6 @@ class TableMapping(Part):
         left out.
     start_frame, stop_frame, duration_frames : str or int, optional
         Columns of imaging frames instead, half-open.
-    direction_deg, temporal_frequency_hz, orientation_deg, spatial_frequency_cpd, phase : str, optional
-        Columns of those values; NaN where left out.
-    image, movie_frame, repeat : str, optional
-        Columns of those values; -1 where left out.
-    blank : str, optional
-        Column that is not zero where nothing was shown, or ``nan(direction_deg)`` and the like.
     outside : {"error", "drop"}
         What becomes of presentations that the imaging does not cover.
     """
@@ -98,15 +94,6 @@ class TableMapping(Part):
     start_frame: Name | None = None
     stop_frame: Name | None = None
     duration_frames: int | None = Field(default=None, gt=0)
-    direction_deg: Name | None = None
-    temporal_frequency_hz: Name | None = None
-    orientation_deg: Name | None = None
-    spatial_frequency_cpd: Name | None = None
-    phase: Name | None = None
-    image: Name | None = None
-    movie_frame: Name | None = None
-    repeat: Name | None = None
-    blank: Name | None = None
     outside: Literal["error", "drop"] = "error"
 
     @model_validator(mode="after")

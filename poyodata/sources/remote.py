@@ -70,6 +70,17 @@ class RemoteFile:
         if not blocks.size or not blocks.seekable():
             raise SourceError(f"the server of {self} does not serve parts of files; download it and ingest the copy.")
         try:
+            # Not every server says that it knows no ranges, and HDF5 would look in many places: each a whole file.
+            blocks.seek(blocks.size - 1)
+            blocks.read(1)
+        except ValueError as error:  # a whole file came
+            raise SourceError(
+                f"the server of {self} does not serve parts of files ({self._short(error)}); download it and ingest "
+                "the copy."
+            ) from error
+        except Exception as error:  # each of fsspec's file systems has errors of its own
+            raise SourceError(f"{self} cannot be read ({self._short(error)}); check the connection.") from error
+        try:
             return h5py.File(blocks, "r", rdcc_nbytes=cache_bytes, rdcc_nslots=_CHUNK_SLOTS)
         except Exception as error:  # each of fsspec's file systems has errors of its own
             raise SourceError(f"{self} cannot be read as HDF5 ({self._short(error)}); {self._fault(blocks)}") from error

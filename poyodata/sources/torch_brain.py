@@ -14,7 +14,8 @@ import pandas as pd
 from poyodata.errors import SourceError
 from poyodata.intervals import segments_of_time
 from poyodata.sources.exported import Exported, read_exported
-from poyodata.sources.hdf5 import Hdf5Traces, dataset_of, file_digest, holds, reading, text_of, values_of
+from poyodata.sources.hdf5 import dataset_of, file_digest, holds, reading, text_of, values_of
+from poyodata.sources.hdf5_arrays import Hdf5Traces
 from poyodata.sources.metadata import complete_metadata
 from poyodata.sources.presentations import presentation_table
 from poyodata.sources.record import NEURON_COLUMNS, SessionRecord, Signal

@@ -127,6 +127,27 @@ class Written:
                 move(given.stimulus(name), own.stimulus(name))
                 move(given.stimulus_digests(name), own.stimulus_digests(name))
 
+    def put_in_place(self, paths: Paths, before: Committed, after: Committed) -> None:
+        """Give everything that was written its final name, under which the commit `after` will name it.
+
+        Raises
+        ------
+        UsageError
+            When it was digested alone.
+        """
+        if self.folder is None:
+            raise UsageError(f"recording {self.session_id!r} was digested, not written; write it aside first.")
+        aside, name = Aside(self.folder), self.session_id
+        generation = after.generations[name]
+        for stimulus in self.templates:
+            template = after.stimuli[stimulus]
+            if before.stimuli.get(stimulus) != template and aside.stimulus(stimulus).exists():
+                move(aside.stimulus(stimulus), paths.stimulus(stimulus, template.generation))
+                move(aside.stimulus_digests(stimulus), paths.stimulus_digests(stimulus, template.generation))
+        move(aside.session, paths.session(name, generation))
+        move(aside.presentations, paths.presentations(name, generation))
+        move(aside.digests, paths.digests(name, generation))
+
     def discard(self) -> None:
         """Remove what was written; may be called twice."""
         if self.folder is not None:

@@ -7,8 +7,8 @@ import json
 import os
 import socket
 import weakref
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -53,8 +53,10 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     StoreError
         When the file is missing or damaged.
     """
-    arrow = read_arrow(path)
-    return arrow.to_pandas(), table_metadata(arrow)
+    with lean_memory():
+        arrow = read_arrow(path)
+        metadata = table_metadata(arrow)
+        return _to_pandas(arrow), metadata
 
 
 def table_metadata(arrow: Any) -> dict[str, Any]:
@@ -73,10 +75,31 @@ def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    joined = pa.concat_tables(map(read_arrow, paths), promote_options="permissive")
-    # Column by column, each given back before the next: all of them twice would be too much.
-    table: pd.DataFrame = joined.to_pandas(split_blocks=True, self_destruct=True)
+    with lean_memory():
+        return _to_pandas(pa.concat_tables(map(read_arrow, paths), promote_options="permissive"))
+
+
+def _to_pandas(arrow: Any) -> pd.DataFrame:
+    """Column by column, each given back before the next: all of them twice would be too much. Uses the table up."""
+    table: pd.DataFrame = arrow.to_pandas(split_blocks=True, self_destruct=True)
     return table
+
+
+@contextmanager
+def lean_memory() -> Iterator[None]:
+    """Let pyarrow take what it allocates meanwhile from the system.
+
+    Its own allocator keeps what it was given, nearly twice the size of the tables of many recordings. The choice is one
+    of the whole process; another thread that reads at the same time allocates as well either way.
+    """
+    import pyarrow as pa
+
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 def read_arrow(path: Path, *, sealed: bool = True) -> Any:
@@ -236,10 +259,11 @@ def parse_committed(content: bytes, root: Path | str) -> Committed:
     table = f"{root}/tables/sessions.parquet"
     if not has_seal(content):  # older formats had none
         require_version(root, _unsealed_version(content, table))
-    arrow = parse_table(content, table)
-    metadata = table_metadata(arrow)
-    require_version(root, int(metadata.get("format_version", 0)))
-    sessions = conform(arrow.to_pandas(), "sessions")
+    with lean_memory():
+        arrow = parse_table(content, table)
+        metadata = table_metadata(arrow)
+        require_version(root, int(metadata.get("format_version", 0)))
+        sessions = conform(_to_pandas(arrow), "sessions")
     stimuli = {name: Template(**known) for name, known in metadata["stimuli"].items()}
     annotations = {
         name: Annotation(known["digest"], known["on"], tuple(known["columns"]))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,24 @@ import pandas as pd
 
 from poyodata.digests import json_digest
 from poyodata.errors import StoreError, UsageError, nearest
+from poyodata.progress import stage
 from poyodata.store.annotations import join_labels, read_annotation
-from poyodata.store.commit import Annotation, read_table, read_tables
+from poyodata.store.commit import Annotation, lean_memory, read_table, read_tables
 from poyodata.store.files import Files, LocalFiles, Recording, require_current, told_when_gone
 from poyodata.store.group import MASK_NEURON, MASK_PX, MAX_PROJECTION, split_masks
 from poyodata.store.layout import FORMAT_VERSION
 from poyodata.store.remote import is_url, local_path
 from poyodata.store.shown import arranged, page, text
-from poyodata.store.tables import GENERATION, JOINED_COLUMNS, SORT_KEYS, TABLES, committed_rows, conform, empty_table
+from poyodata.store.tables import (
+    GENERATION,
+    JOINED_COLUMNS,
+    SORT_KEYS,
+    TABLES,
+    committed_rows,
+    conform,
+    empty_table,
+    sort_rows,
+)
 from poyodata.vocabulary import DFF
 
 if TYPE_CHECKING:
@@ -147,6 +157,7 @@ class Store:
     # -- tables --------------------------------------------------------------------------------------------------
 
     @cached_property
+    @lean_memory()
     def neurons(self) -> pd.DataFrame:
         """One row a trace: ``neuron_id``, ids, position, and who was recorded; sorted by (session_id, column).
 
@@ -228,6 +239,7 @@ class Store:
         table = pd.concat([own[own["kind"] == kind] for own in rows]).rename(columns=names)[list(TABLES[name])]
         return conform(table, name).sort_values(list(SORT_KEYS[name]), kind="stable", ignore_index=True)
 
+    @lean_memory()
     def _table(self, name: str) -> pd.DataFrame:
         if not self._row_of:
             return empty_table(name)
@@ -236,8 +248,7 @@ class Store:
         table = committed_rows(conform(read_table(self._files.table(name))[0], name), self.sessions)
         for session_id in self._row_of.keys() - set(table["session_id"].unique()):
             require_current(self._files, self._recordings[session_id])
-        table = table.drop(columns=GENERATION)
-        return table.sort_values(list(SORT_KEYS[name]), kind="stable", ignore_index=True)
+        return sort_rows(table.drop(columns=GENERATION), name)
 
     # -- one recording -------------------------------------------------------------------------------------------
 
@@ -358,6 +369,63 @@ class Store:
             raise UsageError(f"the store has no template of stimulus {stimulus!r}: {nearest(stimulus, self.stimuli)}")
         return self._files.movie(stimulus, self._templates[stimulus])
 
+    def compute_statistics(
+        self,
+        names: str | Sequence[str] | None = None,
+        split: Any = None,
+        window: Literal["train", "all"] = "train",
+        sessions: Sequence[str] | None = None,
+        progress: Callable[[int], None] | None = None,
+        *,
+        intervals: Any = None,
+        workers: int | None = None,
+        scheduler: str | None = None,
+    ) -> pd.DataFrame:
+        """Statistics of every neuron: `poyodata.compute_statistics` of this store, with a progress bar.
+
+        Parameters
+        ----------
+        names : str or sequence of str, optional
+            Of `poyodata.statistics.STATISTICS`; by default all.
+        split : Split, SplitSpec or str, optional
+            Whose train-role time is looked at: ``"donor-70-10-20"``.
+        window : {"train", "all"}
+        sessions : sequence of str, optional
+            These recordings alone.
+        progress : callable, optional
+            Called with 1 after each recording, in place of the bar.
+        intervals : Resampling or float, optional
+            Level of confidence intervals, such as 0.95; by default none.
+        workers : int, optional
+        scheduler : str, optional
+
+        Returns
+        -------
+        DataFrame
+            One row a neuron. All else as `poyodata.compute_statistics` has it, errors too.
+        """
+        # The one place where the store knows of a layer above it, and only when it is called: a store is where a user
+        # looks for the statistics of its neurons. tests/test_import_rules.py names it.
+        from poyodata.statistics import compute_statistics
+
+        def compute(advance: Callable[[int], None]) -> pd.DataFrame:
+            return compute_statistics(
+                self,
+                names,
+                split,
+                window,
+                sessions,
+                advance,
+                intervals=intervals,
+                workers=workers,
+                scheduler=scheduler,
+            )
+
+        if progress is not None:
+            return compute(progress)
+        with stage("computing statistics", len(self if sessions is None else set(sessions)), "recordings") as advance:
+            return compute(advance)
+
     @property
     def statistics_folder(self) -> Path:
         """Folder of cached statistics; that of a store at a URL is in its cache on this machine."""
@@ -418,14 +486,13 @@ def _place(
     cache: str | os.PathLike[str] | None,
 ) -> tuple[Path | str, Files]:
     """The path as it is shown, and the files under it."""
-    if is_url(path):
-        local = local_path(str(path))
-        if local is None:
-            from poyodata.store.remote_files import RemoteFiles
+    local = local_path(os.fspath(path))
+    if local is None and is_url(path):
+        from poyodata.store.remote_files import RemoteFiles
 
-            remote = RemoteFiles(str(path), storage_options, cache)
-            return remote.name, remote
-        path = local
+        remote = RemoteFiles(str(path), storage_options, cache)
+        return remote.name, remote
+    path = local or path
     if storage_options or cache is not None:
         raise UsageError(f"storage_options and cache are for a store at a URL; {path} is on this machine.")
     files = LocalFiles(path)

@@ -50,27 +50,39 @@ def is_url(path: object) -> bool:
     return _URL.match(text) is not None
 
 
-def refuse_url(path: str | os.PathLike[str]) -> None:
-    """Raise when what is to be written lies at a URL.
+def written_folder(path: str | os.PathLike[str], what: str = "a store") -> Path:
+    """Folder that something is to be written to.
+
+    Parameters
+    ----------
+    path : path-like
+        ``file://`` is taken too.
+    what : str
+        What is written there, for the message.
 
     Raises
     ------
     UsageError
+        When it is a URL.
 
     Examples
     --------
-    >>> refuse_url("s3://lab/allen.zarr")
+    >>> written_folder("file:///lab/allen.zarr").as_posix()
+    '/lab/allen.zarr'
+    >>> written_folder("s3://lab/allen.zarr")
     Traceback (most recent call last):
     ...
-    poyodata.errors.UsageError: s3://lab/allen.zarr is a URL, and a store at a URL is only read: write it to a folder \
-of this machine and copy that there, tables/sessions.parquet last.
+    poyodata.errors.UsageError: s3://lab/allen.zarr is a URL, and a store is written to a folder of this machine: give \
+one, and copy it to the URL, tables/sessions.parquet last.
     """
     url = _as_url(path)
-    if url is not None and not url.startswith("file:"):
+    if url is not None:
+        last = ", tables/sessions.parquet last" if what == "a store" else ""
         raise UsageError(
-            f"{url} is a URL, and a store at a URL is only read: write it to a folder of this machine and copy that "
-            "there, tables/sessions.parquet last."
+            f"{url} is a URL, and {what} is written to a folder of this machine: give one, and copy it to the "
+            f"URL{last}."
         )
+    return Path(local_path(os.fspath(path)) or path)
 
 
 def local_folder(path: str | os.PathLike[str], doing: str) -> Path:
@@ -97,32 +109,35 @@ def local_folder(path: str | os.PathLike[str], doing: str) -> Path:
 copy it to a folder of this machine and give that.
     """
     url = _as_url(path)
-    local = os.fspath(path) if url is None else local_path(url)
-    if local is None:
+    if url is not None:
         raise UsageError(
             f"{url} is a URL, and a store at a URL can be read but not {doing}: copy it to a folder of this machine "
             "and give that."
         )
-    return Path(local)
+    return Path(local_path(os.fspath(path)) or path)
 
 
 def _as_url(path: str | os.PathLike[str]) -> str | None:
-    """A URL, also when a Path took one of its slashes; None for a path."""
+    """A URL, also when a Path took one of its slashes; None for a path, and for ``file://``."""
     text = os.fspath(path)
+    if local_path(text) is not None:
+        return None
     if _URL.match(text):
         return text
     return text.replace(":/", "://", 1) if _MANGLED.match(text) and not Path(text).exists() else None
 
 
 def local_path(path: str) -> str | None:
-    """Path of a ``file://`` URL; None for other URLs.
+    """Path of a ``file://`` URL, also when a Path took some of its slashes; None for all else.
 
     Examples
     --------
     >>> local_path("file:///lab/allen.zarr"), local_path("s3://lab/allen.zarr")
     ('/lab/allen.zarr', None)
     """
-    return path.removeprefix("file://") if path.startswith("file://") else None
+    if path.startswith("file:/") and not os.path.lexists(path):
+        return "/" + path.removeprefix("file:").lstrip("/")
+    return None
 
 
 class Missing(Exception):  # noqa: N818 - an answer, not an error; never leaves the store

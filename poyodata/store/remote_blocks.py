@@ -150,6 +150,7 @@ class RemoteArray:
         with cache_errors(self._file):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._inode = _make_sparse(self._file, data + self._shard.n_used)
+            os.utime(self._file)  # used now: `trim_kept_stores` takes what was not used for longest
             # One map, so that an array costs one open file.
             whole = np.memmap(self._file, dtype=np.uint8, mode="r")
         self._here: npt.NDArray[np.uint8] = np.asarray(whole[data:])

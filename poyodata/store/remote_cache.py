@@ -1,7 +1,8 @@
 """The local cache of remote stores: where it is, and whole files in it.
 
 One folder for every URL, under ``$POYODATA_CACHE`` or the user's cache folder: ``stores/<digest of the URL>/``, with
-``store.json`` that names the URL. It may be removed at any time, as a whole or in parts; nothing limits its size.
+``store.json`` that names the URL. It may be removed at any time, as a whole or in parts. It grows with what is read:
+`poyodata.store.kept_stores` (``poyodata cache``) says how large it is, clears it, and brings it down to a limit.
 """
 
 from __future__ import annotations
@@ -46,6 +47,19 @@ def store_cache(url: str, storage_options: Mapping[str, Any] | None = None, cach
     >>> store_cache("s3://lab/allen.zarr", cache="kept").as_posix()
     'kept/stores/316f73959691c8c5'
     """
+    options = storage_options or {}
+    endpoint = options.get("endpoint_url") or (options.get("client_kwargs") or {}).get("endpoint_url") or ""
+    return stores_folder(cache) / hashlib.sha256(f"{endpoint}\n{url.rstrip('/')}".encode()).hexdigest()[:16]
+
+
+def stores_folder(cache: str | Path | None = None) -> Path:
+    """Folder that has one folder for each remote store: below `cache`, ``$POYODATA_CACHE``, or the user's cache folder.
+
+    Examples
+    --------
+    >>> stores_folder("kept").as_posix()
+    'kept/stores'
+    """
     import platformdirs
 
     named = os.environ.get(CACHE_VARIABLE)
@@ -53,9 +67,7 @@ def store_cache(url: str, storage_options: Mapping[str, Any] | None = None, cach
         folder = Path(cache).expanduser()
     else:
         folder = Path(named).expanduser().absolute() if named else platformdirs.user_cache_path("poyodata")
-    options = storage_options or {}
-    endpoint = options.get("endpoint_url") or (options.get("client_kwargs") or {}).get("endpoint_url") or ""
-    return folder / "stores" / hashlib.sha256(f"{endpoint}\n{url.rstrip('/')}".encode()).hexdigest()[:16]
+    return folder / "stores"
 
 
 @contextmanager

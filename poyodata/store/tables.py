@@ -184,12 +184,24 @@ def join_rows(tables: Sequence[pd.DataFrame], name: str) -> pd.DataFrame:
         When a further column is text in one and a number in another.
     """
     tables = [table for table in tables if len(table)] or list(tables[:1])
-    joined = pd.concat(tables if _alike(tables) else _to_one_kind(tables, name), ignore_index=True)
+    return sort_rows(pd.concat(tables if _alike(tables) else _to_one_kind(tables, name), ignore_index=True), name)
+
+
+def sort_rows(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Sort rows by the keys of the table; one that is in order already is given back itself, not copied.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"session_id": ["b", "a", "a"], "epoch": [0, 1, 0]})
+    >>> sort_rows(rows, "epochs").to_numpy().tolist()
+    [['a', 0], ['a', 1], ['b', 0]]
+    """
     # By the ranks of the names, of which there are few: sorting all rows by text costs more than all else of a commit.
     first, *numbers = SORT_KEYS[name]
-    ranks, _ = pd.factorize(joined[first], sort=True)
-    order = np.lexsort([*(joined[key].to_numpy() for key in reversed(numbers)), ranks])
-    return joined if (order == np.arange(len(order))).all() else joined.iloc[order].reset_index(drop=True)
+    ranks, _ = pd.factorize(table[first], sort=True)
+    order = np.lexsort([*(table[key].to_numpy() for key in reversed(numbers)), ranks])
+    in_order = (order == np.arange(len(order))).all()
+    return table.reset_index(drop=True) if in_order else table.iloc[order].reset_index(drop=True)
 
 
 def _alike(tables: Sequence[pd.DataFrame]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import xxhash
 from poyodata.digests import table_digest
 from poyodata.errors import StoreError
 from poyodata.store.commit import Committed, Template, is_older, parse_committed, parse_table
+from poyodata.store.damage import STIMULI_PLACES, Damage, Verification
 from poyodata.store.disk import file_digest, json_bytes
 from poyodata.store.layout import (
     BLOCK_FRAMES,
@@ -35,76 +35,9 @@ from poyodata.vocabulary import DFF
 
 Progress = Callable[[int], None]
 
-_STIMULI = ("stimuli/", "tables/digests/stimuli/")
 _ANNOTATIONS = "tables/annotations/"
 _ANOTHER = "it is whole, but it is another file than belongs here"
 _FOREIGN = "it is not what the lineage of these statistics says; remove the file, they are computed again"
-
-
-@dataclass(frozen=True)
-class Damage:
-    """One thing that is not as it was written.
-
-    Attributes
-    ----------
-    recording : str
-        Session_id; empty where what is damaged is of no single recording.
-    file : str
-        Path below the store.
-    what : str
-        What is wrong with it.
-    traces : str
-        Which traces, where blocks of traces are damaged.
-    block : int or None
-        Which block of the array.
-    start_frame, stop_frame : int or None
-        Frames of that block.
-    """
-
-    recording: str
-    file: str
-    what: str
-    traces: str = ""
-    block: int | None = None
-    start_frame: int | None = None
-    stop_frame: int | None = None
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What `verify_store` found.
-
-    Attributes
-    ----------
-    damages : tuple of Damage
-        Empty when every byte is as it was written.
-    unexpected : tuple of str
-        Files below the store that no writer of this store is known to have finished. They do no harm.
-    unnamed : tuple of str
-        Recordings that lie there whole, and that the table of sessions does not name. The next writer removes them.
-    n_recordings, n_files, n_bytes : int
-        What was read.
-    """
-
-    damages: tuple[Damage, ...]
-    unexpected: tuple[str, ...]
-    n_recordings: int
-    n_files: int
-    n_bytes: int
-    unnamed: tuple[str, ...] = ()
-
-    @property
-    def is_of_recordings(self) -> bool:
-        """Whether an update (``poyodata ingest --update``) writes all anew that is damaged."""
-        return all(
-            one.recording or (one.file.startswith(_STIMULI) and one.file != "stimuli/zarr.json") for one in self.damages
-        )
-
-    def table(self) -> pd.DataFrame:
-        """One row a damage."""
-        names = [field.name for field in fields(Damage)]
-        table = pd.DataFrame([[getattr(one, name) for name in names] for one in self.damages], columns=names)
-        return table.astype(dict.fromkeys(("block", "start_frame", "stop_frame"), "Int64"))
 
 
 def verify_store(path: str | os.PathLike[str], progress: Progress | None = None) -> Verification:
@@ -397,6 +330,14 @@ class _Check:
                     self._damaged("", path, _FOREIGN)
             elif not path.with_suffix(".json").exists():
                 self.seen.discard(path)  # half of what was to be kept: nothing reads it
+        for path in sorted((folder / "recordings").glob("*/[!.]*.parquet")):
+            content = self._read(path, "")
+            if content is not None and not is_intact(content):
+                self._damaged("", path, "kept statistics are damaged; remove the file, they are computed again")
+        for path in sorted((folder / "learned").glob("[!.]*.parquet")):
+            content = self._read(path, "")
+            if content is not None and not is_intact(content):
+                self._damaged("", path, "a model's columns are damaged; restore the file, or have them written again")
 
     # -- at the end ----------------------------------------------------------------------------------------------
 
@@ -415,7 +356,7 @@ class _Check:
             if damage.recording:
                 if now.get(damage.recording) == self._generations[damage.recording]:
                     yield damage
-            elif damage.file.startswith(_STIMULI) and damage.file != "stimuli/zarr.json":
+            elif damage.file.startswith(STIMULI_PLACES) and damage.file != "stimuli/zarr.json":
                 _, *folders, name = damage.file.split("/")
                 stimulus = name.removesuffix(".parquet") if damage.file.startswith("tables") else (*folders, name)[0]
                 if stimulus in stimuli:
@@ -443,10 +384,11 @@ class _Check:
             folder / f"{name}.parquet" for name in unnamed for folder in (tables / "digests", tables / "presentations")
         }
         folders = {self.paths.sessions / name for name in unnamed}
+        locks = (self.paths.lock, self.paths.statistics / ".learned.lock")
         # Folders that a writer removes meanwhile are passed over.
         found = [Path(folder, name) for folder, _, names in os.walk(self.paths.root) for name in names]
         for path in sorted(found):
-            if path not in self.seen | said and path != self.paths.lock and folders.isdisjoint(path.parents):
+            if path not in self.seen | said and path not in locks and folders.isdisjoint(path.parents):
                 yield path.relative_to(self.paths.root).as_posix()
 
     # -- reading -------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -15,7 +14,7 @@ import pandas as pd
 
 from poyodata.errors import StoreError, UsageError, nearest
 from poyodata.store.annotations import require_free_names
-from poyodata.store.aside import Aside, Written, kept_traces, lost_traces, stored_traces, write_aside
+from poyodata.store.aside import Written, kept_traces, lost_traces, stored_traces, write_aside
 from poyodata.store.commit import (
     Annotation,
     Committed,
@@ -27,20 +26,20 @@ from poyodata.store.commit import (
     replace_table,
     require_newest,
 )
-from poyodata.store.disk import disk_errors, move, remove, replace_json, retire
+from poyodata.store.disk import disk_errors, remove, replace_json
+from poyodata.store.garbage import collect_garbage, remove_superseded
 from poyodata.store.layout import (
     FORMAT,
     FORMAT_VERSION,
     TEMPORARY,
     Paths,
     check_format,
-    generation_name,
     group_json,
     root_version,
 )
 from poyodata.store.missing import MISSING
 from poyodata.store.protocol import Record
-from poyodata.store.remote import refuse_url
+from poyodata.store.remote import written_folder
 from poyodata.store.tables import (
     FLAT_TABLES,
     GENERATION,
@@ -98,6 +97,7 @@ class StoreWriter:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from poyodata.store import open_store
     >>> path = Path(tempfile.mkdtemp()) / "new.zarr"
     >>> with StoreWriter(path) as writer:
@@ -108,8 +108,7 @@ class StoreWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        refuse_url(path)
-        self.path = Path(path)
+        self.path = written_folder(path)
         self._paths = Paths(self.path)
         with disk_errors(self.path):
             self._create_root()
@@ -121,7 +120,7 @@ class StoreWriter:
                 if not self._paths.table("sessions").exists():
                     replace_committed(self._paths, self._committed)
                 require_newest(self._paths, self._committed)
-                self._collect_garbage()
+                collect_garbage(self._paths, self._committed)
                 self._tables = {name: self._read_flat(name) for name in FLAT_TABLES}
                 neurons = self._tables["neurons"]
                 self._owner = dict(zip(neurons["neuron_id"], neurons["session_id"], strict=True))
@@ -414,7 +413,7 @@ class StoreWriter:
             after = replace(after, annotations=dict(annotations))
         require_free_names(map(str, joined["neurons"].columns), after.annotations)
         for one in arrivals:
-            self._put_in_place(one, after)
+            one.put_in_place(self._paths, before, after)
         if arrivals:
             for name, table in beside.items():
                 replace_table(self._paths.table(name), table, {"commit": after.number})
@@ -430,7 +429,7 @@ class StoreWriter:
         )
         self._owner |= owners
         with suppress(OSError):  # the change stands; what is left over the next writer removes
-            self._clear_up(before, after)
+            remove_superseded(self._paths, before, after, joined)
 
     def _with_stimuli(self, arrivals: Sequence[Written], sessions: pd.DataFrame, gone: Collection[str]) -> Committed:
         """What exists after a change: also which stimulus templates."""
@@ -461,39 +460,6 @@ class StoreWriter:
                 retired["stimuli"][name] = stimuli.pop(name).generation
         return replace(after, stimuli=stimuli, retired=retired)
 
-    def _put_in_place(self, written: Written, after: Committed) -> None:
-        if written.folder is None:
-            raise UsageError(f"recording {written.session_id!r} was digested, not written; write it aside first.")
-        aside, name = Aside(written.folder), written.session_id
-        generation = after.generations[name]
-        for stimulus in written.templates:
-            template = after.stimuli[stimulus]
-            if self._committed.stimuli.get(stimulus) != template and aside.stimulus(stimulus).exists():
-                move(aside.stimulus(stimulus), self._paths.stimulus(stimulus, template.generation))
-                move(aside.stimulus_digests(stimulus), self._paths.stimulus_digests(stimulus, template.generation))
-        move(aside.session, self._paths.session(name, generation))
-        move(aside.presentations, self._paths.presentations(name, generation))
-        move(aside.digests, self._paths.digests(name, generation))
-
-    def _clear_up(self, before: Committed, after: Committed) -> None:
-        """Remove what is no longer named; what a crash leaves of it the next writer removes."""
-        superseded = [
-            (name, generation)
-            for name, generation in before.generations.items()
-            if after.generations.get(name) != generation
-        ]
-        for name, generation in superseded:
-            retire(self._paths.session(name, generation), self.path)
-            remove(self._paths.presentations(name, generation))
-            remove(self._paths.digests(name, generation))
-        for name, template in before.stimuli.items():
-            if after.stimuli.get(name) != template:
-                retire(self._paths.stimulus(name, template.generation), self.path)
-                remove(self._paths.stimulus_digests(name, template.generation))
-        if superseded:
-            for name, table in self._tables.items():
-                replace_table(self._paths.table(name), table, {"commit": after.number})
-
     # -- opening -------------------------------------------------------------------------------------------------
 
     def _create_root(self) -> None:
@@ -515,32 +481,6 @@ class StoreWriter:
         for folder in (self._paths.sessions, self._paths.stimuli, self._paths.tables, self._paths.statistics):
             if not (folder / "zarr.json").exists():
                 replace_json(folder / "zarr.json", group_json())
-
-    def _collect_garbage(self) -> None:
-        """Remove what an earlier writer left unfinished: folders and files which nothing committed names."""
-        recordings = {generation_name(*one) for one in self._committed.generations.items()}
-        stimuli = {generation_name(name, one.generation) for name, one in self._committed.stimuli.items()}
-        digests = self._paths.tables / "digests"
-        labels = {self._paths.annotation(name, one.digest).name for name, one in self._committed.annotations.items()}
-        for parent, known in (
-            (self._paths.sessions, recordings | {"zarr.json"}),
-            (self._paths.stimuli, stimuli | {"zarr.json"}),
-            (self._paths.tables / "presentations", {f"{name}.parquet" for name in recordings}),
-            (digests, {f"{name}.parquet" for name in recordings} | {"stimuli"}),
-            (digests / "stimuli", {f"{name}.parquet" for name in stimuli}),
-            (self._paths.tables / "annotations", labels),
-        ):
-            for child in list(parent.iterdir()) if parent.is_dir() else []:
-                if child.name not in known:
-                    retire(child, self.path)
-        for parent in (self.path, self._paths.tables):
-            for child in parent.glob(f"{TEMPORARY}*"):
-                remove(child)
-        # Others write statistics without the lock: only what a writer alone begins there is surely abandoned.
-        for child in self._paths.statistics.glob(f"{TEMPORARY}*-zarr.json"):
-            remove(child)
-        for name in ("blocks", "parts"):  # of format version 2
-            remove(self._paths.table(name))
 
     def _read_flat(self, name: str) -> pd.DataFrame:
         """Rows of a flat table of what is committed; rows that a crash left are taken out of its file too."""

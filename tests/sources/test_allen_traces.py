@@ -151,7 +151,7 @@ def test_readers_travel_to_another_process(made: Callable[[str], tuple[Simulated
 
 def test_memory_stays_at_a_few_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, count, frames = tmp_path / "big.nwb", 50, 40_000
-    monkeypatch.setattr("poyodata.sources.hdf5._AHEAD_BYTES", 2 * 1024 * count * 4)
+    monkeypatch.setattr("poyodata.sources.hdf5_arrays._AHEAD_BYTES", 2 * 1024 * count * 4)
     with h5py.File(path, "w") as file:
         for group in (RAW, DEMIXED, NEUROPIL, "processing/brain_observatory_pipeline/DfOverF/imaging_plane_1"):
             file.create_dataset(f"{group}/data", (count, frames), "f4", fillvalue=1)

@@ -10,8 +10,6 @@ import xxhash
 
 from poyodata.errors import SourceError
 from poyodata.sources.hdf5 import (
-    Hdf5Frames,
-    Hdf5Traces,
     as_int64,
     file_digest,
     holds,
@@ -19,6 +17,7 @@ from poyodata.sources.hdf5 import (
     texts_of,
     values_of,
 )
+from poyodata.sources.hdf5_arrays import Hdf5Frames, Hdf5Traces
 
 
 @pytest.fixture
@@ -152,7 +151,7 @@ def test_reading_ahead_changes_no_value(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("poyodata.sources.hdf5._AHEAD_BYTES", 4 * n_neurons * ahead_frames)
+    monkeypatch.setattr("poyodata.sources.hdf5_arrays._AHEAD_BYTES", 4 * n_neurons * ahead_frames)
     values = np.arange(40 * n_neurons, dtype=np.float32).reshape(n_neurons, 40)
     with h5py.File(tmp_path / "t.h5", "w") as file:
         file.create_dataset("x", data=values, chunks=None if chunks is None else (1, chunks))

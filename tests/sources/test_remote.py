@@ -15,7 +15,7 @@ from poyodata.ingest import ingest
 from poyodata.sources import RemoteFile, SourceFile, find_sources, open_source, read_nwb2
 from poyodata.sources import remote as module
 from poyodata.sources.remote import place_of
-from tests.sources.range_server import Served, serving
+from tests.web import Web
 
 pytest.importorskip("aiohttp")
 
@@ -38,44 +38,44 @@ def large(nwb2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def served(large: Path) -> Iterator[Served]:
-    with serving(large) as found:
+def served(large: Path) -> Iterator[Web]:
+    with Web(large) as found:
         yield found
 
 
-def test_recording_by_url_equals_the_local_one(served: Served, large: Path) -> None:
+def test_recording_by_url_equals_the_local_one(served: Web, large: Path) -> None:
     (found,) = find_sources(f"{served.url}/900000000.nwb")
     assert (found.kind, found.path) == ("nwb2", RemoteFile(f"{served.url}/900000000.nwb"))
     record, local = found.open(), read_nwb2(large / "900000000.nwb")
-    assert served.bytes < 8_000_000 < (large / "900000000.nwb").stat().st_size / 3
+    assert served.sent()[1] < 8_000_000 < (large / "900000000.nwb").stat().st_size / 3
     np.testing.assert_array_equal(record.time_s, local.time_s)
     np.testing.assert_array_equal(record.read_traces(0, record.n_frames), local.read_traces(0, local.n_frames))
     np.testing.assert_array_equal(
         np.asarray(record.templates["natural_movie_one"]()), np.asarray(local.templates["natural_movie_one"]())
     )
     assert record.presentations.equals(local.presentations)
-    assert served.bytes < 10_000_000
+    assert served.sent()[1] < 10_000_000
 
 
-def test_url_goes_into_a_store(served: Served, tmp_path: Path) -> None:
+def test_url_goes_into_a_store(served: Web, tmp_path: Path) -> None:
     table = ingest([f"{served.url}/900000000.nwb"], tmp_path / "store.zarr")
     assert table[["session_id", "status"]].values.tolist() == [["900000000", "added"]]
 
 
-def test_recording_travels_to_another_process(served: Served) -> None:
+def test_recording_travels_to_another_process(served: Web) -> None:
     (found,) = find_sources(f"{served.url}/900000000.nwb")
     copy: SourceFile = pickle.loads(pickle.dumps(found))  # noqa: S301
     record = pickle.loads(pickle.dumps(copy.open().read_traces))  # noqa: S301
     assert record(3, 7).shape == (4, 12)
 
 
-def test_a_url_that_was_a_path(served: Served) -> None:
+def test_a_url_that_was_a_path(served: Web) -> None:
     (record,) = open_source(Path(f"{served.url}/900000000.nwb"))
     assert record.metadata.session_id == "900000000"
 
 
 def test_nwb_1_by_url(tiny_folder: Path) -> None:
-    with serving(tiny_folder) as served:
+    with Web(tiny_folder) as served:
         (found,) = find_sources(f"{served.url}/900000001.nwb")
         assert found.kind == "allen-nwb"
         local = next(open_source(tiny_folder / "900000001.nwb"))
@@ -83,11 +83,11 @@ def test_nwb_1_by_url(tiny_folder: Path) -> None:
 
 
 def test_arrays_by_url(twin_path: Path) -> None:
-    with serving(twin_path.parent) as served:
+    with Web(twin_path.parent) as served:
         (record,) = open_source(f"{served.url}/{twin_path.name}", mapping="abo-dg-527745328")
         assert record.n_neurons == 24
         with pytest.raises(SourceError, match="tells no ETag"):
-            served.etag = False
+            served.etags = served.dates = False
             module._opened.cache_clear()
             next(open_source(f"{served.url}/{twin_path.name}", mapping="abo-dg-527745328"))
 
@@ -95,7 +95,7 @@ def test_arrays_by_url(twin_path: Path) -> None:
 def test_digest_tells_versions_apart_but_not_signatures(nwb2_folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "one.nwb"
     shutil.copy(nwb2_folder / "900000000.nwb", path)
-    with serving(tmp_path) as served:
+    with Web(tmp_path) as served:
         digests = [RemoteFile(f"{served.url}/one.nwb{tail}").digest() for tail in ("", "?signature=1")]
         assert digests[0] == digests[1]
         assert len(digests[0]) == 32
@@ -117,18 +117,18 @@ def test_digest_tells_versions_apart_but_not_signatures(nwb2_folder: Path, tmp_p
 def test_what_cannot_be_read(name: str, message: str, nwb2_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "text.nwb").write_text("not HDF5 " * 100)
     (tmp_path / "cut.nwb").write_bytes((nwb2_folder / "900000000.nwb").read_bytes()[:100_000])
-    with serving(tmp_path) as served, pytest.raises(SourceError, match=message) as caught:
+    with Web(tmp_path) as served, pytest.raises(SourceError, match=message) as caught:
         next(open_source(f"{served.url}/{name}"))
     assert "secret" not in str(caught.value)
 
 
-def test_server_without_ranges(served: Served) -> None:
-    served.ranges = False
-    with pytest.raises(SourceError, match="does not serve parts of files; download it"):
+def test_server_without_ranges(served: Web) -> None:
+    served.ranges = False  # and it does not say so
+    with pytest.raises(SourceError, match=r"does not serve parts of files \(.*\); download it"):
         find_sources(f"{served.url}/900000000.nwb")
 
 
-def test_a_server_that_breaks_off(served: Served) -> None:
+def test_a_server_that_breaks_off(served: Web) -> None:
     (record,) = open_source(f"{served.url}/900000000.nwb")
     module._opened.cache_clear()
     served.ranges = False

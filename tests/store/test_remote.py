@@ -16,7 +16,7 @@ import xarray as xr
 from poyodata.errors import StoreError, UsageError
 from poyodata.store import StoreWriter, open_store
 from tests.store.conftest import make_record
-from tests.store.web import Web
+from tests.web import Web
 
 N_FRAMES, N_NEURONS = 20_000, 50
 BLOCK_BYTES = 1024 * N_NEURONS * 4
@@ -621,11 +621,24 @@ def test_urls_are_not_written_to(as_path):
     from pathlib import Path
 
     url = "s3://lab/allen.zarr"
-    with pytest.raises(UsageError, match=r"^s3://lab/allen.zarr is a URL, and a store at a URL is only read"):
+    with pytest.raises(UsageError, match=r"^s3://lab/allen.zarr is a URL, and a store is written to a folder of this"):
         StoreWriter(Path(url) if as_path else url)
     if as_path:
         with pytest.raises(UsageError, match="was a URL before it was made a Path; give it as text"):
             open_store(Path(url))
+
+
+@pytest.mark.parametrize("as_path", [False, True], ids=["text", "path"])
+def test_a_file_url_is_the_folder_it_names(monkeypatch, tmp_path, as_path):
+    from pathlib import Path
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    url = f"file://{tmp_path}/elsewhere/new.zarr"
+    with StoreWriter(Path(url) if as_path else url) as writer:
+        writer.add(make_record("a"))
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+    assert open_store(Path(url) if as_path else url).path == tmp_path / "elsewhere" / "new.zarr"
 
 
 def test_command_line(serve, written, monkeypatch, tmp_path, make_record):

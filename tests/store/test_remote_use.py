@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from poyodata.store import open_store
-from tests.store.web import Web
+from tests.web import Web
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from poyodata.errors import StoreError, UsageError
 from poyodata.statistics import compute_statistics
 from poyodata.store import StoreWriter, open_store
 from poyodata.store.annotations import annotate
+from poyodata.store.damage import Damage
 from poyodata.store.seal import is_intact
-from poyodata.store.verify import Damage, verify_store
+from poyodata.store.verify import verify_store
 
 DFF = "sessions/a/dff/c/0/0"
 

@@ -20,6 +20,7 @@ class Web:
     folder: Path
     ranges: bool = True
     etags: bool = True
+    dates: bool = True  # when a file was changed, where no ETag says it
     trouble: object = None
     asked: list[tuple[str, str, int]] = field(default_factory=list)  # method and path, range, bytes sent
 
@@ -41,7 +42,7 @@ class Web:
                 pass
 
             def _answer(self, body):
-                path = web.folder / self.path.lstrip("/")
+                path = web.folder / self.path.split("?")[0].lstrip("/")
                 span = self.headers.get("Range", "") if web.ranges else ""
                 count = 1 + sum(asked[0] == f"{self.command} {self.path}" for asked in web.asked)
                 status = 404 if not path.is_file() else 206 if span else 200
@@ -62,7 +63,7 @@ class Web:
                     self.send_header("Content-Range", f"bytes {span.removeprefix('bytes=')}/{whole}")
                 if path.is_file() and web.etags:
                     self.send_header("ETag", f"{path.stat().st_ino}-{path.stat().st_mtime_ns}-{whole}")
-                elif path.is_file():
+                elif path.is_file() and web.dates:
                     self.send_header("Last-Modified", email.utils.formatdate(path.stat().st_mtime, usegmt=True))
                 self.end_headers()
                 sent = content if body else b""
@@ -72,10 +73,20 @@ class Web:
                 web.asked.append((f"{self.command} {self.path}", span, len(sent)))
                 self.wfile.write(sent)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_):
+                """A client may leave before it was answered."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def close(self):
         self._server.shutdown()
