@@ -13,17 +13,18 @@ from poyodata._version import version
 from poyodata.curation import Manifest
 from poyodata.curation.leaks import LeakReport
 from poyodata.demo.results import ResultRow, result_table
+from poyodata.drawing import as_svg, new_figure
+from poyodata.plots.plane import MAX_KURTOSIS, MAX_SKEWNESS, moments_plane
 from poyodata.report import Page, figures
 from poyodata.vocabulary import CRE_LINES
-
-MAX_SKEWNESS, MAX_KURTOSIS = 3.51, 22.62
-"""Thresholds of the preset `predictable` (POYO-CAP)."""
 
 
 def plane_section(page: Page, neurons: pd.DataFrame, folder: Path, where: str) -> None:
     """Draw every neuron on the skewness-kurtosis plane, and keep the drawing beside the page as SVG."""
     page.heading("Every neuron on the skewness-kurtosis plane")
-    drawing = figures.moments_plane(neurons, MAX_SKEWNESS, MAX_KURTOSIS)
+    figure, (ax,) = new_figure(7.2, 4.6)
+    moments_plane(neurons, ax=ax)
+    drawing = as_svg(figure)
     target = folder / "figures" / "moments-plane.svg"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(drawing, encoding="utf-8")

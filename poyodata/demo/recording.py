@@ -87,7 +87,7 @@ def run_recording(
         split = resolve_split(store, SPLIT, fold=fold)
         eaten = {}
         with stage(f"block {fold + 1}/{folds}: statistics and diets", 1 + len(DIETS)) as advance:
-            statistics = compute_statistics(store, split=split)
+            statistics = compute_statistics(store, ("moments", "fisher_direction"), split=split)
             neurons = statistics if fold == 0 else neurons
             advance(1)
             for name in DIETS:

@@ -68,7 +68,7 @@ def run_simulated(out: Path, *, steps: int | None = None, seed: int = 0, world: 
     store = open_store(out / "store.zarr")
     split = resolve_split(store, SPLIT)
     with stage("statistics of every neuron", len(store.sessions), "recordings") as advance:
-        statistics = compute_statistics(store, split=split, progress=advance)
+        statistics = compute_statistics(store, ("moments", "fisher_direction"), split=split, progress=advance)
     manifests: dict[str, Manifest] = {}
     with stage("resolving diets", len(DIETS), "diets") as advance:
         for name in DIETS:

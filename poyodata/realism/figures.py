@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from poyodata.drawing import BLUE, GREY, INK, VERMILION, as_svg, new_figure
+from poyodata.plots.plane import plane_frame
 from poyodata.realism.measures import LAGS_S, Measures
 from poyodata.realism.recording import SWEEP_S, GratingTime
 from poyodata.realism.reference import (
@@ -21,7 +23,6 @@ from poyodata.realism.reference import (
     PREDICTABLE_SKEWNESS,
     REAL,
 )
-from poyodata.report.figures import BLUE, GREY, INK, VERMILION, as_svg, new_figure
 from poyodata.vocabulary import DIRECTIONS_DEG
 
 if TYPE_CHECKING:
@@ -41,14 +42,8 @@ def plane(simulated: Measures, real: Measures | None) -> str:
     every = pd.concat([neurons for _, neurons, _ in shown])
     for ax, (name, neurons, colour) in zip(axes, shown, strict=True):
         ax.scatter(neurons["skewness"], neurons["kurtosis"], s=11, c=colour, alpha=0.6, lw=0)
-        _threshold_lines(ax)
-        ax.set(
-            xscale="symlog", yscale="symlog",
-            xlim=(min(-0.5, every["skewness"].min() - 0.2), every["skewness"].max() * 1.15),
-            ylim=(-1.5, every["kurtosis"].max() * 1.5),
-            xlabel="skewness",
-        )  # fmt: skip
-        _ticks(ax, (0, 1, 2, 3, 5, 10, 20), (-1, 0, 1, 3, 10, 30, 100, 300, 1000))
+        plane_frame(ax, every, MAX_SKEWNESS, MAX_KURTOSIS)
+        ax.set_xlabel("skewness")
         low = (neurons["skewness"] <= MAX_SKEWNESS) & (neurons["kurtosis"] <= MAX_KURTOSIS)
         ax.set_title(f"{name}: {len(neurons)} neurons, {low.mean():.0%} predictable", fontsize=10)
     axes[0].set_ylabel("excess kurtosis")
@@ -213,20 +208,6 @@ def _ordinary(recording: GratingTime, frames: int) -> int:
 def _crosshair(x: str, y: str) -> tuple[Any, ...]:
     (left, across, right), (low, up, high) = REAL[x], REAL[y]
     return across, up, [[up - low], [high - up]], [[across - left], [right - across]]
-
-
-def _threshold_lines(ax: Axes) -> None:
-    ax.axvline(MAX_SKEWNESS, color=BLUE, lw=0.9, ls="--")
-    ax.axhline(MAX_KURTOSIS, color=BLUE, lw=0.9, ls="--")
-
-
-def _ticks(ax: Axes, x: Sequence[float], y: Sequence[float]) -> None:
-    from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
-
-    for axis, ticks in ((ax.xaxis, x), (ax.yaxis, y)):
-        axis.set_major_locator(FixedLocator(ticks))
-        axis.set_major_formatter(FormatStrFormatter("%g"))
-        axis.set_minor_locator(NullLocator())
 
 
 def _plain(ax: Axes) -> None:

@@ -45,17 +45,9 @@ def test_saved_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["page.html"]
 
 
-PLANE = pd.DataFrame({"skewness": [0.1, 3.51, 3.6, 2.0, np.nan], "kurtosis": [-0.4, 22.62, 50.0, 30.0, 1.0]})
-
-
 @pytest.mark.parametrize(
     ("drawing", "words"),
     [
-        pytest.param(
-            lambda: figures.moments_plane(PLANE, 3.51, 22.62),
-            ["4 neurons", "predictable: 2", "both high: 1", "neither: 1", "excess kurtosis"],
-            id="plane",
-        ),
         pytest.param(
             lambda: figures.composition(
                 pd.DataFrame({"Sst-IRES-Cre": [3, 0], "Cux2-CreERT2": [1, 2]}, index=["a", "b"])
