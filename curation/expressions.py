@@ -29,7 +29,7 @@ Value: TypeAlias = bool | int | float | str
 
 @dataclass(frozen=True)
 class Column:
-    """A column by name."""
+    """A column by name; ``skewness@drifting_gratings`` is a statistic's, on time of that stimulus alone."""
 
     name: str
 
@@ -37,7 +37,7 @@ class Column:
         if not is_column_name(self.name):
             raise DietError(
                 f"{str(self.name)[:60]!r} cannot be a column name; names are ASCII letters, digits and underscores, "
-                "begin with a letter and are no Python keyword."
+                "begin with a letter and are no Python keyword; after them, @ and the name of a stimulus may stand."
             )
 
 
@@ -158,7 +158,24 @@ Node: TypeAlias = Column | Literal | Call | Compare | Membership | Not | And | O
 
 
 def is_column_name(name: Any) -> bool:
-    """Tell whether `name` may stand for a column in an expression."""
+    """Tell whether `name` may stand for a column in an expression.
+
+    Examples
+    --------
+    >>> is_column_name("skewness"), is_column_name("skewness@drifting_gratings"), is_column_name("2nd")
+    (True, True, False)
+    """
+    if not isinstance(name, str):
+        return False
+    column, at, stimulus = name.partition("@")
+    return _is_plain_name(column) and (not at or _is_stimulus_name(stimulus))
+
+
+def _is_stimulus_name(name: str) -> bool:
+    return bool(name) and name == name.strip() and name.isprintable() and "@" not in name and len(name) <= 128
+
+
+def _is_plain_name(name: Any) -> bool:
     return (
         isinstance(name, str)
         and name.isascii()
@@ -267,7 +284,7 @@ def to_text(node: Node) -> str:
     """
     match node:
         case Column():
-            return node.name
+            return _column_text(node.name)
         case Literal():
             return repr(node.value)
         case Call():
@@ -284,6 +301,11 @@ def to_text(node: Node) -> str:
             return " and ".join(_grouped(term, Or) for term in node.terms)
         case Or():
             return " or ".join(_grouped(term, And) for term in node.terms)
+
+
+def _column_text(name: str) -> str:
+    column, at, stimulus = name.partition("@")
+    return name if not at or _is_plain_name(stimulus) else f"{column}@{stimulus!r}"
 
 
 def _grouped(node: Node, *kinds: type) -> str:

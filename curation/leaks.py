@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement
 from typing import Any
@@ -229,15 +229,26 @@ def _two_roles(stage: str, manifest: Manifest, unit: str) -> LeakCheck:
 
 def _statistics_window(stage: str, manifest: Manifest) -> LeakCheck:
     statistics = manifest.meta["statistics"]
-    used = bool(statistics["names"])
-    found = int(used and (statistics["window"] != "train" or statistics["split_digest"] != manifest.split_digest))
-    what = f"{', '.join(statistics['names'])} on window {statistics['window']!r}" if found else ""
-    return LeakCheck("statistics beyond train-role time", stage, int(used), found, what)
+    names, learned = statistics["names"], _learned(manifest)
+    moved = statistics["split_digest"] != manifest.split_digest
+    own = names if statistics["window"] != "train" or moved else []
+    beyond = [*own, *(name for name, known in learned.items() if known["beyond_train"] or moved)]
+    what = f"{', '.join(beyond)} on window {statistics['window']!r}" if beyond else ""
+    return LeakCheck("statistics beyond train-role time", stage, int(bool(names or learned)), int(bool(beyond)), what)
+
+
+def _learned(manifest: Manifest) -> Mapping[str, Any]:
+    """Learned columns that a diet named; manifests of before there were any say nothing of them."""
+    known: Mapping[str, Any] = manifest.meta.get("learned", {})
+    return known
 
 
 def _statistics_labels(stage: str, manifest: Manifest) -> LeakCheck:
-    """Held-out neurons that were selected by a statistic which looks at their labels."""
-    using = manifest.meta["statistics"]["uses_labels"]
+    """Held-out neurons that were selected by a statistic, or a model's column, which looks at labels."""
+    using = [
+        *manifest.meta["statistics"]["uses_labels"],
+        *(name for name, known in _learned(manifest).items() if known["uses_labels"]),
+    ]
     held = manifest.neurons["role"] != "train"
     found = int(held.sum()) if using else 0
     detail = f"by {', '.join(using)}" if found else ""
@@ -246,7 +257,7 @@ def _statistics_labels(stage: str, manifest: Manifest) -> LeakCheck:
 
 def _statistics_split(stages: str, earlier: Manifest, later: Manifest) -> LeakCheck:
     statistics = earlier.meta["statistics"]
-    used = bool(statistics["names"])
+    used = bool(statistics["names"] or _learned(earlier))
     found = int(used and statistics["split_digest"] != later.split_digest)
     detail = f"split {str(statistics['split_digest'])[:12]}, tested under {later.split_digest[:12]}" if found else ""
     return LeakCheck("statistics under another split than the test", stages, int(used), found, detail)

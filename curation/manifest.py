@@ -55,8 +55,9 @@ class Manifest:
         around a window must keep clear of it.
     meta : dict
         ``name``, ``diet`` (canonical), ``references``, ``store_digest``, ``split`` (spec, fold, digest, across),
-        ``statistics`` (names, window, digest), ``annotations`` (digest of every one that was used), ``frozen``,
-        ``funnel``, ``warnings``.
+        ``statistics`` (names, versions, window and the time each was computed on, intervals, digest), ``learned``
+        (digest and lineage of every file of learned columns that was used), ``annotations`` (digest of every one that
+        was used), ``frozen``, ``funnel``, ``warnings``.
     """
 
     neurons: pd.DataFrame = field(repr=False)

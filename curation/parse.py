@@ -197,6 +197,8 @@ class _Reader:
         match node:
             case ast.Name():
                 return self.column(node)
+            case ast.BinOp(op=ast.MatMult()):
+                return self.restricted(node)
             case ast.Constant():
                 if not isinstance(node.value, bool | int | float | str):
                     self.fail(node, "only True, False, numbers and texts are constants here")
@@ -224,8 +226,22 @@ class _Reader:
             self.fail(node, f"write {node.id.capitalize()}")
         if node.id in ("nan", "inf", "null", "none"):
             self.fail(node, "there is no such constant; use isnan(column) to ask for missing values")
+        column: Column = self.build(node, Column, self.plain(node))
+        return column
+
+    def restricted(self, node: ast.BinOp) -> Column:
+        match node:
+            case ast.BinOp(left=ast.Name() as name, right=ast.Name() as shown):
+                stimulus = self.plain(shown)
+            case ast.BinOp(left=ast.Name() as name, right=ast.Constant(value=str() as stimulus)):
+                pass
+            case _:
+                self.fail(node, "@ stands between a column and a stimulus, as in `skewness@drifting_gratings`")
+        column: Column = self.build(node, Column, f"{self.column(name).name}@{stimulus}")
+        return column
+
+    def plain(self, node: ast.Name) -> str:
         # The parser folds look-alike letters (NFKC); what the reader sees must be what is meant.
         if ast.get_source_segment(self.text, node) != node.id:
-            self.fail(node, "a column name holds letters that only look like ASCII; type it anew")
-        column: Column = self.build(node, Column, node.id)
-        return column
+            self.fail(node, "a name holds letters that only look like ASCII; type it anew")
+        return node.id

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from poyodata.curation.diet import Diet
+from poyodata.curation.evidence import gather
 from poyodata.curation.manifest import IDENTITY, Manifest, plain_meta
 from poyodata.curation.selection import References, Step, select_neurons
 from poyodata.curation.windows import PROMISED, Recordings, select_windows
-from poyodata.errors import DietError, nearest
+from poyodata.errors import DietError
 from poyodata.splits import Split, SplitSpec, default_split, resolve_split
-from poyodata.statistics import STATISTICS, compute_statistics
+from poyodata.statistics import column_metadata
 
 if TYPE_CHECKING:
     from poyodata.store import Store
@@ -51,7 +52,8 @@ def resolve_diet(
     Raises
     ------
     DietError
-        Unknown column or text, nothing kept, or a role of the split left empty: with the step that did it.
+        Unknown column or text, a learned column that saw what the split holds out, nothing kept, or a role of the
+        split left empty: with the step that did it.
     SplitError
         The split cannot be made from this store.
     """
@@ -59,17 +61,16 @@ def resolve_diet(
     if not isinstance(split, Split):
         split = resolve_split(store, split or diet.splits or default_split(store), fold=fold)
     population, invalid = _valid(_population(store, split, references.columns), references.columns)
-    warnings: list[str] = []
-    table, statistics = _with_statistics(diet, store, split, population, references.columns, progress)
-    if statistics["window"] == "all" and statistics["names"]:
-        warnings.append("statistics were computed on all time, test time included (statistics: {window: all})")
+    annotations = _annotations(diet, store, references.columns)
+    evidence = gather(diet, store, split, population, references.columns, SESSION_COLUMNS, progress)
+    table, warnings = evidence.table, list(evidence.warnings)
     selection = select_neurons(diet, table, references)
     role = split.sessions.set_index("session_id")["role"]
     neurons = table[selection.kept].reset_index(drop=True)
     neurons["role"] = neurons["session_id"].map(role).astype("str")
     neurons["term"] = pd.Series(selection.term[selection.kept], dtype="str")
-    evidence = [name for name in references.columns if name not in IDENTITY]
-    neurons = neurons[[*IDENTITY, *evidence]].sort_values(["session_id", "column"], kind="stable", ignore_index=True)
+    shown = [name for name in references.columns if name not in IDENTITY]
+    neurons = neurons[[*IDENTITY, *shown]].sort_values(["session_id", "column"], kind="stable", ignore_index=True)
 
     recordings = _recordings(diet, store, split, neurons)
     promised = tuple(name for name in PROMISED if (split.windows["role"] == name).any())
@@ -94,8 +95,9 @@ def resolve_diet(
             "digest": split.digest,
             "across": split.spec.across.by if split.spec.across is not None else None,
         },
-        "statistics": statistics,
-        "annotations": _annotations(diet, store, references.columns),
+        "statistics": evidence.statistics,
+        "learned": evidence.learned,
+        "annotations": annotations,
         "frozen": selection.frozen,
         "funnel": [asdict(step) for step in (*first, *selection.steps, *chosen.steps)],
         "warnings": [*warnings, *selection.warnings, *chosen.warnings],
@@ -146,48 +148,9 @@ def _valid(population: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFra
     return population[valid].reset_index(drop=True), int((~valid).sum())
 
 
-def _with_statistics(
-    diet: Diet,
-    store: Store,
-    split: Split,
-    population: pd.DataFrame,
-    columns: Sequence[str],
-    progress: Callable[[int], None] | None,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Join the statistics whose columns the rule names, and no others: each costs a pass over the recordings."""
-    home = statistic_columns()
-    wanted = [name for name in columns if name not in population.columns]
-    unknown = [name for name in wanted if name not in home]
-    if unknown:
-        known = [*population.columns, *SESSION_COLUMNS, *home]
-        raise DietError(f"diet {diet.name!r} names an unknown column {unknown[0]!r}: {nearest(unknown[0], known)}")
-    names = tuple(dict.fromkeys(home[name] for name in wanted))
-    lineage: dict[str, Any] = {
-        "names": list(names),
-        "window": diet.statistics_window,
-        "digest": None,
-        "split_digest": split.digest,
-        "uses_labels": [name for name in names if STATISTICS[name].uses_labels],
-    }
-    if not names:
-        return population, lineage
-    everything = diet.statistics_window == "all"
-    computed = compute_statistics(
-        store,
-        names,
-        split=None if everything else split,
-        window=diet.statistics_window,
-        sessions=split.sessions["session_id"].tolist() if everything else None,
-        progress=progress,
-    )
-    lineage["digest"] = computed.attrs["digest"]
-    values = computed.set_index("neuron_id")[wanted].reindex(population["neuron_id"]).reset_index(drop=True)
-    return pd.concat([population, values], axis=1), lineage
-
-
 def statistic_columns() -> dict[str, str]:
-    """Name of the statistic that yields each column."""
-    return {str(column): name for name, statistic in STATISTICS.items() for column in statistic.columns}
+    """Name of the statistic that yields each column, registered ones included."""
+    return {column: str(known["statistic"]) for column, known in column_metadata().items()}
 
 
 def _recordings(diet: Diet, store: Store, split: Split, neurons: pd.DataFrame) -> Recordings:

@@ -109,6 +109,12 @@ class Term:
         """Take the decimal logarithm; unknown where the column is not above 0."""
         return Term(Call("log10", self.node))
 
+    def __matmul__(self, stimulus: str) -> Term:
+        """Restrict a statistic to time of a stimulus: ``c.skewness @ "drifting_gratings"``."""
+        if not isinstance(self.node, Column) or not isinstance(stimulus, str):
+            raise DietError('@ stands between a column and a stimulus, as in c.skewness @ "drifting_gratings".')
+        return Term(Column(f"{self.node.name}@{stimulus}"))
+
     def __abs__(self) -> Term:
         return Term(Call("abs", self.node))
 
@@ -130,11 +136,13 @@ class Term:
         return to_text(self.node)
 
     def __repr__(self) -> str:
-        return f"c.{self}" if isinstance(self.node, Column) else f"Term({str(self)!r})"
+        if isinstance(self.node, Column):
+            return f"c[{self.node.name!r}]" if "@" in self.node.name else f"c.{self}"
+        return f"Term({str(self)!r})"
 
 
 class Columns:
-    """``c.name`` and ``c["name"]``: the column of that name.
+    """``c.name`` and ``c["name"]``: the column of that name; ``c["skewness@drifting_gratings"]``: restricted.
 
     Examples
     --------

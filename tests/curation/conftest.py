@@ -33,6 +33,7 @@ class TinyStore:
     epochs: pd.DataFrame
     segments: pd.DataFrame
     path: Path = Path("tiny.zarr")
+    statistics_folder: Path = Path("tiny.zarr/statistics")
     extra: str = ""
     moments: pd.DataFrame = field(default_factory=pd.DataFrame)
     annotations: dict = field(default_factory=dict)
@@ -171,6 +172,7 @@ def build_split(store: TinyStore, *, across: bool = False, fold: int = 0, name: 
 @pytest.fixture
 def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Manifest]:
     """Resolve on a `TinyStore`, with the moments that the store was made with."""
+    from poyodata.curation import evidence
     from poyodata.curation import resolve as module
 
     def compute(store: TinyStore, names: Sequence[str], **options: object) -> pd.DataFrame:
@@ -179,11 +181,11 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Manifest]:
         table.attrs["digest"] = json_digest([store.digest, options["window"]])
         return table
 
-    monkeypatch.setattr(module, "compute_statistics", compute)
+    monkeypatch.setattr(evidence, "compute_statistics", compute)
 
     def run(diet: Diet | str, store: TinyStore, split: object, labels: bool = False) -> Manifest:
-        moments = SimpleNamespace(columns={"skewness": None, "kurtosis": None}, uses_labels=labels)
-        monkeypatch.setattr(module, "STATISTICS", {"moments": moments})
+        moments = SimpleNamespace(name="moments", version=1, uses_labels=labels)
+        monkeypatch.setattr(evidence, "find_statistics", lambda name: (moments,))
         monkeypatch.setattr(module, "Split", type(split))
         return load_diet(diet).resolve(store, split=split)
 

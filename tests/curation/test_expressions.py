@@ -23,7 +23,16 @@ from poyodata.curation.parse import parse_expression
 from poyodata.curation.spelling import Condition, condition_node
 from poyodata.errors import DietError
 
-names = st.sampled_from(["skewness", "kurtosis", "cre_line", "valid_roi", "x1", "abs", "true_", "Column"])
+NAMES = ["skewness", "kurtosis", "cre_line", "valid_roi", "x1", "abs", "true_", "Column"]
+NAMES += [
+    "skewness@drifting_gratings",
+    "skewness_low@gabor-patches",
+    'x1@it\'s "here"',
+    "x1@lambda",
+    "x1@nan",
+    "x1@Ⅻ ä",
+]
+names = st.sampled_from(NAMES)
 numbers = st.one_of(
     st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([-0.0, 1e300])
 )
@@ -87,6 +96,13 @@ def test_text_and_tree_round_trip(tree: object) -> None:
         pytest.param('x == "it\'s"', 'x == "it\'s"', id="quote"),
         pytest.param("isnan(log10(abs(x)))", "isnan(log10(abs(x)))", id="functions"),
         pytest.param("not isnan(x)", "not isnan(x)", id="not a call"),
+        pytest.param("skewness@drifting_gratings<=3", "skewness@drifting_gratings <= 3", id="restricted"),
+        pytest.param("x @ a > 1", "x@a > 1", id="restricted with spaces"),
+        pytest.param("x@'natural_scenes' > 1", "x@natural_scenes > 1", id="stimulus in needless quotes"),
+        pytest.param('x@"gabor patches" > 1', "x@'gabor patches' > 1", id="stimulus in quotes"),
+        pytest.param("x@_own > 1", "x@'_own' > 1", id="stimulus that is no column name"),
+        pytest.param("isnan(x@a) or abs(x@a) > 1", "isnan(x@a) or abs(x@a) > 1", id="functions of restricted"),
+        pytest.param("x@a in [1, 2]", "x@a in [1, 2]", id="restricted in list"),
     ],
 )
 def test_canonical_text(text: str, canonical: str) -> None:
@@ -167,6 +183,31 @@ HOSTILE = {
     "nan": "x == nan",
     "double ampersand": "a > 1 && b > 1",
     "empty": "   ",
+    "at twice": "x@a@b > 1",
+    "at of nothing": "x@ > 1",
+    "at alone": "@a > 1",
+    "at a number": "x@1 > 1",
+    "at a truth value": "x@True > 1",
+    "at an empty text": "x@'' > 1",
+    "at spaces": "x@' a' > 1",
+    "at a text with at": "x@'a@b' > 1",
+    "at bytes": "x@b'a' > 1",
+    "at an f-string": "x@f'a' > 1",
+    "at an attribute": "x@a.b > 1",
+    "at a call": "x@a() > 1",
+    "at a list": "x@[a] > 1",
+    "at a control character": "x@'a\\x07' > 1",
+    "at a look-alike": "x@ａ > 1",
+    "at a long name": "x@" + "a" * 200 + " > 1",
+    "look-alike at": "ｘ@a > 1",
+    "private at": "_x@a > 1",
+    "text at": "'x'@a > 1",
+    "function at": "abs(x)@a > 1",
+    "signed at": "-x@a > 1",
+    "constant at": "nan@a > 1",
+    "many at": "@".join("x" * 900) + " > 1",
+    "matrix assignment": "x @= a",
+    "restricted within constants": "x in [y@a]",
 }
 
 
@@ -190,6 +231,7 @@ def test_everything_else_is_a_diet_error(text: str) -> None:
         ("a > 1\nand b > 1", "in parentheses"),
         ("blank == true", "write True"),
         ("sqr(x) > 1", "known are abs, isnan, log10"),
+        ("a > 1 and x@b@c > 1", "line 1, column 11: `a > 1 and x@b@c > 1`: @ stands between a column and a stimulus"),
     ],
 )
 def test_messages_say_where_and_what_to_do(text: str, expected: str) -> None:
@@ -228,6 +270,10 @@ def test_python_spelling_gives_the_same_tree() -> None:
         pytest.param(lambda: c.x.isin("abc"), id="isin text"),
         pytest.param(lambda: c["import"] > 1, id="keyword"),
         pytest.param(lambda: c.x > None, id="none"),
+        pytest.param(lambda: c["x@"] > 1, id="at nothing"),
+        pytest.param(lambda: c["x@a@b"] > 1, id="at twice"),
+        pytest.param(lambda: c.x @ c.a > 1, id="at a column"),
+        pytest.param(lambda: abs(c.x) @ "a" > 1, id="at of a function"),
         pytest.param(lambda: c.x < float("nan"), id="nan"),
         pytest.param(lambda: condition_node(c.x.log10()), id="number as condition"),
         pytest.param(lambda: condition_node(3), id="no condition"),
@@ -236,6 +282,14 @@ def test_python_spelling_gives_the_same_tree() -> None:
 def test_python_mistakes_get_advice(wrong: object) -> None:
     with pytest.raises(DietError):
         wrong()
+
+
+def test_a_restricted_column_is_spelled_in_three_ways() -> None:
+    spelled = c["skewness@drifting_gratings"] <= 3.51
+    assert spelled == (c.skewness @ "drifting_gratings" <= 3.51)
+    assert spelled == Condition(parse_expression("skewness@drifting_gratings <= 3.51"))
+    assert columns_of(spelled.node) == ("skewness@drifting_gratings",)
+    assert repr(c.x @ "a b") == "c['x@a b']"
 
 
 def test_numbers_of_different_kinds_are_different_constants() -> None:
