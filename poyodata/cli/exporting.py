@@ -82,6 +82,7 @@ def annotate(
     import pandas as pd
 
     from poyodata.curation.resolve import statistic_columns
+    from poyodata.statistics.learned.columns import learned_columns
     from poyodata.store import open_store
     from poyodata.store.annotations import annotate as join
     from poyodata.store.annotations import remove_annotation
@@ -111,7 +112,7 @@ def annotate(
         on or None,
         ignore_unknown=ignore_unknown,
         replace_existing=replace,
-        reserved=statistic_columns(),
+        reserved={*statistic_columns(), *learned_columns(open_store(store))},
     )
     if as_json:
         facts = {"annotation": called, "on": added.on, "columns": list(added.columns), "digest": added.digest}

@@ -20,6 +20,16 @@ SplitName = Annotated[
     str, typer.Option("--splits", help="Split: blocks-5fold, epoch-out, donor-70-10-20, or a YAML file.")
 ]
 Fold = Annotated[int, typer.Option(help="Fold of the split, from 0.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Local processes. By default as many as cores where there is enough work, else this one alone."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="A dask.distributed scheduler to be used instead; its workers must see the same files."
+    ),
+]
 
 
 def say(text: str) -> None:
@@ -27,14 +37,15 @@ def say(text: str) -> None:
     typer.echo(text)
 
 
-def print_table(table: pd.DataFrame, as_json: bool) -> None:
-    """Print a table on standard output, aligned or as JSON records."""
+def print_table(table: pd.DataFrame, as_json: bool, keys: int = 1) -> None:
+    """Print a table on standard output: as JSON records, or aligned.
+
+    On a terminal, columns that do not fit beside the others follow in a table of their own, after the first `keys`
+    columns again.
+    """
     if as_json:
         say(table.to_json(orient="records", indent=2, double_precision=15))
         return
-    import pandas as pd
+    from poyodata.cli.tables import print_aligned
 
-    with pd.option_context(
-        "display.width", 160, "display.max_columns", 40, "display.precision", 4, "display.max_rows", 60
-    ):
-        say(table.to_string(index=False, max_rows=60))
+    print_aligned(table, keys)

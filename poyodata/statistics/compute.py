@@ -2,60 +2,64 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial, reduce
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from poyodata._version import version
-from poyodata.digests import json_digest, table_digest
-from poyodata.errors import StatisticError, StoreError, UsageError, nearest
-from poyodata.intervals import Intervals, covers
+from poyodata.digests import json_digest
+from poyodata.errors import PoyodataError, StatisticError, StoreError, UsageError, nearest
 from poyodata.runner import check_workers, run
 from poyodata.splits import Split, SplitSpec, default_split, resolve_split
-from poyodata.statistics.behaviour import at_frames
+from poyodata.statistics.joined import column_meanings, join, notes
+from poyodata.statistics.kept import KeptResults, time_key
+from poyodata.statistics.pieces import Piece, cut_pieces
+from poyodata.statistics.recording import Outcome, block_lineage, compute_recording
 from poyodata.statistics.registry import find_statistics
-from poyodata.statistics.statistic import Statistic, Stretch
-from poyodata.store.commit import read_table, replace_table
-from poyodata.store.disk import replace_file
-from poyodata.store.seal import seal_json
+from poyodata.statistics.statistic import Resampling, Statistic
 
 if TYPE_CHECKING:
     from poyodata.store import Store
 
-FloatArray = npt.NDArray[np.float64]
 Window = Literal["train", "all"]
+FORMAT = 2
+"""Part of the digest of joined tables: those of another format are not looked at."""
+
 SAMPLES_PER_S = 100e6
 """Samples (frames times neurons) that a statistic takes in a second, roughly: whether other processes pay."""
+
+INTERVALS_COST = 10
+"""How much longer an interval takes than its statistic, roughly."""
 
 _log = logging.getLogger(__name__)
 
 
 def compute_statistics(
     store: Store,
-    names: str | Sequence[str] = ("moments", "fisher_direction"),
+    names: str | Sequence[str] | None = None,
     split: Split | SplitSpec | str | None = None,
     window: Window = "train",
     sessions: Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
     *,
+    intervals: Resampling | float | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> pd.DataFrame:
     """Compute statistics of every neuron, or read them where they were computed before.
 
+    Results are kept as soon as a recording is ready. A new recording computes itself alone, a changed statistic itself
+    alone, and a call that was interrupted goes on where it stopped.
+
     Parameters
     ----------
     store : Store
-    names : str or sequence of str
-        Of `STATISTICS`.
+    names : str or sequence of str, optional
+        Of statistics; ``"moments@drifting_gratings"`` looks within the epochs of that stimulus alone. By default all
+        that are built in, `BUILT_IN`.
     split : Split, SplitSpec or str, optional
         Whose train-role time is looked at; a name or specification is resolved at fold 0. By default the split that
         `default_split` gives for the store. Must be left out when `window` is ``"all"``.
@@ -65,6 +69,9 @@ def compute_statistics(
         These recordings alone.
     progress : callable, optional
         Called with 1 after each recording.
+    intervals : Resampling or float, optional
+        Confidence intervals of this level, as columns ``skewness_low`` and ``skewness_high`` after each column that has
+        one. A `Resampling` also says how many samples are drawn, and from which seed.
     workers : int, optional
         Local processes; results are the same bit by bit. By default as many as cores from some 10^9
         samples (frames times neurons times statistics) on.
@@ -74,68 +81,110 @@ def compute_statistics(
     Returns
     -------
     DataFrame
-        One row a neuron, in the store's order: ``neuron_id`` and the columns of the statistics. ``attrs["digest"]``
-        names what the numbers depend on, ``attrs["lineage"]`` spells it out. Neurons without data have NaN.
+        One row a neuron, in the store's order: ``neuron_id`` and the columns of the statistics; NaN where there is no
+        value. In its ``attrs``: ``digest`` names what the numbers depend on and ``lineage`` spells it out; ``columns``
+        has unit, definition, statistic and version of every column; ``notes`` says in words where values are missing.
 
     Raises
     ------
     StatisticError
-        For an unknown statistic or window.
+        For an unknown statistic or window, a stimulus that no recording was shown, a split without train-role time, or
+        a statistic that fails.
+    StoreError
+        When recordings are damaged. After this and a `StatisticError` about some of what was asked for, everything
+        else was computed and is kept.
     UsageError
         For an unknown recording or split, or workers and a scheduler at once.
     SplitError
         When the split cannot be made from the store.
     WorkerError
         When a worker was killed, or the cluster does not answer.
+
+    Examples
+    --------
+    >>> compute_statistics(open_store("allen.zarr"), "moments", intervals=0.95)  # doctest: +SKIP
     """
     check_workers(workers, scheduler)
-    statistics = find_statistics(names)
-    known = store.sessions["session_id"].tolist()
-    for session in sessions or ():
-        if session not in known:
-            raise UsageError(f"the store holds no recording {session!r}: {nearest(session, known)}")
-    chosen = known if sessions is None else [session for session in known if session in set(sessions)]
-    split = _split_for(store, split, window)
-    if split is not None and sessions is None:
-        # A split of some recordings has train time of these alone.
-        chosen = [session for session in chosen if session in set(split.sessions["session_id"])]
+    statistics, unknown = _find(store, names)
+    resampling = Resampling(level=intervals) if isinstance(intervals, float | int) else intervals
+    split = split_for(store, split, window)
+    chosen = _choose(store, sessions, split)
     lineage = {
         "store": store.digest,
         "split": None if split is None else {"name": split.spec.name, "fold": split.fold, "digest": split.digest},
         "window": window,
         "sessions": chosen,
-        "statistics": [statistic.lineage for statistic in statistics],
+        "statistics": [statistic.lineage for statistic in statistics.values()],
+        "intervals": None if resampling is None else vars(resampling),
     }
-    digest = json_digest(lineage | {"split": None if split is None else split.digest})
-    table = _read(store.statistics_folder, digest)
+    digest = json_digest(lineage | {"split": None if split is None else split.digest, "format": FORMAT})
+    kept = KeptResults(store.statistics_folder)
+    table = kept.table(digest)
     if table is not None:
         if progress is not None:
             progress(len(chosen))
     else:
-        pieces = [_piece(store, session, split) for session in chosen]
-        results: dict[int, dict[str, npt.NDArray[Any]]] = {}
-
-        def keep(index: int, result: dict[str, npt.NDArray[Any]]) -> None:
-            results[index] = result
-            if progress is not None:
-                progress(1)
-
-        run(
-            partial(_of_recording, store, statistics),
-            pieces,
-            keep,
-            workers=workers,
-            scheduler=scheduler,
-            work_s=_work_s(store, chosen) * len(statistics),
-            name=lambda piece: piece.session_id,
-        )
-        table = _join(store, chosen, [results[index] for index in range(len(chosen))])
-        _keep(store.statistics_folder, digest, table, lineage)
-    table.attrs = {"digest": digest, "lineage": lineage}
+        pieces = cut_pieces(store, chosen, split, statistics.values(), bounds=resampling is not None)
+        call = _Call(store, statistics, resampling, kept, progress)
+        outcomes = call.compute(pieces, workers, scheduler)
+        table = join(store, statistics.values(), chosen, outcomes)
+        columns = column_meanings(statistics.values(), set(table.columns), resampling)
+        kept.keep_table(digest, table, lineage, columns)
+    columns = column_meanings(statistics.values(), set(table.columns), resampling)
+    missing = notes(store, statistics.values(), split, table)
+    table.attrs = {"digest": digest, "lineage": lineage, "columns": columns, "notes": missing}
+    if unknown:
+        raise StatisticError(f"{' '.join(unknown)} All else that was asked for is computed and kept.")
     return table
 
 
-def _split_for(store: Store, split: Split | SplitSpec | str | None, window: str) -> Split | None:
+def _find(store: Store, names: str | Sequence[str] | None) -> tuple[dict[str, Statistic], list[str]]:
+    """Statistics by name, and what is wrong with the names that mean none: the others are computed first."""
+    if names is None or isinstance(names, str):
+        names = [statistic.name for statistic in find_statistics(names)]
+    if not len(names):
+        find_statistics(names)
+    shown, statistics, unknown = None, {}, []
+    for name in names:
+        try:
+            (statistic,) = find_statistics(name)
+        except StatisticError as error:
+            unknown.append(str(error))
+            continue
+        if statistic.during is not None:
+            shown = set(store.epochs["stimulus"].unique()) if shown is None else shown
+            if statistic.during not in shown:
+                close = nearest(statistic.during, shown)
+                unknown.append(f"{name!r}: no recording was shown {statistic.during!r}; {close}")
+                continue
+        statistics[name] = statistic
+    if not statistics:
+        raise StatisticError(" ".join(unknown))
+    for text in unknown:
+        _log.warning("%s The rest is computed.", text)
+    return statistics, unknown
+
+
+def _choose(store: Store, sessions: Sequence[str] | None, split: Split | None) -> list[str]:
+    known: list[str] = store.sessions["session_id"].tolist()
+    if sessions is not None:
+        asked = set(sessions)
+        for session in asked.difference(known):
+            raise UsageError(f"the store holds no recording {session!r}: {nearest(session, known)}")
+    else:
+        # A split of some recordings has train time of these alone.
+        asked = set(known if split is None else split.sessions["session_id"])
+    return [session for session in known if session in asked]
+
+
+def split_for(store: Store, split: Split | SplitSpec | str | None, window: str) -> Split | None:
+    """Give the split whose train-role time is looked at; None for all time.
+
+    Raises
+    ------
+    StatisticError
+        For an unknown window, or a split beside ``"all"``.
+    """
     if window == "all":
         if split is not None:
             raise StatisticError("window 'all' looks at all time, so a split has no meaning; leave one of them out.")
@@ -147,126 +196,82 @@ def _split_for(store: Store, split: Split | SplitSpec | str | None, window: str)
     return resolve_split(store, default_split(store) if split is None else split)
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """What a worker is told of one recording: its content, and the time that statistics may see."""
+class _Call:
+    """What one call computes: all that is not kept, each recording's results written as soon as they are there."""
 
-    session_id: str
-    digest: str
-    spans: Intervals
+    def __init__(
+        self,
+        store: Store,
+        statistics: Mapping[str, Statistic],
+        resampling: Resampling | None,
+        kept: KeptResults,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self.store, self.statistics, self.resampling, self.kept = store, statistics, resampling, kept
+        self.progress = progress or (lambda _steps: None)
+        self.lineages = {name: json_digest(statistic.lineage) for name, statistic in statistics.items()}
+        self.block_lineages = dict(map(block_lineage, statistics.values()))
+        self.outcomes: dict[str, Outcome] = {}
 
+    def compute(self, pieces: Sequence[Piece], workers: int | None, scheduler: str | None) -> dict[str, Outcome]:
+        """Give what there is of every recording; raise once all that can be computed is, where something cannot."""
+        todo = [piece for piece in map(self._without_kept, pieces) if piece.points or piece.bounds]
+        if len(todo) < len(pieces):
+            self.progress(len(pieces) - len(todo))
+        run(
+            partial(compute_recording, self.store, self.statistics, self.resampling),
+            todo,
+            lambda index, outcome: self._keep(todo[index], outcome),
+            workers=workers,
+            scheduler=scheduler,
+            work_s=self._work_s(todo),
+            name=lambda piece: piece.session_id,
+        )
+        failed = {session: one.failures for session, one in self.outcomes.items() if one.failures}
+        if failed:
+            raise _failure(failed, len(pieces))
+        return self.outcomes
 
-def _piece(store: Store, session: str, split: Split | None) -> _Piece:
-    if split is not None:
-        spans: Intervals = split.train_time(session)
-    else:
-        segments = store.segments[store.segments["session_id"] == session]
-        spans = segments[["start_frame", "stop_frame"]].to_numpy(np.int64)
-    return _Piece(session, _row(store, session)["digest"], spans)
-
-
-def _row(store: Store, session: str) -> pd.Series[Any]:
-    return store.sessions[store.sessions["session_id"] == session].iloc[0]
-
-
-def _work_s(store: Store, sessions: Sequence[str]) -> float:
-    chosen = store.sessions[store.sessions["session_id"].isin(sessions)]
-    return float((chosen["n_frames"] * chosen["n_neurons"]).sum()) / SAMPLES_PER_S
-
-
-def _of_recording(store: Store, statistics: Sequence[Statistic], piece: _Piece) -> dict[str, npt.NDArray[Any]]:
-    """Compute every column for one recording, in the order of its traces."""
-    if piece.session_id not in set(store.sessions["session_id"]) or (
-        _row(store, piece.session_id)["digest"] != piece.digest
-    ):
-        # In another process the store was opened again.
-        raise StoreError(f"recording {piece.session_id!r} was changed meanwhile; open the store again, then compute.")
-    results: dict[str, npt.NDArray[Any]] = {}
-    signals = sorted({name for statistic in statistics for name in statistic.signals})
-    stretches = list(_stretches(store, piece, signals))
-    for statistic in statistics:
-        states = (statistic.chunk(stretch, statistic.params) for stretch in stretches)
-        values = statistic.finalize(reduce(statistic.combine, states), statistic.params)
-        for name, declared in statistic.columns.items():
-            results[name] = np.asarray(values[name]).astype(declared.dtype)
-    return results
-
-
-def _stretches(store: Store, piece: _Piece, names: Sequence[str]) -> Iterator[Stretch]:
-    """Yield what statistics may see of a recording; an empty stretch where that is nothing."""
-    rate_hz = float(_row(store, piece.session_id)["rate_hz"])
-    traces: npt.NDArray[np.float32] = store.traces(piece.session_id)
-    trials = store.presentations_of(piece.session_id)
-    signals = _signals(store, piece.session_id, names)
-    time_s = store.time_s(piece.session_id) if signals else np.empty(0)
-    neurons = store.neurons[store.neurons["session_id"] == piece.session_id].reset_index(drop=True)
-    for start, stop in piece.spans if len(piece.spans) else np.zeros((1, 2), np.int64):
-        inside = trials[covers(np.array([[start, stop]]), trials["start_frame"], trials["stop_frame"])]
-        yield Stretch(
-            traces=traces[start:stop],
-            trials=inside.assign(start_frame=inside["start_frame"] - start, stop_frame=inside["stop_frame"] - start),
-            rate_hz=rate_hz,
-            start_frame=int(start),
-            neurons=neurons,
-            signals={name: _within(time_s[start:stop], *signal) for name, signal in signals.items()},
+    def _without_kept(self, piece: Piece) -> Piece:
+        outcome = self.outcomes[piece.session_id] = Outcome()
+        n_neurons = len(piece.neurons)
+        outcome.points.update(self.kept.columns(piece.digest, time_key(piece.spans), self.lineages, n_neurons))
+        if piece.bounds:
+            time = time_key(piece.spans, self.resampling)
+            outcome.bounds.update(self.kept.columns(piece.digest, time, self.lineages, n_neurons))
+        return replace(
+            piece,
+            points=tuple(name for name in piece.points if name not in outcome.points),
+            bounds=tuple(name for name in piece.bounds if name not in outcome.bounds),
         )
 
+    def _keep(self, piece: Piece, new: Outcome) -> None:
+        if new.points:
+            self.kept.keep_columns(piece.digest, time_key(piece.spans), new.points, self.lineages)
+        if new.bounds:
+            time = time_key(piece.spans, self.resampling)
+            self.kept.keep_columns(piece.digest, time, new.bounds, self.lineages)
+        for name, states in new.blocks.items():
+            self.kept.keep_blocks(piece.digest, name, self.block_lineages[name], states)
+        outcome = self.outcomes[piece.session_id]
+        outcome.points.update(new.points)
+        outcome.bounds.update(new.bounds)
+        outcome.failures.extend(new.failures)
+        self.progress(1)
 
-def _signals(store: Store, session: str, names: Sequence[str]) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Values and times of those signals that the recording has."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = store.signal(session, name)
-        except UsageError:
-            continue  # a recording without eye tracking, say: statistics that want it give NaN
-    return found
-
-
-def _within(frame_s: FloatArray, values: FloatArray, sample_s: FloatArray) -> FloatArray:
-    """Give a signal at the times of a stretch's frames, from samples taken within it: none of test time."""
-    if len(frame_s) == 0:
-        return np.empty(0)
-    own = (sample_s >= frame_s[0]) & (sample_s <= frame_s[-1])
-    return at_frames(values[own], sample_s[own], frame_s)
-
-
-def _join(store: Store, chosen: Sequence[str], results: Sequence[dict[str, npt.NDArray[Any]]]) -> pd.DataFrame:
-    """One table of all recordings, a row a neuron, in the order of the store."""
-    neurons = store.neurons[["neuron_id", "session_id", "column"]]
-    rows = neurons.groupby("session_id", sort=False).indices
-    parts = []
-    for session, result in zip(chosen, results, strict=True):
-        own = neurons.iloc[rows[session]]
-        column = own["column"].to_numpy(np.int64)
-        ids = {"neuron_id": own["neuron_id"].astype("str").to_numpy()}
-        parts.append(pd.DataFrame(ids | {name: values[column] for name, values in result.items()}))
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"neuron_id": []})
-    return table.astype({"neuron_id": "str"})
+    def _work_s(self, pieces: Sequence[Piece]) -> float:
+        sessions = self.store.sessions
+        samples = dict(zip(sessions["session_id"], sessions["n_frames"] * sessions["n_neurons"], strict=True))
+        times = {piece.session_id: len(piece.points) + INTERVALS_COST * len(piece.bounds) for piece in pieces}
+        return float(sum(samples[session] * own for session, own in times.items())) / SAMPLES_PER_S
 
 
-def _read(folder: Path, digest: str) -> pd.DataFrame | None:
-    """Read kept results; None when there are none, or when they are not what was written."""
-    paths = folder / f"{digest}.json", folder / f"{digest}.parquet"
-    if not all(path.exists() for path in paths):
-        return None
-    try:
-        lineage = json.loads(paths[0].read_text(encoding="utf-8"))
-        table, _ = read_table(paths[1])
-        if lineage["digest"] == digest and lineage["table_digest"] == table_digest(table):
-            return table
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _log.warning("kept statistics %s are damaged (%s) and are computed again", digest[:12], type(error).__name__)
-        return None
-    _log.warning("kept statistics %s were changed since they were written and are computed again", digest[:12])
-    return None
-
-
-def _keep(folder: Path, digest: str, table: pd.DataFrame, lineage: dict[str, Any]) -> None:
-    """Write results, then the lineage that makes them count; a folder that cannot be written costs only the keeping."""
-    known = lineage | {"digest": digest, "table_digest": table_digest(table), "poyodata": version}
-    try:
-        replace_table(folder / f"{digest}.parquet", table)
-        replace_file(folder / f"{digest}.json", seal_json(known))
-    except OSError as error:
-        _log.warning("statistics are not kept: %s cannot be written (%s)", folder, error)
+def _failure(failed: Mapping[str, Sequence[tuple[str, bool]]], n_recordings: int) -> PoyodataError:
+    """One error for all that could not be computed."""
+    every = [failure for failures in failed.values() for failure in failures]
+    said = "; ".join(text.rstrip(".") for text, _ in every[:5]) + (f"; and {len(every) - 5} more" if every[5:] else "")
+    kind = StoreError if all(of_store for _, of_store in every) else StatisticError
+    return kind(
+        f"of {n_recordings} recordings, {len(failed)} could not be computed, or not wholly: {said}. All else is "
+        "computed and kept: mend these, or leave them out (sessions=..., names=...), and call again."
+    )

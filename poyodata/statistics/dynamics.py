@@ -15,14 +15,15 @@ even pieces, one for odd ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from poyodata.statistics.statistic import Column, Statistic, Stretch
+from poyodata.statistics.statistic import Column, Interval, Resampling, Statistic, Stretch
+from poyodata.statistics.uncertainty import FEWEST_PIECES, jackknife_centre_and_error, student_interval
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -67,6 +68,23 @@ class LagProducts:
         return np.asarray(self.total / np.where(self.pairs > 0, self.pairs, np.nan))
 
 
+def _n_lags(rate_hz: float) -> int:
+    return max(ORDER + 1, round(LONGEST_LAG_S * rate_hz)) + 1
+
+
+def piece_spans(n_frames: int, rate_hz: float) -> list[tuple[int, int]]:
+    """Cut a stretch into pieces; the last one is left out where it is too short.
+
+    Examples
+    --------
+    >>> piece_spans(4000, 30.0)
+    [(0, 1800), (1800, 3600)]
+    """
+    length, shortest = round(PIECE_S * rate_hz), max(2 * _n_lags(rate_hz) - 2, round(SHORTEST_S * rate_hz))
+    spans = ((start, min(start + length, n_frames)) for start in range(0, n_frames, length))
+    return [(start, stop) for start, stop in spans if stop - start >= shortest]
+
+
 def lag_products(traces: npt.NDArray[np.float32], rate_hz: float) -> LagProducts:
     """Sum products over every lag.
 
@@ -89,14 +107,13 @@ def lag_products(traces: npt.NDArray[np.float32], rate_hz: float) -> LagProducts
     """
     from scipy import fft
 
-    lags = max(ORDER + 1, round(LONGEST_LAG_S * rate_hz)) + 1
-    length, shortest = round(PIECE_S * rate_hz), max(2 * lags - 2, round(SHORTEST_S * rate_hz))
-    n_frames, n_neurons = traces.shape
+    lags, length = _n_lags(rate_hz), round(PIECE_S * rate_hz)
+    n_neurons = traces.shape[1]
     total, pairs = np.zeros((2, n_neurons, lags)), np.zeros((2, n_neurons, lags))
-    starts = [start for start in range(0, n_frames, length) if min(length, n_frames - start) >= shortest]
+    spans = piece_spans(len(traces), rate_hz)
     size = fft.next_fast_len(length + lags, real=True)
-    for turn, start in enumerate(starts):
-        piece = traces[start : start + length]
+    for turn, (start, stop) in enumerate(spans):
+        piece = traces[start:stop]
         count = len(piece) - np.arange(lags, dtype=np.float64)
         for first in range(0, n_neurons, _COLUMNS_AT_A_TIME):
             columns = slice(first, first + _COLUMNS_AT_A_TIME)
@@ -108,7 +125,7 @@ def lag_products(traces: npt.NDArray[np.float32], rate_hz: float) -> LagProducts
             products = fft.irfft(spectrum.real**2 + spectrum.imag**2, size, axis=1)[:, :lags]
             total[turn % 2, columns] += products
             pairs[turn % 2, columns] += seen[:, None] * count
-    return LagProducts(total, pairs, len(starts), rate_hz)
+    return LagProducts(total, pairs, len(spans), rate_hz)
 
 
 def correlation_time_s(covariance: FloatArray, rate_hz: float) -> FloatArray:
@@ -212,34 +229,73 @@ def _finalize(state: LagProducts, params: Mapping[str, Any]) -> Mapping[str, npt
         ar1 = np.where(whole[:, 0] > 0, whole[:, 1] / whole[:, 0], np.nan)
     return {
         "autocorrelation_time_s": correlation_time_s(whole, state.rate_hz),
-        "ar1": ar1,
-        "ar_r2": held_out_r2(state.covariance(), params["order"]),
+        # Over as many pairs as there are, a slow trace can exceed 1 by a fraction of a frame in a piece.
+        "ar1": np.clip(ar1, -1.0, 1.0),
+        "ar_r2": np.minimum(held_out_r2(state.covariance(), params["order"]), 1.0),
         "spectral_entropy": spectral_entropy(whole),
     }
 
 
+def _interval(stretches: Sequence[Stretch], params: Mapping[str, Any], resampling: Resampling) -> Interval:
+    """Give the jackknife over the pieces that the sums are made of anyway; they stay even or odd as they are."""
+    n_neurons = stretches[0].traces.shape[1]
+    bounds = np.full((len(DYNAMICS.columns), 2, n_neurons), np.nan)
+    for start in range(0, n_neurons, _COLUMNS_AT_A_TIME):
+        columns = slice(start, start + _COLUMNS_AT_A_TIME)
+        pieces = [
+            lag_products(np.ascontiguousarray(stretch.traces[first:last, columns]), stretch.rate_hz)
+            for stretch in stretches
+            for first, last in piece_spans(len(stretch.traces), stretch.rate_hz)
+        ]
+        if len(pieces) < FEWEST_PIECES:
+            break
+        total, pairs = (
+            np.stack([np.roll(getattr(piece, name), turn, axis=0) for turn, piece in enumerate(pieces)])
+            for name in ("total", "pairs")
+        )
+        products = LagProducts(total.sum(axis=0), pairs.sum(axis=0), len(pieces), pieces[0].rate_hz)
+        whole = _finalize(products, params)
+        without = [
+            _finalize(replace(products, total=products.total - a, pairs=products.pairs - b), params)
+            for a, b in zip(total, pairs, strict=True)
+        ]
+        frames = np.array([piece.pairs[0, :, 0].max() for piece in pieces])
+        for row, (name, column) in enumerate(DYNAMICS.columns.items()):
+            _, error = jackknife_centre_and_error(whole[name], np.stack([rest[name] for rest in without]), frames)
+            bounds[row, :, columns] = student_interval(whole[name], error, len(pieces), resampling.level, column)
+    return {name: (low, high) for name, (low, high) in zip(DYNAMICS.columns, bounds, strict=True)}
+
+
 DYNAMICS = Statistic(
     name="dynamics",
-    version=1,
+    version=2,
     group="dynamics",
     columns={
         "autocorrelation_time_s": Column(
-            dtype="float64", unit="s", definition="Lag at which the autocorrelation first falls below 1 / e."
+            dtype="float64", unit="s", definition="Lag at which the autocorrelation first falls below 1 / e.", low=0.0
         ),
-        "ar1": Column(dtype="float64", unit="1", definition="Autocorrelation from one frame to the next."),
+        "ar1": Column(
+            dtype="float64", unit="1", definition="Autocorrelation from one frame to the next.", low=-1.0, high=1.0
+        ),
         "ar_r2": Column(
             dtype="float64",
             unit="1",
             definition="Share of variance predicted one frame ahead from the last 10 frames, on pieces of train time "
             "that the coefficients were not fitted to; may be negative.",
+            high=1.0,
         ),
         "spectral_entropy": Column(
-            dtype="float64", unit="1", definition="Entropy of the spectrum over that of white noise, from 0 to 1."
+            dtype="float64",
+            unit="1",
+            definition="Entropy of the spectrum over that of white noise, from 0 to 1.",
+            low=0.0,
+            high=1.0,
         ),
     },
     chunk=_chunk,
     combine=LagProducts.merge,
     finalize=_finalize,
+    interval=_interval,
     nan_policy=f"Pieces of up to {PIECE_S:.0f} s count, stretches under {SHORTEST_S:.0f} s do not; a piece with a gap "
     "(NaN or infinite) is left out for that neuron. NaN without a piece (ar_r2: without two), and for a constant.",
     params={"order": ORDER},

@@ -15,14 +15,15 @@ can be added up stretch by stretch: the state is the stretches themselves, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from poyodata.statistics.statistic import Column, Statistic, Stretch
+from poyodata.statistics.statistic import Column, Interval, Resampling, Statistic, Stretch
+from poyodata.statistics.uncertainty import FEWEST_PIECES, cut_pieces, jackknife_centre_and_error, student_interval
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -141,23 +142,88 @@ def _of_trace(
     values = np.concatenate(pieces)
     values = values[np.isfinite(values)]
     values.sort()
-    if not len(values):
-        return {}
+    frames = max(1, round(params["event_s"] * rate_hz))
+
+    def count(threshold: float) -> int:
+        return sum(count_events(piece, threshold, frames) for piece in pieces)
+
+    return _of_sorted(values, noise_std(pieces), count, rate_hz, params) if len(values) else {}
+
+
+def _of_sorted(
+    values: npt.NDArray[np.float32],
+    noise: float,
+    count: Callable[[float], int],
+    rate_hz: float,
+    params: Mapping[str, Any],
+) -> Mapping[str, float]:
+    """Give every column, from sorted values, their noise, and a count of the events above a threshold."""
     l2, skewness, kurtosis = l_moments(values)
     quantiles = _quantiles(values)
-    noise = noise_std(pieces)
-    threshold = quantiles[QUANTILES.index(0.5)] + params["event_noise"] * noise
-    frames = max(1, round(params["event_s"] * rate_hz))
-    events = sum(count_events(piece, threshold, frames) for piece in pieces)
+    median = quantiles[QUANTILES.index(0.5)]
+    events = count(median + params["event_noise"] * noise)
     return {
         "l_scale": l2,
         "l_skewness": skewness,
         "l_kurtosis": kurtosis,
         **{_name(q): value for q, value in zip(QUANTILES, quantiles, strict=True)},
         "noise_std": noise,
-        "robust_snr": (quantiles[-1] - quantiles[QUANTILES.index(0.5)]) / noise if noise > 0 else float("nan"),
+        "robust_snr": (quantiles[-1] - median) / noise if noise > 0 else float("nan"),
         "event_rate_hz": events * rate_hz / len(values) if np.isfinite(noise) else float("nan"),
     }
+
+
+def _interval(stretches: Sequence[Stretch], params: Mapping[str, Any], resampling: Resampling) -> Interval:
+    """Give the jackknife over pieces of time: every trace is sorted once, and what is left of it stays sorted."""
+    pieces, n_neurons = cut_pieces(stretches), stretches[0].traces.shape[1]
+    bounds = np.full((len(ROBUST.columns), 2, n_neurons), np.nan)
+    frames = np.array([sum(len(part.traces) for part in piece) for piece in pieces], np.int64)
+    # A missing frame after each stretch: no difference and no event spans two.
+    length = [len(stretch.traces) for stretch in stretches]
+    ends = np.cumsum(length)
+    label = np.insert(np.repeat(np.arange(len(pieces), dtype=np.int16), frames), ends, -1)
+    for start in range(0, n_neurons if len(pieces) >= FEWEST_PIECES else 0, _COLUMNS_AT_A_TIME):
+        columns = slice(start, start + _COLUMNS_AT_A_TIME)
+        traces = np.concatenate([stretch.traces[:, columns] for stretch in stretches])
+        group = np.ascontiguousarray(np.insert(traces, ends, np.float32(np.nan), axis=0).T)
+        found = np.stack([_without_each(trace, label, len(pieces), stretches[0].rate_hz, params) for trace in group], 2)
+        for row, column in enumerate(ROBUST.columns.values()):
+            _, error = jackknife_centre_and_error(found[-1, row], found[:-1, row], frames.astype(np.float64))
+            bounds[row, :, columns] = student_interval(found[-1, row], error, len(pieces), resampling.level, column)
+    return {name: (low, high) for name, (low, high) in zip(ROBUST.columns, bounds, strict=True)}
+
+
+def _without_each(
+    trace: npt.NDArray[np.float32],
+    label: npt.NDArray[np.int16],
+    n_pieces: int,
+    rate_hz: float,
+    params: Mapping[str, Any],
+) -> FloatArray:
+    """Every column without each piece and, last, with all: shape (piece + 1, column)."""
+    steps = np.abs(np.diff(trace))
+    (values, of_value), (steps, of_step) = _sorted(trace, label), _sorted(steps, label[:-1])
+    frames = max(1, round(params["event_s"] * rate_hz))
+    found = np.full((n_pieces + 1, len(ROBUST.columns)), np.nan)
+    for left_out in range(n_pieces + 1):
+        rest, middle = values[of_value != left_out], steps[of_step != left_out]
+        if not len(rest) or not len(middle):
+            continue
+        seen = np.where(label == left_out, np.float32(np.nan), trace)
+        noise = MAD_TO_STD * float(middle[[(len(middle) - 1) // 2, len(middle) // 2]].mean()) / float(np.sqrt(2.0))
+        columns = _of_sorted(rest, noise, partial(count_events, seen, frames=frames), rate_hz, params)
+        found[left_out] = [columns[name] for name in ROBUST.columns]
+    return found
+
+
+def _sorted(
+    values: npt.NDArray[np.float32], label: npt.NDArray[np.int16]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
+    """Known values in order, each with the piece it comes from."""
+    known = np.isfinite(values)
+    values, label = values[known], label[known]
+    order = np.argsort(values)
+    return values[order], label[order]
 
 
 def _quantiles(values: npt.NDArray[np.float32]) -> list[float]:
@@ -179,9 +245,15 @@ ROBUST = Statistic(
     version=1,
     group="robust",
     columns={
-        "l_scale": Column(dtype="float64", unit="dF/F", definition="Second L-moment, unbiased: half Gini's mean gap."),
-        "l_skewness": Column(dtype="float64", unit="1", definition="L-moment ratio l3 / l2; 0 for a Gaussian."),
-        "l_kurtosis": Column(dtype="float64", unit="1", definition="L-moment ratio l4 / l2; 0.1226 for a Gaussian."),
+        "l_scale": Column(
+            dtype="float64", unit="dF/F", definition="Second L-moment, unbiased: half Gini's mean gap.", low=0.0
+        ),
+        "l_skewness": Column(
+            dtype="float64", unit="1", definition="L-moment ratio l3 / l2; 0 for a Gaussian.", low=-1.0, high=1.0
+        ),
+        "l_kurtosis": Column(
+            dtype="float64", unit="1", definition="L-moment ratio l4 / l2; 0.1226 for a Gaussian.", low=-1.5, high=1.0
+        ),
         **{
             _name(q): Column(dtype="float64", unit="dF/F", definition=f"{round(100 * q)}th percentile over frames.")
             for q in QUANTILES
@@ -190,6 +262,7 @@ ROBUST = Statistic(
             dtype="float64",
             unit="dF/F",
             definition="Noise: 1.4826 median |difference of successive frames| / sqrt(2).",
+            low=0.0,
         ),
         "robust_snr": Column(
             dtype="float64", unit="1", definition="(99th percentile - median) / noise_std: transients over noise."
@@ -198,11 +271,13 @@ ROBUST = Statistic(
             dtype="float64",
             unit="Hz",
             definition="Onsets a second of stays of at least 0.1 s above median + 3 noise_std.",
+            low=0.0,
         ),
     },
     chunk=_chunk,
     combine=_combine,
     finalize=_finalize,
+    interval=_interval,
     nan_policy="Frames that are NaN or infinite are left out; differences next to one do not count, and an event ends "
     "there. NaN without frames; L-moment ratios of a constant trace, and its signal-to-noise ratio, are NaN.",
     params={"event_noise": EVENT_NOISE, "event_s": EVENT_S},

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from poyodata.errors import UsageError
+
 Interval: TypeAlias = Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
 """Column name to lower and upper bounds, each of shape (neuron,)."""
 
@@ -62,6 +64,12 @@ class Resampling:
     draws: int = 1000
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise UsageError(f"the level of intervals is {self.level!r}; give a share between 0 and 1, such as 0.95.")
+        if self.draws < 1:
+            raise UsageError(f"draws is {self.draws!r}; give at least 1.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
@@ -93,6 +101,24 @@ class Stretch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptBlocks:
+    """How states of whole blocks of frames are kept, so that any union of them is a merge and not a reading.
+
+    For a statistic whose ``chunk`` looks at traces alone, and whose results are the same, up to rounding, however time
+    is cut. Its state must be one set of numbers a neuron.
+
+    Attributes
+    ----------
+    pack : callable ``state -> mapping of name to ndarray of shape (neuron,)``
+    unpack : callable ``mapping of name to ndarray of shape (neuron,) -> state``
+        The inverse, bit by bit.
+    """
+
+    pack: Callable[[Any], Mapping[str, npt.NDArray[Any]]]
+    unpack: Callable[[Mapping[str, npt.NDArray[Any]]], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Statistic:
     """A declared statistic.
 
@@ -100,7 +126,7 @@ class Statistic:
     ----------
     name : str
     version : int
-        Raised when results change; part of every cache key and lineage.
+        Raised when results change, also when only the code does; part of every cache key and lineage.
     columns : mapping of column name to Column
     chunk : callable ``(stretch, params) -> state``
     combine : callable ``(state, state) -> state``, associative up to rounding
@@ -108,11 +134,11 @@ class Statistic:
     nan_policy : str
         What missing samples do, and which results are NaN.
     uses_labels : bool
-        Whether it looks at stimulus labels; held-out donors then yield labels to it.
+        Whether it looks at stimulus labels; held-out donors then yield labels to it. Without, it is handed no trials.
     stimulus : str or None
         The stimulus it needs; neurons of recordings without it get NaN.
     signals : tuple of str
-        Behaviour it looks at; a recording without it is no error.
+        Behaviour it looks at, and is handed; a recording without it is no error.
     params : mapping
         Plain values that change results.
     group : str
@@ -120,6 +146,10 @@ class Statistic:
     interval : callable ``(stretches, params, resampling) -> Interval``, or None
         Confidence intervals of its columns, from the same stretches that ``chunk`` sees; None leaves them to the
         jackknife over pieces of time, which needs nothing but chunk, combine and finalize.
+    kept_blocks : KeptBlocks or None
+        How states of blocks are kept; None where a state is not of that kind.
+    during : str or None
+        The stimulus within whose epochs alone it looks; None for all of the time that it may see.
     """
 
     name: str
@@ -135,13 +165,16 @@ class Statistic:
     params: Mapping[str, Any] = field(default_factory=dict)
     group: str = "own"
     interval: Callable[[Sequence[Stretch], Mapping[str, Any], Resampling], Interval] | None = None
+    kept_blocks: KeptBlocks | None = None
+    during: str | None = None
 
     @property
     def lineage(self) -> dict[str, Any]:
-        """What results depend on besides the recordings: name, version, params, and whether labels are used."""
+        """What results depend on besides the recordings: name, version, params, whether labels are used, and when."""
         return {
             "name": self.name,
             "version": self.version,
             "params": dict(self.params),
             "uses_labels": self.uses_labels,
+            **({} if self.during is None else {"during": self.during}),
         }

@@ -8,18 +8,17 @@ import pytest
 
 from poyodata.export import FORMATS
 from poyodata.store import open_store
-from tests.cli.test_program import program  # noqa: F401
 
 
 @pytest.mark.parametrize("command", ["export", "annotate"])
-def test_help_has_an_example(program, command):  # noqa: F811
+def test_help_has_an_example(program, command):
     status, out, _ = program(command, "--help")
     assert status == 0
     assert f"Example: poyodata {command}" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_has_its_name(program, tiny_store_path, tmp_path, form):  # noqa: F811
+def test_every_format_has_its_name(program, tiny_store_path, tmp_path, form):
     first = open_store(tiny_store_path).session_ids[0]
     options = ["--sessions", first, "--where", "cell_specimen_id < 10000000004", "--out", tmp_path / "out", "--json"]
     status, out, _ = program("export", form, tiny_store_path, *options)
@@ -29,7 +28,7 @@ def test_every_format_has_its_name(program, tiny_store_path, tmp_path, form):  #
     assert json.loads(program("export", form, tiny_store_path, *options)[1])[0]["status"] == "kept"
 
 
-def test_a_diet_and_the_manifest_it_resolves_to_are_one_export(program, tiny_store_path, tmp_path):  # noqa: F811
+def test_a_diet_and_the_manifest_it_resolves_to_are_one_export(program, tiny_store_path, tmp_path):
     store = str(tiny_store_path)
     assert program("diet", "resolve", "all", store, "--out", tmp_path / "manifest", "--splits", "blocks-5fold")[0] == 0
     for out, options in (
@@ -42,7 +41,7 @@ def test_a_diet_and_the_manifest_it_resolves_to_are_one_export(program, tiny_sto
     assert abouts[0]["lineage"]["manifest"]["name"] == "all"
 
 
-def test_a_split_gives_roles(program, tiny_store_path, tmp_path):  # noqa: F811
+def test_a_split_gives_roles(program, tiny_store_path, tmp_path):
     store = open_store(tiny_store_path)
     first = store.session_ids[0]
     options = ["--sessions", first, "--splits", "blocks-5fold", "--fold", 1, "--out", tmp_path / "out"]
@@ -65,7 +64,7 @@ def test_a_split_gives_roles(program, tiny_store_path, tmp_path):  # noqa: F811
         pytest.param(["matlab"], 2, "matlab", id="format"),
     ],
 )
-def test_wrong_calls(program, tiny_store_path, tmp_path, arguments, status, message):  # noqa: F811
+def test_wrong_calls(program, tiny_store_path, tmp_path, arguments, status, message):
     form, *options = arguments
     given, out, err = program("export", form, tiny_store_path, "--out", tmp_path / "out", *options)
     assert (given, out) == (status, "")
@@ -74,7 +73,7 @@ def test_wrong_calls(program, tiny_store_path, tmp_path, arguments, status, mess
     assert not (tmp_path / "out").exists()
 
 
-def test_annotate(program, tiny_store_path, tmp_path):  # noqa: F811
+def test_annotate(program, tiny_store_path, tmp_path):
     store, labels = tmp_path / "tiny.zarr", tmp_path / "places.csv"
     shutil.copytree(tiny_store_path, store)
     labels.write_text("cell_specimen_id,label,rank\n10000000000,place,1\n10000000001,grid,\n7,none,3\n")
@@ -95,6 +94,6 @@ def test_annotate(program, tiny_store_path, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("arguments", [[], ["labels.csv", "--list"], ["--list", "--remove", "a"]], ids=" ".join)
-def test_one_thing_at_a_time(program, tiny_store_path, arguments):  # noqa: F811
+def test_one_thing_at_a_time(program, tiny_store_path, arguments):
     status, _, err = program("annotate", tiny_store_path, *arguments)
     assert (status, "give one of: a file of labels, --remove NAME, or --list" in err) == (2, True)

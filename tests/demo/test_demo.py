@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 
 from poyodata.curation import load_diet
-from poyodata.demo.page import MAX_KURTOSIS, MAX_SKEWNESS
 from poyodata.demo.recording import run_recording
 from poyodata.demo.results import ResultRow, require_same_trials, result_table
 from poyodata.demo.simulated import run_simulated, score_row
 from poyodata.errors import LoaderError, UsageError
+from poyodata.plots.plane import MAX_KURTOSIS, MAX_SKEWNESS
 from poyodata.simulation import write_array_twin
 from poyodata.statistics import compute_statistics
 from poyodata.store import Store, open_store

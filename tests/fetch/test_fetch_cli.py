@@ -55,7 +55,7 @@ def test_the_road(program: Program, loopback: Loopback, tmp_path: Path) -> None:
     chosen = ("--out", raw, "--lines", "Sst", "--areas", "VISp")
     status, out, err = program(*chosen, "--list")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()[1:4]] == ["1001", "1002", "1003"]
+    assert [line.split()[0] for line in out.splitlines() if line.strip().startswith("100")] == ["1001", "1002", "1003"]
     assert "recordings 3, containers 1, mice 1; with an NWB file 3" in out
     assert not raw.exists()
 

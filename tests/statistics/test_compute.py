@@ -1,6 +1,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,20 @@ import scipy.stats
 from poyodata.cli import main
 from poyodata.errors import SplitError, StatisticError, StoreError, UsageError
 from poyodata.splits import SPLITS, resolve_split
-from poyodata.statistics import STATISTICS, Column, Statistic, compute_statistics
+from poyodata.statistics import BUILT_IN, STATISTICS, Column, Resampling, Statistic, compute_statistics
 from poyodata.store import open_store
 from poyodata.store.seal import is_intact
 from tests.fake_store import GREY, make_store
 
+TWO = ("moments", "fisher_direction")
+
 
 def kept(store):
-    return sorted(path.name for path in store.statistics_folder.iterdir())
+    return sorted(path.name for path in store.statistics_folder.iterdir() if path.is_file())
+
+
+def forget(store):
+    shutil.rmtree(store.statistics_folder, ignore_errors=True)
 
 
 def test_one_row_a_neuron_in_the_order_of_the_store(store):
@@ -64,30 +71,27 @@ def test_garbage_in_test_time_moves_nothing(name, tmp_path):
         assert hidden.any()
         traces[hidden] = np.where(np.arange(hidden.sum())[:, None] % 3, np.float32(1e6), np.nan)
         store.signals[session, "running_speed"][0][hidden] = 1e6
-    for path in store.statistics_folder.iterdir():
-        path.unlink()
+    forget(store)
     pd.testing.assert_frame_equal(compute_statistics(store, list(STATISTICS), split), before, check_exact=True)
 
 
 def test_garbage_in_train_time_moves_everything(store):
     split = resolve_split(store, "blocks-5fold")
-    before = compute_statistics(store, split=split)
+    before = compute_statistics(store, TWO, split=split)
     for session, traces in store.arrays.items():
         for start, stop in split.train_time(session):
             traces[start:stop] *= np.linspace(0.5, 3, stop - start, dtype=np.float32)[:, None]
-    for path in store.statistics_folder.iterdir():
-        path.unlink()
-    after = compute_statistics(store, split=split)
+    forget(store)
+    after = compute_statistics(store, TWO, split=split)
     for name in ("mean", "std", "skewness", "kurtosis", "fisher_direction"):
         assert (before[name] != after[name]).all(), name
 
 
 def test_neurons_without_data_are_nan_and_the_rest_is_computed(store):
-    expected = compute_statistics(store)
-    for path in store.statistics_folder.iterdir():
-        path.unlink()
+    expected = compute_statistics(store, TWO)
+    forget(store)
     store.arrays["s001"][:, 2] = np.nan
-    table = compute_statistics(store)
+    table = compute_statistics(store, TWO)
     gone = (table["neuron_id"] == "s001_2").to_numpy()
     assert np.isnan(table.loc[gone, ["mean", "std", "skewness", "kurtosis", "fisher_direction"]].to_numpy()).all()
     assert table.loc[gone, ["n_frames", "n_trials", "missing_fraction"]].to_numpy().tolist() == [[0, 0, 1]]
@@ -96,7 +100,7 @@ def test_neurons_without_data_are_nan_and_the_rest_is_computed(store):
 
 
 def test_recordings_without_gratings_have_moments_but_no_information(tmp_path):
-    table = compute_statistics(make_store(tmp_path, layout=((GREY, 2000),)))
+    table = compute_statistics(make_store(tmp_path, layout=((GREY, 2000),)), TWO)
     assert table["skewness"].notna().all()
     assert table["fisher_direction"].isna().all()
     assert (table["n_trials"] == 0).all()
@@ -104,19 +108,19 @@ def test_recordings_without_gratings_have_moments_but_no_information(tmp_path):
 
 def test_results_are_kept_and_read_back(store, monkeypatch):
     steps = []
-    first = compute_statistics(store, progress=steps.append)
+    first = compute_statistics(store, TWO, progress=steps.append)
     assert steps == [1, 1, 1]
     digest = first.attrs["digest"]
     assert kept(store) == [f"{digest}.json", f"{digest}.parquet"]
     monkeypatch.setattr(store, "traces", lambda *_: pytest.fail("traces were read again"))
-    second = compute_statistics(store, progress=steps.append)
+    second = compute_statistics(store, TWO, progress=steps.append)
     assert steps == [1, 1, 1, 3]
     pd.testing.assert_frame_equal(first, second, check_exact=True)
     assert second.attrs == first.attrs
 
 
 def test_lineage_says_what_the_numbers_depend_on(store):
-    table = compute_statistics(store, sessions=["s001"])
+    table = compute_statistics(store, TWO, sessions=["s001"])
     lineage = json.loads((store.statistics_folder / f"{table.attrs['digest']}.json").read_text())
     assert lineage["store"] == store.digest
     assert lineage["split"]["name"] == "blocks-5fold"
@@ -130,7 +134,7 @@ def test_lineage_says_what_the_numbers_depend_on(store):
 
 def test_whatever_matters_changes_the_digest(store, monkeypatch):
     digests = [
-        compute_statistics(store, **what).attrs["digest"]
+        compute_statistics(store, **{"names": TWO} | what).attrs["digest"]
         for what in (
             {},
             {"names": "moments"},
@@ -145,9 +149,11 @@ def test_whatever_matters_changes_the_digest(store, monkeypatch):
     )
     digests.append(compute_statistics(store, "moments").attrs["digest"])
     store.sessions.loc[0, "digest"] = "other"
-    digests.append(compute_statistics(store).attrs["digest"])
+    digests.append(compute_statistics(store, TWO).attrs["digest"])
     assert len(set(digests)) == len(digests)
-    assert compute_statistics(store, split="blocks-5fold").attrs["digest"] == digests[-1], "the default by its name"
+    assert compute_statistics(store, TWO, split="blocks-5fold").attrs["digest"] == digests[-1], (
+        "the default by its name"
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,19 +171,19 @@ def test_whatever_matters_changes_the_digest(store, monkeypatch):
     ],
 )
 def test_damaged_results_are_computed_again(store, damage):
-    expected = compute_statistics(store)
+    expected = compute_statistics(store, TWO)
     stem = store.statistics_folder / expected.attrs["digest"]
     damage(stem.with_suffix(".parquet"), stem.with_suffix(".json"))
-    pd.testing.assert_frame_equal(compute_statistics(store), expected, check_exact=True)
+    pd.testing.assert_frame_equal(compute_statistics(store, TWO), expected, check_exact=True)
     assert len(kept(store)) == 2
     steps = []
-    compute_statistics(store, progress=steps.append)
+    compute_statistics(store, TWO, progress=steps.append)
     assert steps == [3], "kept again"
 
 
 def test_a_store_that_cannot_be_written_still_gives_statistics(store, caplog):
     store.statistics_folder.write_text("a file where the folder should be")
-    assert len(compute_statistics(store)) == 12
+    assert len(compute_statistics(store, TWO)) == 12
     assert "not kept" in caplog.text
 
 
@@ -272,10 +278,6 @@ def own_store(tiny_store_path, tmp_path):
     return open_store(tmp_path / "tiny.zarr")
 
 
-def forget(store):
-    shutil.rmtree(store.statistics_folder, ignore_errors=True)
-
-
 @pytest.mark.parametrize("elsewhere", ["processes", "cluster"])
 def test_results_are_the_same_wherever_they_are_computed(elsewhere, own_store, request, monkeypatch):
     base = 2.0  # a statistic of a user's own, which no module holds
@@ -311,7 +313,7 @@ def test_a_store_may_be_named_from_here_and_read_elsewhere(own_store, scheduler,
 def test_a_recording_that_changed_meanwhile_is_not_taken_for_the_one_before(store):
     sessions = store.sessions
     split = resolve_split(store, "blocks-5fold")
-    expected = compute_statistics(store, split=split)
+    expected = compute_statistics(store, TWO, split=split)
     forget(store)
 
     class Reopened(type(store)):
@@ -322,9 +324,9 @@ def test_a_recording_that_changed_meanwhile_is_not_taken_for_the_one_before(stor
     rest = (store.neurons, store.presentations, store.epochs, store.segments, store.arrays)
     changed = Reopened(store.statistics_folder.parent, sessions, *rest)
     with pytest.raises(StoreError, match=r"recording 's00[01]' was changed meanwhile; open the store again"):
-        compute_statistics(changed, split=split, workers=2)
+        compute_statistics(changed, TWO, split=split, workers=2)
     assert not store.statistics_folder.exists()
-    pd.testing.assert_frame_equal(compute_statistics(changed, split=split), expected, check_exact=True)
+    pd.testing.assert_frame_equal(compute_statistics(changed, TWO, split=split), expected, check_exact=True)
 
 
 def test_workers_and_a_scheduler_are_too_much(store):
@@ -349,5 +351,125 @@ def test_the_programs_workers(option, status, says, own_store, monkeypatch, caps
 
 
 def test_kept_results_are_sealed(store):
-    digest = compute_statistics(store).attrs["digest"]
+    digest = compute_statistics(store, TWO).attrs["digest"]
     assert is_intact((store.statistics_folder / f"{digest}.parquet").read_bytes())
+
+
+# -- what is said of the table -------------------------------------------------------------------------------------
+
+
+def test_by_default_every_statistic_that_is_built_in(store, monkeypatch):
+    monkeypatch.setitem(STATISTICS, "own", replace(STATISTICS["quality_missing"], name="own"))
+    table = compute_statistics(store, window="all")
+    names = [name for statistic in BUILT_IN for name in STATISTICS[statistic].columns]
+    assert table.columns.tolist() == ["neuron_id", *names]
+
+
+def test_what_columns_mean_travels_with_the_table(store):
+    table = compute_statistics(store, TWO, intervals=Resampling(level=0.8, draws=50, seed=3))
+    meanings = table.attrs["columns"]
+    assert list(meanings) == table.columns.tolist()[1:]
+    assert meanings["kurtosis"]["definition"].startswith("EXCESS")
+    assert "biased" in meanings["skewness"]["definition"]
+    assert meanings["fisher_direction"]["unit"] == "rad^-2"
+    assert meanings["mean_low"]["definition"].startswith("Lower end of the 80 % confidence interval of mean")
+    assert "seed 3" in meanings["mean_low"]["definition"]
+    assert {meaning["statistic"] for meaning in meanings.values()} == set(TWO)
+    assert compute_statistics(store, TWO, intervals=Resampling(level=0.8, draws=50, seed=3)).attrs == table.attrs
+    assert table.attrs["lineage"]["intervals"] == {"level": 0.8, "draws": 50, "seed": 3}
+
+
+@pytest.mark.parametrize("level", [0, 1, 95, -0.5])
+def test_levels_are_shares(store, level):
+    with pytest.raises(UsageError, match="share between 0 and 1"):
+        compute_statistics(store, "moments", intervals=level)
+
+
+def test_intervals_hold_their_values_and_do_not_change_them(store):
+    plain, around = (compute_statistics(store, "moments", window="all", intervals=level) for level in (None, 0.9))
+    pd.testing.assert_frame_equal(plain, around[plain.columns], check_exact=True)
+    for name in ("mean", "std", "skewness", "kurtosis"):
+        assert (around[f"{name}_low"] <= around[name]).all(), name
+        assert (around[name] <= around[f"{name}_high"]).all(), name
+    assert "n_frames_low" not in around
+
+
+@pytest.mark.slow
+def test_intervals_come_out_the_same_from_any_workers(own_store):
+    names, what = ["moments", "quality_trace"], {"intervals": Resampling(draws=40), "window": "all"}
+    here = compute_statistics(own_store, names, workers=1, **what)
+    forget(own_store)
+    there = compute_statistics(own_store, names[::-1], workers=2, **what)
+    pd.testing.assert_frame_equal(here, there[here.columns], check_exact=True)
+    assert here["mean_low"].notna().all()
+
+
+# -- what cannot be computed ---------------------------------------------------------------------------------------
+
+
+def test_one_damaged_recording_does_not_lose_the_others(store, monkeypatch):
+    whole, steps = store.traces, []
+
+    def traces(session, name="dff"):
+        if session == "s001":
+            raise StoreError("s001/dff is truncated; restore it from a copy")
+        return whole(session, name)
+
+    monkeypatch.setattr(store, "traces", traces)
+    with pytest.raises(StoreError, match=r"of 3 recordings, 1 could not be computed.*'s001': .*is truncated"):
+        compute_statistics(store, TWO, progress=steps.append)
+    assert steps == [1, 1, 1]
+    steps.clear()
+    with pytest.raises(StoreError, match=r"leave them out \(sessions="):
+        compute_statistics(store, TWO, progress=steps.append)
+    assert steps == [2, 1], "the others were kept"
+    assert len(compute_statistics(store, TWO, sessions=["s000", "s002"])) == 8
+    monkeypatch.undo()
+    assert compute_statistics(store, TWO)["mean"].notna().all()
+
+
+def test_a_recording_without_labels_loses_only_what_needs_them(store, monkeypatch):
+    def presentations_of(session):
+        raise StoreError(f"{session}/presentations is damaged")
+
+    monkeypatch.setattr(store, "presentations_of", presentations_of)
+    with pytest.raises(StoreError, match=r"3 could not be computed, or not wholly.*presentations is damaged"):
+        compute_statistics(store, TWO, window="all")
+    monkeypatch.setattr(store, "traces", lambda *_: pytest.fail("moments were computed, and are kept"))
+    assert compute_statistics(store, "moments", window="all")["mean"].notna().all()
+
+
+def test_an_unknown_statistic_is_said_at_once_and_the_rest_is_computed(store, caplog):
+    steps = []
+    with pytest.raises(StatisticError, match=r"did you mean 'moments'.*All else that was asked for is computed"):
+        compute_statistics(store, ["momnets", "dynamics"], progress=steps.append)
+    assert "did you mean 'moments'" in caplog.text
+    assert steps == [1, 1, 1]
+    compute_statistics(store, "dynamics", progress=steps.append)
+    assert steps == [1, 1, 1, 3]
+
+
+def without_train_time(split, *sessions):
+    return replace(split, windows=split.windows[~split.windows["session_id"].isin(sessions)].reset_index(drop=True))
+
+
+def test_a_recording_without_train_time_has_nan_and_is_named(store):
+    split = without_train_time(resolve_split(store, "blocks-5fold"), "s002")
+    table = compute_statistics(store, "moments", split)
+    assert table["mean"].isna().tolist() == table["neuron_id"].str.startswith("s002").tolist()
+    assert table.attrs["notes"] == (
+        "moments: no mean for 4 of 12 neurons (4 in 1 recordings without train-role time: s002)",
+    )
+
+
+def test_a_split_without_train_time_is_refused(store):
+    split = without_train_time(resolve_split(store, "blocks-5fold"), *store.arrays)
+    with pytest.raises(StatisticError, match="gives no train-role time to any of the 3 recordings"):
+        compute_statistics(store, "moments", split)
+
+
+def test_neurons_without_frames_are_counted(store):
+    store.arrays["s001"][:, 2] = np.nan
+    (note,) = compute_statistics(store, "moments").attrs["notes"]
+    assert note.startswith("moments: no mean for 1 of 12 neurons (1 in 1 recordings with nothing but missing frames")
+    assert compute_statistics(store, "moments").attrs["notes"] == (note,), "also when it is read"

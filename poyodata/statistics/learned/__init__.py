@@ -1,0 +1,1 @@
+"""Columns that models learnt: files with their lineage, and what is checked when they are written and used."""
