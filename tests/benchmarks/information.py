@@ -1,11 +1,13 @@
-"""Bias and coverage of information about stimuli, one JSON line a case: ``python -m tests.benchmarks.information``.
+"""Bias and coverage of information about stimuli: ``python -m tests.benchmarks.information [section ...]``.
 
 Bias is the mean over neurons of estimate over truth; ``reference_value`` is the mean truth, ``ratio`` their quotient.
 Coverage is the share of neurons whose 95 % interval holds the truth. The truth is J at the temporal frequencies that
-the two halves of the trials chose. Some seven minutes on one core.
+the two halves of the trials chose.
 """
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 from scipy.special import ncfdtrinc
@@ -14,36 +16,57 @@ from poyodata.statistics.information.direction import D_THETA, direction_informa
 from poyodata.statistics.information.dprime import discriminability
 from poyodata.statistics.information.movie import fisher_movie
 from tests.benchmarks.row import row
-from tests.statistics.simulated_trials import at_chosen, gaussian, movie, skewed
+from tests.statistics.simulated_trials import at_chosen, at_chosen_pair, gaussian, gaussian_model, movie, skewed
 
 TRIALS = (15, 20, 30, 50, 100, 200)
 REPEATS = (6, 8, 10, 20, 50)
 N_NEURONS, RECORDINGS, MOVIES = 2000, 40, 20
-LEVEL, DRAWS = 0.95, 199
+LEVEL, DRAWS = 0.95, 99
 
 
-def main() -> None:
-    """Print bias and coverage of directions, candidates for the interval, and bias and coverage of movies."""
-    recordings = [skewed(max(TRIALS), seed) for seed in range(RECORDINGS)]
-    long = np.concatenate([values for values, _ in recordings], axis=-1)
-    truth = np.concatenate([each for _, each in recordings], axis=-1)
+def directions():
+    """Bias and coverage of ``fisher_direction``."""
+    values, truth = _skewed()
     for n_trials in TRIALS:
         for noise in ("equal", "unequal"):
             for n_frequencies in (1, 5):
-                values, each = gaussian(n_trials, n_frequencies, noise, N_NEURONS)
-                _direction(f"{noise}, {n_frequencies} tf", n_trials, values, each)
-        _direction("skewed, 2 tf", n_trials, long[:, :, :n_trials], truth)
+                _direction(
+                    f"{noise}, {n_frequencies} tf", n_trials, *gaussian(n_trials, n_frequencies, noise, N_NEURONS)
+                )
+        _direction("skewed, 2 tf", n_trials, values[:, :, :n_trials], truth)
+
+
+def pairs():
+    """Bias and coverage of ``dprime2``, tuned and not."""
+    for n_trials in TRIALS:
+        for noise in ("equal", "unequal"):
+            values, mean, variance = gaussian_model(n_trials, 5, noise, N_NEURONS)
+            truth = at_chosen_pair(values, mean, variance)
+            _rows(f"dprime2, {noise}, 5 tf", f"{n_trials} trials", discriminability(values), truth, "1")
         _no_tuning(n_trials)
+
+
+def intervals():
+    """Candidates for the interval of ``fisher_direction``; the calibrated one is fitted on trials of its own."""
+    values, truth = _skewed()
     for n_trials in (15, 50):
-        spare = skewed_scale(long[:, :, -n_trials:], truth)
+        spare = skewed_scale(values[:, :, -n_trials:], truth)
         for noise in ("equal", "unequal"):
             _candidates(noise, n_trials, *gaussian(n_trials, 5, noise, 500), spare)
-        _candidates("skewed", n_trials, long[..., :500][:, :, :n_trials], truth[:, :500], spare)
-    movies = [movie(max(REPEATS), seed) for seed in range(MOVIES)]
-    steps, in_movie = (np.concatenate(part, axis=-1) for part in zip(*movies, strict=True))
+        _candidates("skewed", n_trials, values[..., :500][:, :, :n_trials], truth[:, :500], spare)
+
+
+def movies():
+    """Bias and coverage of ``fisher_movie``, from the first repeats of each recording."""
+    made = [movie(max(REPEATS), seed) for seed in range(MOVIES)]
+    steps, truth = (np.concatenate(part, axis=-1) for part in zip(*made, strict=True))
     for n_repeats in REPEATS:
-        found = fisher_movie(steps[:n_repeats])
-        _rows("fisher_movie, skewed", f"{n_repeats} repeats", found, in_movie, "s^-2")
+        _rows("fisher_movie, skewed", f"{n_repeats} repeats", fisher_movie(steps[:n_repeats]), truth, "s^-2")
+
+
+def _skewed():
+    recordings = [skewed(max(TRIALS), seed) for seed in range(RECORDINGS)]
+    return tuple(np.concatenate(part, axis=-1) for part in zip(*recordings, strict=True))
 
 
 def _direction(noise, n_trials, values, truth):
@@ -168,5 +191,14 @@ def studentised(values, found):
     return found.value - low * found.standard_error, found.value - high * found.standard_error
 
 
+SECTIONS = {work.__name__: work for work in (directions, pairs, intervals, movies)}
+
+
+def main(names):
+    """Print one line a case, of the sections named or of all."""
+    for name in names or SECTIONS:
+        SECTIONS[name]()
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

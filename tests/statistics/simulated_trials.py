@@ -42,6 +42,12 @@ NOISE = {"equal": equal, "unequal": unequal}
 
 def gaussian(n_trials, n_frequencies, noise, n_neurons, seed=0, strength=(0.01, 0.5)):
     """Neurons of all strengths; responses by condition, and J of shape (temporal frequency, neuron)."""
+    values, mean, variance = gaussian_model(n_trials, n_frequencies, noise, n_neurons, seed, strength)
+    return values, information(mean, variance)
+
+
+def gaussian_model(n_trials, n_frequencies, noise, n_neurons, seed=0, strength=(0.01, 0.5)):
+    """As `gaussian`; means and variances of shape (temporal frequency, direction, neuron) instead of J."""
     rng = np.random.default_rng([seed, n_trials, n_frequencies])
     theta = np.deg2rad(DIRECTIONS_DEG)[:, None] - rng.uniform(0, 2 * np.pi, n_neurons)
     height = np.exp(rng.uniform(*np.log(strength), n_neurons))
@@ -49,7 +55,7 @@ def gaussian(n_trials, n_frequencies, noise, n_neurons, seed=0, strength=(0.01, 
     mu = np.array(GAIN[n_frequencies])[:, None, None] * mu
     sd = NOISE[noise](mu)
     values = mu[:, :, None] + sd[:, :, None] * rng.normal(size=(*mu.shape[:2], n_trials, n_neurons))
-    return values, information(mu, sd**2)
+    return values, mu, sd**2
 
 
 def skewed(n_trials, seed, each=4):
@@ -79,6 +85,18 @@ def at_chosen(values, truth):
     """The estimand of cross-fitting: mean of the truth at the temporal frequencies that the halves choose."""
     chosen = np.stack([choose(values, half).frequency for half in (0, 1)])
     return np.take_along_axis(truth, chosen, axis=0).mean(axis=0)
+
+
+def at_chosen_pair(values, mean, variance):
+    """The estimand of ``dprime2``: mean of the true d'^2 of the pairs that the halves choose."""
+    found = []
+    for half in (0, 1):
+        choice = choose(values, half)
+        pair = np.stack([choice.mean.argmax(axis=0), choice.mean.argmin(axis=0)])
+        neuron = np.arange(values.shape[3])
+        mu, var = mean[choice.frequency, pair, neuron], variance[choice.frequency, pair, neuron]
+        found.append((mu[0] - mu[1]) ** 2 / var.mean(axis=0))
+    return np.mean(found, axis=0)
 
 
 def movie(n_repeats, seed, each=4, seconds=30):
