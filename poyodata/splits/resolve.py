@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from poyodata.splits.time_roles import Recording, epochs_of, time_roles
 
 if TYPE_CHECKING:
     from poyodata.store import Store
+
+_resolved: WeakKeyDictionary[Store, dict[tuple[str, str, int], Split]] = WeakKeyDictionary()
+"""Splits of whole stores that are open: reading every presentation again would cost more than any query."""
 
 MIN_DONORS = 10
 """Below this many donors the default split stays within recordings: single animals would decide every number."""
@@ -49,6 +53,8 @@ def _count_folds(recordings: Sequence[Recording], spec: SplitSpec) -> int:
 def resolve_split(store: Store, spec: str | SplitSpec, fold: int = 0, sessions: Sequence[str] | None = None) -> Split:
     """Give every recording and every stretch of its time a role.
 
+    The split of a whole store is kept as long as the store is open.
+
     Parameters
     ----------
     store : Store
@@ -70,6 +76,15 @@ def resolve_split(store: Store, spec: str | SplitSpec, fold: int = 0, sessions: 
         When a role stays empty or the fold does not exist; the message names the smallest number that would do.
     """
     spec = split_spec(spec)
+    if sessions is not None:
+        return _resolve(store, spec, fold, sessions)
+    known, key = _resolved.setdefault(store, {}), (store.digest, spec.digest, fold)
+    if key not in known:
+        known[key] = _resolve(store, spec, fold, None)
+    return known[key]
+
+
+def _resolve(store: Store, spec: SplitSpec, fold: int, sessions: Sequence[str] | None) -> Split:
     recordings = list(_recordings(store, sessions))
     folds = _count_folds(recordings, spec)
     if not 0 <= fold < folds:

@@ -66,8 +66,14 @@ def frequent_bursts(n_frames: int, n: int, rng: np.random.Generator) -> Traces:
     return bursts(n_frames, n, rng, rate_hz=0.2)
 
 
+def slow_autoregression(n_frames: int, n: int, rng: np.random.Generator) -> Traces:
+    """`autoregression` with a time constant of 20 s."""
+    return autoregression(n_frames, n, rng, time_s=20.0)
+
+
 WORLDS: dict[str, World] = {
     "Gaussian AR(1)": autoregression,
+    "Gaussian AR(1) of 20 s": slow_autoregression,
     "gamma AR(1)": gamma_autoregression,
     "bursts at 0.2 Hz": frequent_bursts,
     "bursts at 0.03 Hz": bursts,

@@ -19,6 +19,7 @@ from tests.benchmarks.row import row
 from tests.statistics.simulated_trials import at_chosen, at_chosen_pair, gaussian, gaussian_model, movie, skewed
 
 TRIALS = (15, 20, 30, 50, 100, 200)
+FEW = (6, 7, 8, 10, 12)
 REPEATS = (6, 8, 10, 20, 50)
 N_NEURONS, RECORDINGS, MOVIES = 2000, 40, 20
 LEVEL, DRAWS = 0.95, 99
@@ -34,6 +35,16 @@ def directions():
                     f"{noise}, {n_frequencies} tf", n_trials, *gaussian(n_trials, n_frequencies, noise, N_NEURONS)
                 )
         _direction("skewed, 2 tf", n_trials, values[:, :, :n_trials], truth)
+
+
+def few():
+    """Bias and coverage of ``fisher_direction`` with the trials that train time leaves, under skewed noise."""
+    recordings = [skewed(max(FEW), seed) for seed in range(RECORDINGS)]
+    values, truth = (np.concatenate(part, axis=-1) for part in zip(*recordings, strict=True))
+    for n_trials in FEW:
+        for n_frequencies in (1, 2):
+            part, own = values[:n_frequencies, :, :n_trials], truth[:n_frequencies]
+            _direction(f"skewed, {n_frequencies} tf", n_trials, part, own)
 
 
 def pairs():
@@ -191,7 +202,7 @@ def studentised(values, found):
     return found.value - low * found.standard_error, found.value - high * found.standard_error
 
 
-SECTIONS = {work.__name__: work for work in (directions, pairs, intervals, movies)}
+SECTIONS = {work.__name__: work for work in (directions, few, pairs, intervals, movies)}
 
 
 def main(names):

@@ -75,6 +75,15 @@ def test_garbage_in_test_time_moves_nothing(name, tmp_path):
     pd.testing.assert_frame_equal(compute_statistics(store, list(STATISTICS), split), before, check_exact=True)
 
 
+def test_what_is_drawn_for_intervals_knows_nothing_of_test_time(store):
+    split = resolve_split(store, "blocks-5fold")
+    before = compute_statistics(store, "moments", split, intervals=0.9)
+    store.sessions["digest"] = store.sessions["digest"].str[::-1]  # as test-role frames of another content make it
+    forget(store)
+    own = resolve_split(store, "blocks-5fold")
+    pd.testing.assert_frame_equal(compute_statistics(store, "moments", own, intervals=0.9), before, check_exact=True)
+
+
 def test_garbage_in_train_time_moves_everything(store):
     split = resolve_split(store, "blocks-5fold")
     before = compute_statistics(store, TWO, split=split)

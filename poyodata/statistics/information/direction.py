@@ -150,7 +150,7 @@ FISHER_DIRECTION = Statistic(
     finalize=_finalize,
     interval=_interval,
     nan_policy=f"Missing frames are left out of a sweep's mean; NaN where no temporal frequency has {MIN_TRIALS} "
-    f"sweeps of each of the eight directions (intervals: {MIN_TRIALS + 1}), or a neuron's response never varies.",
+    f"sweeps of each of the eight directions, or a neuron's response never varies.",
     uses_labels=True,
     stimulus=DRIFTING_GRATINGS,
     params=STIMULUS,

@@ -79,9 +79,10 @@ DPRIME2 = Statistic(
         "dprime2": Column(
             dtype="float64",
             unit="1",
-            definition="Squared discriminability, per sweep, of the directions of largest and smallest mean response "
-            "at the preferred temporal frequency, both cross-fitted: squared difference of means over mean variance, "
-            "bias-corrected; may be negative.",
+            definition="Squared discriminability, per sweep, of two directions: those of largest and smallest mean "
+            "response, at the preferred temporal frequency, in one half of the trials, told apart in the other; "
+            "squared difference of means over mean variance, mean of both halves, bias-corrected; may be negative. "
+            "Less than that of the best pair where trials are few; as reliable as fisher_direction.",
         ),
         "dprime2_per_frame": Column(
             dtype="float64", unit="1", definition="dprime2 over the number of frames of a sweep; may be negative."
@@ -92,7 +93,7 @@ DPRIME2 = Statistic(
     finalize=_finalize,
     interval=_interval,
     nan_policy=f"Missing frames are left out of a sweep's mean; NaN where no temporal frequency has {MIN_TRIALS} "
-    f"sweeps of each of the eight directions (intervals: {MIN_TRIALS + 1}), or a neuron's response never varies.",
+    f"sweeps of each of the eight directions, or a neuron's response never varies.",
     uses_labels=True,
     stimulus=DRIFTING_GRATINGS,
     params=STIMULUS,

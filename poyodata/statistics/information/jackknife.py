@@ -39,9 +39,12 @@ class LeftOut:
 
     @property
     def value(self) -> FloatArray:
-        """The jackknife's estimate, shape (neuron,); that of all trials where there are too few to leave one out."""
+        """The jackknife's estimate, shape (neuron,); NaN where there are too few trials to leave one out.
+
+        Not the estimate of all trials there: neurons of one recording would have two estimators, of opposite bias.
+        """
         more = (self.n_rounds - 1) / self.n_rounds * (self.whole - self.without).sum(axis=0)
-        return np.asarray(self.whole + np.where(np.isfinite(more), more, 0.0))
+        return np.asarray(self.whole + more)
 
     @property
     def standard_error(self) -> FloatArray:

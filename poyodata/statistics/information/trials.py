@@ -15,9 +15,9 @@ from poyodata.vocabulary import DIRECTIONS_DEG, DRIFTING_GRATINGS
 
 FloatArray = npt.NDArray[np.float64]
 
-MIN_TRIALS = 5
-"""Fewest trials of each direction at a temporal frequency: variances within halves then have 3 degrees of freedom, as
-the correction needs to stay finite. The jackknife, and with it intervals, take one more."""
+MIN_TRIALS = 6
+"""Fewest trials of each direction at a temporal frequency: with any one of them left out, as the jackknife does,
+variances within halves have the 3 degrees of freedom that the correction needs to stay finite."""
 
 
 @dataclass(frozen=True)

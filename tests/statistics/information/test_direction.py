@@ -210,12 +210,12 @@ def test_a_neuron_that_never_varies_has_none():
     assert np.isnan(dprime2(responses_of(values))).tolist() == [False, True]
 
 
-@pytest.mark.parametrize(("n_trials", "bounded"), [(MIN_TRIALS, False), (MIN_TRIALS + 1, True)])
-def test_an_interval_takes_one_trial_more_than_an_estimate(n_trials, bounded):
+@pytest.mark.parametrize(("n_trials", "known"), [(MIN_TRIALS, True), (MIN_TRIALS - 1, False)])
+def test_every_estimate_has_an_interval_and_one_estimator(n_trials, known):
     values, _ = gaussian(n_trials, 5, "equal", 4)
     for found in (direction_information(values)[0], discriminability(values)):
-        assert np.isfinite(found.value).all()
-        assert (np.isfinite(found.interval(0.95)) == bounded).all()
+        assert (np.isfinite(found.value) == known).all()
+        assert (np.isfinite(found.interval(0.95)) == known).all()
 
 
 def test_no_trials_give_nan():
