@@ -141,7 +141,7 @@ def merge(
 
     from poyodata.progress import stage
     from poyodata.store import open_store
-    from poyodata.store.merge import merge_stores
+    from poyodata.store.merge import learned_left_behind, merge_stores
     from poyodata.store.remote import local_folder
 
     folders = [local_folder(store, "merged from") for store in stores]
@@ -149,6 +149,8 @@ def merge(
     with stage("merging stores", sum(len(open_store(folder)) for folder in folders), "recordings") as advance:
         merged = merge_stores(target, folders, replace=update, progress=advance)
     print_table(pd.DataFrame([asdict(one) for one in merged]), as_json)
+    if left := learned_left_behind([folder for folder in folders if folder.resolve() != target.resolve()]):
+        typer.echo(f"poyodata: learned columns are not merged and stay with their stores: {', '.join(left)}", err=True)
     if not as_json:
         say(f"\nNext: poyodata info {quote(str(out))}")
 

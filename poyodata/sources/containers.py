@@ -16,6 +16,7 @@ import xarray as xr
 
 from poyodata.digests import array_digest, json_digest
 from poyodata.errors import SourceError
+from poyodata.sources.float_traces import FilePlace, FileTraces, as_float32, require_floats
 from poyodata.sources.hdf5 import dataset_names, file_digest, open_hdf5, values_of
 from poyodata.sources.hdf5_arrays import Hdf5Traces
 from poyodata.sources.matlab import open_matlab
@@ -61,6 +62,7 @@ class Hdf5Container:
         with open_hdf5(path) as file:
             self._names = dataset_names(file)
             self._shapes = {name: tuple(file[name].shape or ()) for name in self._names}
+            self._dtypes = {name: file[name].dtype for name in self._names}
             self._attributes = {key: _plain(value) for key, value in file.attrs.items()}
 
     def names(self) -> list[str]:
@@ -82,6 +84,7 @@ class Hdf5Container:
 
     def traces(self, name: str, time_axis: int) -> TraceReader:
         """Blocks straight from the file."""
+        require_floats(self._dtypes[name], self.label, name)
         return Hdf5Traces(self.path, name, time_axis)
 
     def digest(self) -> str:
@@ -138,6 +141,11 @@ class NumpyContainer:
 
     def traces(self, name: str, time_axis: int) -> TraceReader:
         """Blocks of the array."""
+        require_floats(self.read(name).dtype, self.label, name)
+        if self.path.suffix == ".npy":
+            place = FilePlace.of(self.path.parent / f"{name}.npy", self.read(name))
+            if place is not None:
+                return FileTraces(place, time_axis)
         return _ArrayTraces(self.read(name), time_axis)
 
     def digest(self) -> str:
@@ -184,6 +192,7 @@ class XarrayContainer:
 
     def traces(self, name: str, time_axis: int) -> TraceReader:
         """Blocks of the variable."""
+        require_floats(self.dataset[name].dtype, self.label, name)
         return _ArrayTraces(self.dataset[name], time_axis)
 
     def digest(self) -> str:
@@ -239,8 +248,8 @@ class _ArrayTraces:
 
     def __call__(self, start_frame: int, stop_frame: int) -> npt.NDArray[np.float32]:
         if self.time_axis == 0:
-            return np.ascontiguousarray(self.values[start_frame:stop_frame, :], dtype=np.float32)
-        return np.ascontiguousarray(np.asarray(self.values[:, start_frame:stop_frame]).T, dtype=np.float32)
+            return as_float32(self.values[start_frame:stop_frame, :])
+        return as_float32(np.asarray(self.values[:, start_frame:stop_frame]).T)
 
 
 def _bytes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

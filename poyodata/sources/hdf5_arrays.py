@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import SourceError
+from poyodata.sources.float_traces import as_float32
 from poyodata.sources.hdf5 import CACHE_BYTES, as_uint8, dataset_of, open_hdf5, short
 from poyodata.sources.remote import Place
 
@@ -72,7 +73,7 @@ class Hdf5Traces(_HeldDataset):
 
     def __call__(self, start_frame: int, stop_frame: int) -> npt.NDArray[np.float32]:
         """Read frames ``[start_frame, stop_frame)`` as (time, neuron), float32, C order."""
-        return np.ascontiguousarray(self.stored(start_frame, stop_frame), dtype=np.float32)
+        return as_float32(self.stored(start_frame, stop_frame))
 
     def stored(self, start_frame: int, stop_frame: int) -> npt.NDArray[Any]:
         """Read frames ``[start_frame, stop_frame)`` as (time, neuron), in the dtype of the file."""

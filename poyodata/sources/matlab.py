@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import SourceError
+from poyodata.sources.float_traces import FilePlace, FileTraces, as_float32, require_floats
 from poyodata.sources.hdf5 import dataset_of, file_digest, open_hdf5, short, text_of, values_of
 from poyodata.sources.hdf5_arrays import Hdf5Traces
 from poyodata.sources.matlab_v5 import Cells, Opaque, read_matlab_v5
@@ -122,6 +123,11 @@ class MatlabV5(MatlabContainer):
 
     def traces(self, name: str, time_axis: int) -> Any:
         """Blocks of the array."""
+        values = self.read(name)
+        require_floats(values.dtype, self.label, name)
+        place = FilePlace.of(self.path, values)
+        if place is not None:
+            return FileTraces(place, time_axis)
         return _MatlabTraces(self.path, self.known(name), time_axis)
 
     def _list(self, name: str, value: Any) -> None:
@@ -155,6 +161,7 @@ class MatlabHdf5(MatlabContainer):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._places: dict[str, str] = {}
+        self._dtypes: dict[str, np.dtype[Any]] = {}
         with open_hdf5(path) as file:
             try:
                 for place in _datasets(file, ""):
@@ -181,12 +188,15 @@ class MatlabHdf5(MatlabContainer):
     def traces(self, name: str, time_axis: int) -> Any:
         """Blocks straight from the file."""
         self.shape(name)
+        require_floats(self._dtypes[self.known(name)], self.label, name)
         return Hdf5Traces(self.path, self._places[self.known(name)], 1 - time_axis)
 
     def _list(self, file: h5py.File, place: str) -> None:
         name, item = place.replace("/", "."), file[place]
         kind = text_of(item.attrs.get("MATLAB_class", ""))
-        if "MATLAB_object_decode" in item.attrs or kind in ("string", "table", "function_handle"):
+        if "MATLAB_sparse" in item.attrs:
+            self._faults[name] = "is sparse"
+        elif "MATLAB_object_decode" in item.attrs or kind in ("string", "table", "function_handle"):
             self._faults[name] = "is a MATLAB object (a table, string, class or function)"
         elif not isinstance(item, h5py.Dataset):
             self._faults[name] = "is no array"
@@ -203,6 +213,7 @@ class MatlabHdf5(MatlabContainer):
                 self._faults[name] = "is a cell array of something else than texts"
         elif kind in _NUMERIC or (kind == "" and item.dtype.kind in "fiu"):
             self._keep(name, place, tuple(reversed(item.shape)))
+            self._dtypes[name] = np.dtype(bool) if kind == "logical" else item.dtype
             if item.size == 1:
                 self._attributes[name] = np.asarray(item[()]).reshape(-1)[0].item()
         elif h5py.check_ref_dtype(item.dtype) is not None:
@@ -216,7 +227,7 @@ class MatlabHdf5(MatlabContainer):
 
 
 class _MatlabTraces:
-    """Blocks of an array of a version 5 file; another process opens it again."""
+    """Blocks of an array that is compressed or stored in narrower numbers; another process opens the file again."""
 
     def __init__(self, path: Path, name: str, time_axis: int) -> None:
         self.path = path
@@ -229,7 +240,7 @@ class _MatlabTraces:
         if self._values is None:
             self._values = MatlabV5(self.path).read(self.name)
         values = self._values if self.time_axis == 0 else self._values.T
-        return np.ascontiguousarray(values[start_frame:stop_frame], dtype=np.float32)
+        return as_float32(values[start_frame:stop_frame])
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_values": None}
@@ -240,7 +251,7 @@ def _datasets(group: h5py.Group, place: str) -> Iterator[str]:
         if name.startswith("#"):  # what references point to
             continue
         inner = f"{place}/{name}" if place else str(name)
-        if isinstance(group[name], h5py.Group) and "MATLAB_object_decode" not in group[name].attrs:
+        if isinstance(group[name], h5py.Group) and not {"MATLAB_object_decode", "MATLAB_sparse"} & {*group[name].attrs}:
             yield from _datasets(group[name], inner)
         else:
             yield inner

@@ -21,6 +21,7 @@ from poyodata.digests import json_digest
 from poyodata.errors import SourceError
 from poyodata.intervals import segments_of_time
 from poyodata.sources.baseline import Baseline, BaselineDff, CorrectedFluorescence
+from poyodata.sources.float_traces import FilePlace
 from poyodata.sources.hdf5 import as_uint8, file_digest, short
 from poyodata.sources.metadata import complete_metadata
 from poyodata.sources.plain_pickle import load_plain
@@ -166,6 +167,11 @@ class _Plane:
             is_cell = np.array(mapped(folder / "iscell.npy"))
             if is_cell.ndim != 2 or len(is_cell) != len(cells):
                 raise SourceError(f"{folder / 'iscell.npy'} has shape {is_cell.shape} for {len(cells)} regions.")
+            if not np.isfinite(is_cell).all():
+                raise SourceError(
+                    f"{folder / 'iscell.npy'} has values that are missing, so that it does not say which regions are "
+                    "cells; save it again from suite2p, or take it away to keep all."
+                )
         ops = load_plain(folder / "ops.npy") if (folder / "ops.npy").is_file() else {}
         if not isinstance(ops, dict):
             raise SourceError(f"{folder / 'ops.npy'} holds a {type(ops).__name__}; a dict was expected.")
@@ -210,35 +216,37 @@ class JoinedTraces:
     def __init__(self, paths: list[Path], shapes: list[tuple[int, ...]]) -> None:
         self.paths = paths
         self.shapes = shapes
-        self._arrays: list[npt.NDArray[Any]] | None = None
+        self._places: list[FilePlace] | None = None
 
     def __call__(self, start_frame: int, stop_frame: int) -> FloatArray:
         """Read frames ``[start_frame, stop_frame)`` as (time, neuron), float32, C order."""
-        return np.concatenate(
-            [np.asarray(array[:, start_frame:stop_frame], np.float32).T for array in self._opened()], axis=1
-        )
+        frames = slice(start_frame, stop_frame)
+        return np.concatenate([place.read(1, frames) for place in self._opened()], axis=1)
 
     def of_neurons(self, first: int, last: int) -> FloatArray:
         """Read whole traces of neurons ``[first, last)`` as (neuron, time)."""
         rows, offset = [], 0
         n_frames = min(shape[1] for shape in self.shapes)
-        for array in self._opened():
-            mine = array[max(0, first - offset) : max(0, last - offset), :n_frames]
-            rows.append(np.asarray(mine, np.float32))
-            offset += len(array)
+        for place, shape in zip(self._opened(), self.shapes, strict=True):
+            mine = slice(max(0, first - offset), max(0, last - offset))
+            rows.append(place.read(1, slice(n_frames), mine).T)
+            offset += shape[0]
         return np.concatenate(rows)
 
-    def _opened(self) -> list[npt.NDArray[Any]]:
-        if self._arrays is None:
-            arrays = [mapped(path) for path in self.paths]
-            for path, array, shape in zip(self.paths, arrays, self.shapes, strict=True):
-                if array.shape != shape:
+    def _opened(self) -> list[FilePlace]:
+        if self._places is None:
+            places = []
+            for path, shape in zip(self.paths, self.shapes, strict=True):
+                array = mapped(path)
+                place = FilePlace.of(path, array)
+                if array.shape != shape or place is None:
                     raise SourceError(f"{path} has shape {array.shape}; {shape}, that of F.npy, was expected.")
-            self._arrays = arrays
-        return self._arrays
+                places.append(place)
+            self._places = places
+        return self._places
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_arrays": None}
+        return self.__dict__ | {"_places": None}
 
 
 class _WholeCorrected:

@@ -12,7 +12,6 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -21,6 +20,7 @@ from poyodata.errors import AnnotationError, UsageError, nearest
 from poyodata.store.commit import (
     Annotation,
     Committed,
+    Readable,
     WriterLock,
     read_committed,
     read_table,
@@ -63,7 +63,8 @@ def annotate(
     replace_existing : bool
         Put the table in the place of an annotation of that name with other content, which is refused otherwise.
     reserved : collection of str
-        Column names that mean something else to whoever joins them later, such as those of statistics.
+        Column names that mean something else to whoever joins them later, such as those of statistics, which the
+        command line gives here. A diet that names a column of both is refused.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def annotate(
     poyodata.errors.UsageError: no store at no-such.zarr: give the path of a store, or make one with `poyodata ingest`.
     """
     check_name(name, "annotation")
-    with _writing(path) as (paths, committed):
+    with _writing(path) as (paths, committed, lock):
         labels, key = checked_labels(table, on)
         neurons = _neurons(paths, committed)
         others = {other: known for other, known in committed.annotations.items() if other != name}
@@ -102,6 +103,7 @@ def annotate(
                 "is to be replaced (--replace)."
             )
         replace_table(paths.annotation(name, annotation.digest), labels)
+        lock.require_held()
         replace_committed(paths, replace(committed, annotations={**committed.annotations, name: annotation}))
         if before is not None and before.digest[:12] != annotation.digest[:12]:
             remove(paths.annotation(name, before.digest))
@@ -125,10 +127,11 @@ def remove_annotation(path: str | os.PathLike[str], name: str) -> None:
     ...
     poyodata.errors.UsageError: no store at no-such.zarr: give the path of a store, or make one with `poyodata ingest`.
     """
-    with _writing(path) as (paths, committed):
+    with _writing(path) as (paths, committed, lock):
         if name not in committed.annotations:
             raise UsageError(f"the store has no annotation {name!r}: {nearest(name, committed.annotations)}")
         rest = {other: known for other, known in committed.annotations.items() if other != name}
+        lock.require_held()
         replace_committed(paths, replace(committed, annotations=rest))
         remove(paths.annotation(name, committed.annotations[name].digest))
 
@@ -158,7 +161,7 @@ def join_labels(neurons: pd.DataFrame, tables: Sequence[tuple[Annotation, pd.Dat
     return pd.concat([neurons, *values], axis=1) if values else neurons
 
 
-def read_annotation(file: Path, annotation: Annotation) -> pd.DataFrame:
+def read_annotation(file: Readable, annotation: Annotation) -> pd.DataFrame:
     """Read the table of an annotation: its key and its columns, sorted by key.
 
     Raises
@@ -233,7 +236,7 @@ def merge_annotations(
 
 
 @contextmanager
-def _writing(path: str | os.PathLike[str]) -> Iterator[tuple[Paths, Committed]]:
+def _writing(path: str | os.PathLike[str]) -> Iterator[tuple[Paths, Committed, WriterLock]]:
     """Hold the writer's lock of a store."""
     root = local_folder(path, "annotated")
     check_format(root)
@@ -241,7 +244,7 @@ def _writing(path: str | os.PathLike[str]) -> Iterator[tuple[Paths, Committed]]:
     with disk_errors(root):
         lock = WriterLock(paths.lock)
         try:
-            yield paths, read_committed(paths)
+            yield paths, read_committed(paths), lock
         finally:
             lock.release()
 
@@ -297,16 +300,21 @@ def _require_free_columns(
 
 
 def _require_apart(annotations: Mapping[str, Annotation]) -> None:
-    """Raise when two annotations have a column of one name."""
-    holders: dict[str, str] = {}
+    """Raise when two annotations have a column of one name, or of names that differ in case alone."""
+    holders: dict[str, tuple[str, str]] = {}
     for name, known in annotations.items():
         for column in known.columns:
-            if column in holders:
-                raise AnnotationError(
-                    f"the annotations {holders[column]!r} and {name!r} both have a column {column!r}; remove one of "
-                    "them (poyodata annotate STORE --remove NAME) and try again."
+            if column.casefold() in holders:
+                holder, alike = holders[column.casefold()]
+                both = (
+                    f"{holder!r} and {name!r} both have a column {column!r}"
+                    if alike == column
+                    else f"{holder!r} and {name!r} have columns {alike!r} and {column!r}, which differ in case alone"
                 )
-            holders[column] = name
+                raise AnnotationError(
+                    f"the annotations {both}; remove one of them (poyodata annotate STORE --remove NAME) and try again."
+                )
+            holders[column.casefold()] = name, column
 
 
 def _joined(name: str, one: tuple[Annotation, pd.DataFrame], other: tuple[Annotation, pd.DataFrame]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import pandas as pd
 
@@ -45,7 +45,14 @@ def replace_table(path: Path, table: pd.DataFrame, metadata: Mapping[str, Any] |
     replace_file(path, table_bytes(table, metadata))
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+class Readable(Protocol):
+    """A path, or what else gives the bytes of a file: that of a remote store may have to be fetched first."""
+
+    def read_bytes(self) -> bytes:
+        """All of them."""
+
+
+def read_table(path: Readable) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read a Parquet table and the metadata that `replace_table` gave it.
 
     Raises
@@ -65,7 +72,7 @@ def table_metadata(arrow: Any) -> dict[str, Any]:
     return metadata
 
 
-def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
+def read_tables(paths: Sequence[Readable]) -> pd.DataFrame:
     """Read Parquet tables and join them in the order given; much cheaper than joining many small DataFrames.
 
     Raises
@@ -102,7 +109,7 @@ def lean_memory() -> Iterator[None]:
         pa.set_memory_pool(before)
 
 
-def read_arrow(path: Path, *, sealed: bool = True) -> Any:
+def read_arrow(path: Readable, *, sealed: bool = True) -> Any:
     """Read a Parquet table as a pyarrow Table, and see that its seal is unbroken.
 
     Raises
@@ -117,7 +124,7 @@ def read_arrow(path: Path, *, sealed: bool = True) -> Any:
     return parse_table(content, path, sealed=sealed)
 
 
-def parse_table(content: bytes, path: Path | str, *, sealed: bool = True) -> Any:
+def parse_table(content: bytes, path: object, *, sealed: bool = True) -> Any:
     """Take the bytes of a Parquet table, wherever they were read, as a pyarrow Table.
 
     Raises
@@ -137,7 +144,7 @@ def parse_table(content: bytes, path: Path | str, *, sealed: bool = True) -> Any
         raise StoreError(_damaged(path, error)) from error
 
 
-def _damaged(path: Path | str, reason: object) -> str:
+def _damaged(path: object, reason: object) -> str:
     return (
         f"the table {path} cannot be read ({reason}); the store is damaged: restore it from a copy, or "
         "ingest the recordings again into a new store."
@@ -344,6 +351,7 @@ class WriterLock:
         import fcntl
 
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -361,6 +369,23 @@ class WriterLock:
     def released(self) -> bool:
         """Whether the right was given back."""
         return self._handle is None
+
+    def require_held(self) -> None:
+        """Raise where the file of the lock was removed or replaced, which lets another writer in beside this one.
+
+        Raises
+        ------
+        StoreError
+        """
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - beside os.fstat
+        except FileNotFoundError:
+            found = None
+        if found is None or self._handle is None or not os.path.samestat(found, os.fstat(self._handle)):
+            raise StoreError(
+                f"{self._path} was removed while this process wrote, so that another may be writing to the store; "
+                "nothing was changed. Leave that file alone, wait until every writer has ended and run the same again."
+            )
 
     def release(self) -> None:
         """Give the right back; may be called twice."""

@@ -119,7 +119,12 @@ def link_or_copy(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        shutil.copyfile(source, target)
+        try:
+            shutil.copyfile(source, target)
+        except OSError as refused:
+            if refused.errno in _FULL:  # which names the source, though it is the disk of the target
+                raise OSError(refused.errno, refused.strerror, str(target)) from refused
+            raise
 
 
 def remove(path: Path) -> None:

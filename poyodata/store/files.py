@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import StoreError
-from poyodata.store.commit import Committed, Template, read_committed
+from poyodata.store.commit import Committed, Readable, Template, read_committed
 from poyodata.store.layout import Paths, check_format
 from poyodata.store.shard import map_shard
 from poyodata.store.templates import FRAMES
 
 if TYPE_CHECKING:
     import xarray as xr
+    from zarr.storage import MemoryStore
 
 
 class Recording(NamedTuple):
@@ -39,7 +40,7 @@ class Recording(NamedTuple):
 
 
 class Files(Protocol):
-    """What `Store` needs of the place where a store lies. Paths that it gives are of files on this machine."""
+    """What `Store` needs of the place where a store lies."""
 
     @property
     def name(self) -> str:
@@ -56,20 +57,20 @@ class Files(Protocol):
     def committed(self) -> Committed:
         """What exists now."""
 
-    def table(self, name: str) -> Path:
+    def table(self, name: str) -> Readable:
         """File of a flat table."""
 
-    def annotation(self, name: str, digest: str) -> Path:
+    def annotation(self, name: str, digest: str) -> Readable:
         """File of the labels of an annotation."""
 
-    def presentations(self, recordings: Sequence[Recording]) -> list[Path]:
+    def presentations(self, recordings: Sequence[Recording]) -> Sequence[Readable]:
         """Files of the presentations of recordings."""
 
-    def digests(self, recordings: Sequence[Recording]) -> list[Path]:
+    def digests(self, recordings: Sequence[Recording]) -> Sequence[Readable]:
         """Files of the digests of recordings."""
 
-    def array(self, recording: Recording, name: str) -> Path:
-        """Folder of one of the small Zarr arrays of a recording."""
+    def array(self, recording: Recording, name: str) -> Path | MemoryStore:
+        """Folder of one of the small Zarr arrays of a recording, or what else Zarr takes for one."""
 
     def traces(self, recording: Recording, name: str, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
         """Traces of a recording."""

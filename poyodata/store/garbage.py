@@ -53,6 +53,10 @@ def remove_superseded(paths: Paths, before: Committed, after: Committed, tables:
         if after.stimuli.get(name) != template:
             retire(paths.stimulus(name, template.generation), paths.root)
             remove(paths.stimulus_digests(name, template.generation))
+    for name, annotation in before.annotations.items():
+        known = after.annotations.get(name)
+        if known is None or known.digest[:12] != annotation.digest[:12]:
+            remove(paths.annotation(name, annotation.digest))
     if superseded:
         for name, table in tables.items():
             replace_table(paths.table(name), table, {"commit": after.number})

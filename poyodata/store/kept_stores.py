@@ -7,6 +7,7 @@ process goes on: it fetches anew what it finds gone.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import uuid
@@ -66,7 +67,7 @@ def kept_stores(cache: str | Path | None = None) -> list[KeptStore]:
     found = []
     for folder in _folders(cache):
         n_bytes, used = _size_and_use(folder)
-        n_recordings = sum(1 for _ in (folder / "recordings").glob("*"))
+        n_recordings = len(_children(folder / "recordings"))
         found.append(KeptStore(_url(folder), folder, n_bytes, n_recordings, used))
     return sorted(found, key=lambda one: (-one.n_bytes, one.url))
 
@@ -128,7 +129,7 @@ def trim_kept_stores(limit_bytes: int, cache: str | Path | None = None) -> int:
         raise UsageError(f"a limit of {limit_bytes} bytes was given; 0 or more were expected.")
     size = before = sum(one.n_bytes for one in kept_stores(cache))
     parts = [
-        part for folder in _folders(cache) for kind in ("recordings", "stimuli") for part in folder.glob(f"{kind}/*")
+        part for folder in _folders(cache) for kind in ("recordings", "stimuli") for part in _children(folder / kind)
     ]
     for removable in (parts, list(_folders(cache))):
         measured = [(*_size_and_use(folder), folder) for folder in removable]
@@ -142,10 +143,17 @@ def trim_kept_stores(limit_bytes: int, cache: str | Path | None = None) -> int:
 
 def _folders(cache: str | Path | None) -> Iterator[Path]:
     """Folders of the cache that are of stores; whatever else lies there is not ours."""
-    folder = stores_folder(cache)
-    for child in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for child in _children(stores_folder(cache)):
         if _FOLDER.fullmatch(child.name) and child.is_dir():
             yield child
+
+
+def _children(folder: Path) -> list[Path]:
+    """What is in a folder, sorted; nothing in one that is not there, or not any more."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _url(folder: Path) -> str:
@@ -158,12 +166,11 @@ def _url(folder: Path) -> str:
 def _size_and_use(folder: Path) -> tuple[int, float]:
     """Bytes that a folder takes on the disk, and when one of its files was last written or opened by a store."""
     n_bytes, used = 0, 0.0
-    for path in folder.rglob("*"):
+    # Unlike Path.rglob, os.walk passes over folders that are removed meanwhile.
+    for path in (os.path.join(top, name) for top, _, names in os.walk(folder) for name in names):  # noqa: PTH118
         try:
-            status = path.lstat()
-        except OSError:  # removed meanwhile
-            continue
-        if path.is_dir():
+            status = os.lstat(path)
+        except OSError:
             continue
         n_bytes += getattr(status, "st_blocks", -(-status.st_size // _DISK_BLOCK_BYTES)) * _DISK_BLOCK_BYTES
         used = max(used, status.st_mtime)
@@ -178,4 +185,10 @@ def _remove(folder: Path) -> None:
             folder.rename(going)
         except FileNotFoundError:  # another process was faster
             return
-        shutil.rmtree(going)
+        shutil.rmtree(going, onerror=_raise_unless_gone)
+
+
+def _raise_unless_gone(_what: object, _path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+    """Where another process removes the same, that it is gone is what was wanted."""
+    if not isinstance(error[1], FileNotFoundError):
+        raise error[1]

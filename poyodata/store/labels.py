@@ -65,6 +65,8 @@ def read_labels(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 def checked_labels(table: pd.DataFrame, on: str | None) -> tuple[pd.DataFrame, str]:
     """Rows of labels, typed, one a key and sorted by it; and the key."""
+    if not isinstance(table, pd.DataFrame):
+        raise UsageError(f"labels are a DataFrame, got {type(table).__name__}; make one of it with pandas.DataFrame.")
     columns = [str(name) for name in table.columns]
     if on is not None and on not in KEYS:
         raise UsageError(f"labels are joined on {' or '.join(KEYS)}, not on {on!r}: {nearest(on, KEYS)}")
@@ -112,11 +114,25 @@ def _key_column(values: pd.Series[Any], key: str) -> pd.Series[Any]:
     if key == "neuron_id":
         return values.astype("str")
     try:
-        return pd.to_numeric(values).astype("float64" if values.dtype.kind == "f" else "Int64").astype("Int64")
+        numbers = pd.to_numeric(values)
+        _require_64_bits(numbers, "correct the table, or join on neuron_id")
+        return numbers.astype("float64" if numbers.dtype.kind == "f" else "Int64").astype("Int64")
     except (ValueError, TypeError) as error:
+        if isinstance(error, AnnotationError):
+            raise
         raise AnnotationError(
             f"{key} must be whole numbers ({error}); correct the table, or join on neuron_id."
         ) from error
+
+
+def _require_64_bits(values: pd.Series[Any], advice: str) -> None:
+    """Raise where a whole number does not fit, which pandas would wrap around or refuse in words of its own."""
+    known = values.dropna()
+    outside = known[(known < -(2**63)) | (known >= 2**63)] if known.dtype.kind in "ufO" else known[:0]
+    if len(outside):
+        raise AnnotationError(
+            f"column {values.name!r} holds {outside.iloc[0]}, which is beyond 64 bits with a sign; {advice}."
+        )
 
 
 def _typed(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -128,6 +144,7 @@ def _typed(values: pd.Series[Any]) -> pd.Series[Any]:
     if kind == "boolean":
         return values.astype("boolean")
     if kind == "integer":
+        _require_64_bits(values, "give it as text")
         return values.astype("Int64")
     if kind in ("floating", "mixed-integer-float"):
         return pd.Series(values.to_numpy("float64", na_value=float("nan")), index=values.index)

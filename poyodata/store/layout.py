@@ -52,6 +52,11 @@ MOVIE_BLOCK_FRAMES = 16
 TEMPORARY = ".tmp-"
 """How the names of folders and files under construction begin; whatever bears one is garbage after a crash."""
 
+_RENAMED = {
+    "session_id": "Give the recording another name in its source or mapping.",
+    "annotation": "Give the annotation another name (--name).",
+    "columns": "Give these columns another name.",
+}
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -155,7 +160,7 @@ def check_name(name: str, what: str = "session_id") -> str:
     if not _SAFE_NAME.fullmatch(name) or name == "zarr.json":
         raise StoreError(
             f"{what} {name!r} cannot name a folder: expected up to 128 letters, digits, '.', '_' or '-', beginning "
-            "with a letter or digit. Give the recording another name in its source or mapping."
+            f"with a letter or digit. {_RENAMED.get(what, 'Give it another name in its source or mapping.')}"
         )
     return name
 

@@ -94,6 +94,28 @@ def merge_stores(
                 one.discard()
 
 
+def learned_left_behind(sources: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Files of learned columns that stores have and a merge does not bring: their lineage names the store they are of.
+
+    Parameters
+    ----------
+    sources : sequence of path-like
+
+    Returns
+    -------
+    list of str
+        Sorted.
+
+    Examples
+    --------
+    >>> learned_left_behind(["no-such.zarr"])
+    []
+    """
+    return sorted(
+        str(file) for source in sources for file in (Paths(Path(source)).statistics / "learned").glob("[!.]*.parquet")
+    )
+
+
 def _rows(paths: Paths, committed: Committed, name: str) -> dict[str, pd.DataFrame]:
     """Rows of a flat table by recording."""
     if len(committed.sessions) == 0:

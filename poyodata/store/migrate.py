@@ -105,7 +105,9 @@ def migrate_store(path: str | os.PathLike[str], progress: Callable[[int], None] 
     3
     """
     paths = Paths(Path(path))
-    check_format(paths.root)
+    if check_format(paths.root) == FORMAT_VERSION and _is_current(paths):
+        committed = read_committed(paths)
+        return Migration(FORMAT_VERSION, len(committed.sessions), committed_digest(committed))
     with disk_errors(paths.root):
         lock = WriterLock(paths.lock)
         try:
@@ -121,6 +123,11 @@ def migrate_store(path: str | os.PathLike[str], progress: Callable[[int], None] 
             return Migration(before, len(committed.sessions), committed_digest(committed))
         finally:
             lock.release()
+
+
+def _is_current(paths: Paths) -> bool:
+    """Whether nothing is left to do, so that a store that may not be written is no hindrance."""
+    return _version(paths) == FORMAT_VERSION and not any(paths.table(name).exists() for name in ("blocks", "parts"))
 
 
 def _version(paths: Paths) -> int:

@@ -458,17 +458,19 @@ class Store:
     def _read(self, recording: Recording, name: str) -> npt.NDArray[np.float64]:
         import zarr
 
+        from poyodata.store.whole_zarr import WholeStore
+
         folder = self._files.array(recording, name)
+        place = WholeStore(folder, read_only=True) if isinstance(folder, Path) else folder
         try:
-            values = np.asarray(zarr.open_array(str(folder), mode="r", zarr_format=3)[:], dtype=np.float64)
+            values = np.asarray(zarr.open_array(place, mode="r", zarr_format=3)[:], dtype=np.float64)
         except Exception as error:  # zarr raises a different class for every kind of damage
             require_current(self._files, recording)
+            where = folder if isinstance(folder, Path) else f"{name!r} of {recording.session_id!r} of {self.path}"
             raise StoreError(
-                f"{folder} cannot be read ({type(error).__name__}: {error}); restore it from a copy, or ingest the "
+                f"{where} cannot be read ({type(error).__name__}: {error}); restore it from a copy, or ingest the "
                 "recording into a new store."
             ) from error
-        if not folder.is_dir():  # zarr takes a chunk that went meanwhile for one of nothing but fill values
-            require_current(self._files, recording)
         return values
 
     # -- shown ---------------------------------------------------------------------------------------------------

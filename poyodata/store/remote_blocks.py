@@ -5,6 +5,9 @@ behind them one byte a block that says whether it is there. That byte is set aft
 store's digest of it and forced to disk: a process that is killed, or a second one that fetches the same, leaves no
 wrong block. A block that lay here already is compared too, when a process first uses it: disks lose bits. A block of
 another digest is fetched once more, and then refused.
+
+The file may be removed at any time. What was mapped of it stays as it is; the next block that is missing is written to
+a new file, which is then mapped in its place.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,14 +26,25 @@ import xxhash
 
 from poyodata.errors import StoreError
 from poyodata.store.remote import IN_FLIGHT, Missing, Remote
-from poyodata.store.remote_cache import cache_errors
+from poyodata.store.remote_cache import cache_errors, in_folder
 from poyodata.store.shard import PlainShard
 
 _REQUEST_BYTES = 4 << 20
 """Neighbouring blocks are joined into requests of up to this size."""
 
-_OF_THIS_PROCESS = ("_lock", "_rows", "_stored", "_here", "_checked", "_inode")
+_OF_THIS_PROCESS = ("_lock", "_mapped")
 """Attributes that are not pickled."""
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """The local file as it is mapped: one object, so that a thread never sees rows of one file and marks of another."""
+
+    inode: tuple[int, int]
+    rows: npt.NDArray[Any]
+    stored: memoryview
+    here: npt.NDArray[np.uint8]
+    checked: npt.NDArray[np.bool_]
 
 
 class RemoteArray:
@@ -78,14 +93,14 @@ class RemoteArray:
         self._remote, self._name, self._shard, self._file = remote, name, shard, file
         self._digests = tuple(digests)
         self._block_rows = shard.chunk_rows
-        self._map()
+        self._start()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OF_THIS_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._map()
+        self._start()
 
     # -- as an array ---------------------------------------------------------------------------------------------
 
@@ -107,18 +122,17 @@ class RemoteArray:
     @property
     def fetched(self) -> float:
         """Fraction of the blocks that are here."""
-        return float(np.mean(self._here != 0)) if len(self._here) else 1.0
+        here = self._mapped.here
+        return float(np.mean(here != 0)) if len(here) else 1.0
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Any:
-        self._bring(self._blocks_of(key))
-        return self._rows[key]
+        return self._bring(self._blocks_of(key))[key]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        self._bring(np.ones(self._shard.n_used, np.bool_))
-        return np.array(self._rows, dtype=dtype, copy=copy)
+        return np.array(self._bring(np.ones(self._shard.n_used, np.bool_)), dtype=dtype, copy=copy)
 
     def __iter__(self) -> Iterator[npt.NDArray[Any]]:
         return iter(np.asarray(self))
@@ -143,37 +157,58 @@ class RemoteArray:
         wanted[np.unique(rows // self._block_rows)] = True
         return wanted
 
-    def _map(self) -> None:
-        """Make the local file unless it is there, and map it; of another size, it is not ours and is made anew."""
+    def _start(self) -> None:
+        """Map the local file in this process."""
         self._lock = threading.Lock()
-        data = self._shard.n_used * self._shard.chunk_bytes
         with cache_errors(self._file):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._inode = _make_sparse(self._file, data + self._shard.n_used)
-            os.utime(self._file)  # used now: `trim_kept_stores` takes what was not used for longest
-            # One map, so that an array costs one open file.
-            whole = np.memmap(self._file, dtype=np.uint8, mode="r")
-        self._here: npt.NDArray[np.uint8] = np.asarray(whole[data:])
-        self._stored: memoryview = whole[:data].data
-        self._checked = np.zeros(self._shard.n_used, np.bool_)
-        n_bytes = self.nbytes
-        self._rows: npt.NDArray[Any] = whole[:n_bytes].view(self.dtype).reshape(self.shape)
+            handle = self._made()
+            try:
+                self._mapped = self._map(handle)
+            finally:
+                os.close(handle)
 
-    def _bring(self, wanted: npt.NDArray[np.bool_]) -> None:
-        """Fetch the wanted blocks that are not here yet, or no longer what they were."""
-        if not (wanted & ~self._checked).any():
-            return
+    def _made(self) -> int:
+        """Open the local file, made unless it is there."""
+        size = self._shard.n_used * (self._shard.chunk_bytes + 1)
+        return in_folder(self._file, lambda: _open_sparse(self._file, size))
+
+    def _map(self, handle: int) -> _Mapped:
+        os.utime(handle)  # used now: `trim_kept_stores` takes what was not used for longest
+        # One map, so that an array costs one open file; of what was opened, since the name may be another's by now.
+        with os.fdopen(os.dup(handle), "rb") as file:
+            whole = np.memmap(file, dtype=np.uint8, mode="r")
+        data = self._shard.n_used * self._shard.chunk_bytes
+        return _Mapped(
+            inode=_inode(handle),
+            rows=whole[: self.nbytes].view(self.dtype).reshape(self.shape),
+            stored=whole[:data].data,
+            here=np.asarray(whole[data:]),
+            checked=np.zeros(self._shard.n_used, np.bool_),
+        )
+
+    def _bring(self, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        """Fetch the wanted blocks that are not here yet, or no longer what they were; gives rows that have them."""
+        mapped = self._mapped
+        if not (wanted & ~mapped.checked).any():
+            return mapped.rows
         with self._lock:
-            while (missing := self._missing(wanted)).size:
-                self._fetch(list(islice(self._runs(missing), IN_FLIGHT)))
+            if self._missing(wanted).size:
+                # To the end into this one, also where the cache is emptied meanwhile: it is what is mapped.
+                handle = self._open()
+                try:
+                    while (missing := self._missing(wanted)).size:
+                        self._fetch(handle, list(islice(self._runs(missing), IN_FLIGHT)))
+                finally:
+                    os.close(handle)
+            return self._mapped.rows
 
     def _missing(self, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Wanted blocks that are not here whole; those that are here are compared with their digests, once."""
-        size = self._shard.chunk_bytes
-        for at in np.flatnonzero(wanted & ~self._checked & (self._here != 0)).tolist():
-            block = self._stored[at * size : (at + 1) * size]
-            self._checked[at] = xxhash.xxh3_64_hexdigest(block) == self._digests[at]
-        return np.flatnonzero(wanted & ~self._checked)
+        size, mapped = self._shard.chunk_bytes, self._mapped
+        for at in np.flatnonzero(wanted & ~mapped.checked & (mapped.here != 0)).tolist():
+            block = mapped.stored[at * size : (at + 1) * size]
+            mapped.checked[at] = xxhash.xxh3_64_hexdigest(block) == self._digests[at]
+        return np.flatnonzero(wanted & ~mapped.checked)
 
     def _runs(self, blocks: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """First block, and block after the last, of every request."""
@@ -182,11 +217,11 @@ class RemoteArray:
             for start in range(int(run[0]), int(run[-1]) + 1, most):
                 yield start, min(start + most, int(run[-1]) + 1)
 
-    def _fetch(self, runs: Sequence[tuple[int, int]]) -> None:
+    def _fetch(self, handle: int, runs: Sequence[tuple[int, int]]) -> None:
         wanted = {block for start, stop in runs for block in range(start, stop)}
-        wrong = self._keep(self._read(runs)) & wanted
+        wrong = self._keep(handle, self._read(runs)) & wanted
         if wrong:
-            wrong = self._keep(self._read([(block, block + 1) for block in sorted(wrong)])) & wanted
+            wrong = self._keep(handle, self._read([(block, block + 1) for block in sorted(wrong)])) & wanted
         if wrong:
             first, rows = min(wrong), self._block_rows
             raise StoreError(
@@ -214,55 +249,45 @@ class RemoteArray:
             for block in range(start, stop)
         ]
 
-    def _keep(self, blocks: Sequence[tuple[int, memoryview]]) -> set[int]:
+    def _keep(self, handle: int, blocks: Sequence[tuple[int, memoryview]]) -> set[int]:
         """Write the blocks that have their digest, then say that they are there; gives the numbers of the others."""
         good = [(at, block) for at, block in blocks if xxhash.xxh3_64_hexdigest(block) == self._digests[at]]
         size, behind = self._shard.chunk_bytes, self._shard.n_used * self._shard.chunk_bytes
         with cache_errors(self._file):
-            handle = self._open()
-            try:
-                for at, block in good:
-                    _write_all(handle, block, at * size)
-                os.fsync(handle)
-                for at, _ in good:
-                    _write_all(handle, memoryview(b"\1"), behind + at)
-                    self._checked[at] = True
-            finally:
-                os.close(handle)
+            for at, block in good:
+                _write_all(handle, block, at * size)
+            os.fsync(handle)
+            for at, _ in good:
+                _write_all(handle, memoryview(b"\1"), behind + at)
+                self._mapped.checked[at] = True
         return {at for at, _ in blocks} - {at for at, _ in good}
 
     def _open(self) -> int:
-        """Open the local file for writing; somebody may have emptied the cache since it was mapped."""
-        for _ in range(2):
-            try:
-                handle = os.open(self._file, os.O_RDWR)
-            except FileNotFoundError:
-                pass
-            else:
-                status = os.fstat(handle)
-                if (status.st_dev, status.st_ino) == self._inode:
-                    return handle
-                os.close(handle)
-            lock = self._lock
-            self._map()
-            self._lock = lock
-        raise StoreError(f"the cache {self._file.parent} is being emptied while it is used; try again.")
+        """Open the local file for writing; another is mapped anew: somebody has emptied the cache."""
+        with cache_errors(self._file):
+            handle = self._made()
+            if _inode(handle) != self._mapped.inode:
+                self._mapped = self._map(handle)
+        return handle
 
 
-def _make_sparse(file: Path, size: int) -> tuple[int, int]:
-    """Make a file of that size unless it is there; gives its device and inode. One of another size is not ours."""
+def _open_sparse(file: Path, size: int) -> int:
+    """Open a file of that size, made unless it is there. One of another size is not ours, and is made anew."""
     while True:
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            status = os.fstat(handle)
-            if status.st_size == 0:
-                # The same for every process that does it: what another has written since stays.
-                os.ftruncate(handle, size)
-            if status.st_size in (0, size):
-                return status.st_dev, status.st_ino
-        finally:
-            os.close(handle)
+        status = os.fstat(handle)
+        if status.st_size == 0:
+            # The same for every process that does it: what another has written since stays.
+            os.ftruncate(handle, size)
+        if status.st_size in (0, size):
+            return handle
+        os.close(handle)
         file.unlink(missing_ok=True)
+
+
+def _inode(handle: int) -> tuple[int, int]:
+    status = os.fstat(handle)
+    return status.st_dev, status.st_ino
 
 
 def _write_all(handle: int, content: memoryview, offset: int) -> None:

@@ -1,7 +1,8 @@
 """The local cache of remote stores: where it is, and whole files in it.
 
 One folder for every URL, under ``$POYODATA_CACHE`` or the user's cache folder: ``stores/<digest of the URL>/``, with
-``store.json`` that names the URL. It may be removed at any time, as a whole or in parts. It grows with what is read:
+``store.json`` that names the URL. It may be removed at any time, as a whole or in parts, also while it is read from:
+so nobody is told a path here and trusts that a file lies there. It grows with what is read:
 `poyodata.store.kept_stores` (``poyodata cache``) says how large it is, clears it, and brings it down to a limit.
 """
 
@@ -15,13 +16,18 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from poyodata.errors import StoreError
 from poyodata.store.layout import TEMPORARY
-from poyodata.store.remote import IN_FLIGHT, Remote
+from poyodata.store.remote import IN_FLIGHT, Missing, Remote
+
+T = TypeVar("T")
 
 CACHE_VARIABLE = "POYODATA_CACHE"
+
+_TRIES = 100
+"""Of writing into a folder that somebody else removes again and again."""
 
 Check = Callable[[str, bytes], bool]
 """Whether the bytes of a file, given by its name, are those that the store's tables say."""
@@ -93,8 +99,65 @@ or set POYODATA_CACHE to another folder.
         ) from error
 
 
+def in_folder(path: Path, write: Callable[[], T]) -> T:
+    """Make the folder of a file and write the file; again where the cache was emptied in between.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return write()
+        except (FileNotFoundError, FileExistsError):  # the second where a folder goes while it is looked at
+            continue
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write()
+
+
 class MismatchError(StoreError):
-    """A file came twice with other bytes than it should have."""
+    """A file came twice with other bytes than it should have.
+
+    Attributes
+    ----------
+    came : str
+        What came instead, in a few words.
+    """
+
+    came = ""
+
+
+class KeptFile:
+    """A file of a remote store: read from the cache, and fetched anew where it went from there meanwhile.
+
+    Parameters
+    ----------
+    copies : Copies
+    name : str
+        Below the store.
+    path : Path
+        In the cache.
+    check : callable
+    gone : callable
+        Error to raise where the server has the file no more.
+    """
+
+    def __init__(
+        self, copies: Copies, name: str, path: Path, check: Check, gone: Callable[[Missing], StoreError]
+    ) -> None:
+        self._copies, self._name, self._path, self._check, self._gone = copies, name, path, check, gone
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def read_bytes(self) -> bytes:
+        """Its bytes, checked."""
+        try:
+            return self._copies.contents({self._name: self._path}, self._check)[self._name]
+        except Missing as missing:
+            raise self._gone(missing) from missing
 
 
 class Copies:
@@ -115,7 +178,11 @@ class Copies:
 
     def claim(self) -> None:
         """Write down which store the folder is of."""
-        place(self.folder / "store.json", (json.dumps({"url": self.remote.url}) + "\n").encode())
+        place(self._claimed, (json.dumps({"url": self.remote.url}) + "\n").encode())
+
+    @property
+    def _claimed(self) -> Path:
+        return self.folder / "store.json"
 
     def bring(self, files: Mapping[str, Path], check: Check) -> None:
         """Fetch the files that are not in the cache; those never change under the path that they have there.
@@ -138,10 +205,30 @@ class Copies:
         """
         with self._lock:
             wanted = [name for name, path in files.items() if not self._is_kept(name, path, check)]
-            for at in range(0, len(wanted), 4 * IN_FLIGHT):
-                names = wanted[at : at + 4 * IN_FLIGHT]
-                for name, content in zip(names, self.read(names, check), strict=True):
-                    place(files[name], content)
+            for _ in self._fetch(files, wanted, check):
+                pass
+
+    def contents(self, files: Mapping[str, Path], check: Check) -> dict[str, bytes]:
+        """Bytes of files, of the cache or else of the server: right whatever becomes of the cache meanwhile.
+
+        Parameters, and what is raised, as of `bring`.
+
+        Returns
+        -------
+        dict of str to bytes
+            By name.
+        """
+        with self._lock:
+            found = {}
+            for name, path in files.items():
+                try:
+                    content = path.read_bytes()
+                except OSError:  # what cannot be read is fetched; writing it says what is wrong
+                    continue
+                if check(name, content):
+                    found[name] = content
+            found.update(self._fetch(files, [name for name in files if name not in found], check))
+        return found
 
     def bring_changing(self, name: str, path: Path, check: Check) -> None:
         """Fetch a file unless what is in the cache is what the server has now.
@@ -177,12 +264,25 @@ class Copies:
             contents.update(zip(wrong, self.remote.read(wrong), strict=True))
         for name in wrong:
             if not check(name, contents[name]):
-                raise MismatchError(
-                    f"{self.remote.url}/{name} came twice with another digest than it should have; it is damaged "
-                    "there, or the store was changed since it was opened. Open it again, or restore the file from a "
-                    "copy."
+                came = described(contents[name])
+                error = MismatchError(
+                    f"{self.remote.url}/{name} came twice with another digest than it should have ({came}): the server "
+                    "or the transfer sent something else or not all of it, the file is damaged there, or the store was "
+                    "changed since it was opened. Try again, open it again, or restore the file from a copy."
                 )
+                error.came = came
+                raise error
         return [contents[name] for name in names]
+
+    def _fetch(self, files: Mapping[str, Path], names: Sequence[str], check: Check) -> Iterator[tuple[str, bytes]]:
+        """Read files from the server, some at a time, and keep them."""
+        if names and not self._claimed.exists():  # the cache was emptied since
+            self.claim()
+        for at in range(0, len(names), 4 * IN_FLIGHT):
+            some = names[at : at + 4 * IN_FLIGHT]
+            for name, content in zip(some, self.read(some, check), strict=True):
+                place(files[name], content)
+                yield name, content
 
     def _is_kept(self, name: str, path: Path, check: Check) -> bool:
         """Whether the cache has a file, and whole; read once, and again only when it was written since."""
@@ -202,8 +302,8 @@ class Copies:
 def place(path: Path, content: bytes) -> None:
     """Put a file into the cache whole."""
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{threading.get_ident()}-{path.name}")
-    with cache_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write() -> None:
         try:
             with temporary.open("wb") as file:
                 file.write(content)
@@ -212,6 +312,21 @@ def place(path: Path, content: bytes) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+    with cache_errors(path):
+        in_folder(path, write)
+
+
+def described(content: bytes) -> str:
+    """What came, in a few words.
+
+    Examples
+    --------
+    >>> described(b"<!DOCTYPE html><title>Log in</title>"), described(b"")
+    ('36 bytes, a web page', '0 bytes')
+    """
+    start = content[:512].lstrip().lower()
+    return f"{len(content):,} bytes" + (", a web page" if start.startswith((b"<!doctype", b"<html")) else "")
 
 
 def _text(path: Path) -> str | None:

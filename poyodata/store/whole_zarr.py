@@ -42,7 +42,7 @@ class WholeStore(LocalStore):
     ) -> Buffer | None:
         """Bytes of a file, or of a part of it; None for metadata that is not there."""
         content = await super().get(key, prototype, byte_range)
-        if content is None and ("/c/" in key or key.endswith("/c")):
+        if content is None and "c" in key.split("/"):
             raise StoreError(
                 f"{self.root / key} is missing: the recording was updated or removed since it was opened (open the "
                 "store again), or the file is lost (poyodata verify)."

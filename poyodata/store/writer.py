@@ -412,11 +412,13 @@ class StoreWriter:
         if annotations is not None:
             after = replace(after, annotations=dict(annotations))
         require_free_names(map(str, joined["neurons"].columns), after.annotations)
+        self._lock.require_held()
         for one in arrivals:
             one.put_in_place(self._paths, before, after)
         if arrivals:
             for name, table in beside.items():
                 replace_table(self._paths.table(name), table, {"commit": after.number})
+        self._lock.require_held()
         replace_committed(self._paths, after)
         self._committed, self._tables = after, joined
         self._checked = {

@@ -185,6 +185,22 @@ def test_matlab_objects_of_version_73(tmp_path: Path) -> None:
     same(container.read("dff"), DFF)
 
 
+def test_sparse_and_whole_arrays_of_version_73(tmp_path: Path) -> None:
+    path = write_v73(tmp_path / "one.mat", {"dff": DFF, "good": DFF > 0, "counts": DFF.astype(np.int16)})
+    with h5py.File(path, "r+") as file:
+        sparse = file.create_group("thin")
+        sparse.attrs["MATLAB_class"], sparse.attrs["MATLAB_sparse"] = np.bytes_("double"), np.uint64(3)
+        sparse["data"], sparse["ir"], sparse["jc"] = np.ones(3), np.arange(3), np.arange(4)
+    container = open_matlab(path)
+    assert container.names() == ["counts", "dff", "good", "thin"]
+    with pytest.raises(SourceError, match="thin is sparse; save plain arrays"):
+        container.shape("thin")
+    for name, kind in (("good", "bool"), ("counts", "int16")):
+        with pytest.raises(SourceError, match=f"'{name}' holds {kind} values; traces are float16"):
+            container.traces(name, 1)
+    same(container.traces("dff", 1)(0, 5), DFF.T[:5].astype(np.float32))
+
+
 def test_version_4(tmp_path: Path) -> None:
     path = write_v5(tmp_path / "one.mat", {"dff": DFF}, format="4")
     with pytest.raises(

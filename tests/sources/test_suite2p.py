@@ -239,6 +239,7 @@ def test_hostile_pickle_does_nothing(name: str, tmp_path: Path) -> None:
         pytest.param("F.npy", np.zeros(5, np.float32), r"F\.npy has shape \(5,\); \(region, frame\)", id="one_axis"),
         pytest.param("Fneu.npy", np.zeros((3, 5), np.float32), r"Fneu\.npy has shape \(3, 5\), and F", id="neuropil"),
         pytest.param("iscell.npy", np.zeros((2, 2)), r"iscell\.npy has shape \(2, 2\) for 3 regions", id="is_cell"),
+        pytest.param("iscell.npy", np.full((3, 2), np.nan), r"iscell\.npy has values that are missing", id="no_cell"),
         pytest.param("stat.npy", np.array([{}] * 2, object), "one dict for each of 3 regions", id="regions"),
         pytest.param("ops.npy", np.array([1, 2], object), "holds a list; a dict was expected", id="settings"),
         pytest.param("ops.npy", np.array({"fs": "fast"}, object), "does not say the frame rate", id="rate"),

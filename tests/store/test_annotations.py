@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,7 @@ from poyodata.store.commit import WriterLock, read_committed
 from poyodata.store.labels import read_labels
 from poyodata.store.layout import Paths
 from poyodata.store.merge import merge_stores
+from poyodata.store.verify import verify_store
 from tests.store.conftest import make_record
 
 
@@ -227,8 +229,36 @@ def test_the_digest_does_not_depend_on_the_order_of_rows(store):
             {"neuron_id": ["s1_100"], "label": ["a"]},
             {"name": "../x"},
             StoreError,
-            "annotation '../x'",
+            r"annotation '../x' .*Give the annotation another name \(--name\)",
             id="unsafe-name",
+        ),
+        pytest.param(
+            {"neuron_id": ["s1_100"], "label": np.array([2**64 - 1], "uint64")},
+            {},
+            AnnotationError,
+            "column 'label' holds 18446744073709551615, which is beyond 64 bits.*give it as text",
+            id="unsigned-beyond-64-bits",
+        ),
+        pytest.param(
+            {"neuron_id": ["s1_100", "s1_101"], "label": [1, 2**70]},
+            {},
+            AnnotationError,
+            "column 'label' holds 1180591620717411303424, which is beyond 64 bits.*give it as text",
+            id="beyond-64-bits",
+        ),
+        pytest.param(
+            {"cell_specimen_id": ["99999999999999999999"], "label": ["a"]},
+            {},
+            AnnotationError,
+            "'cell_specimen_id' holds 99999999999999999999, which is beyond 64 bits.*join on neuron_id",
+            id="cell-beyond-64-bits",
+        ),
+        pytest.param(
+            {"cell_specimen_id": [1e30], "label": ["a"]},
+            {},
+            AnnotationError,
+            "'cell_specimen_id' holds 1e.30, which is beyond 64 bits",
+            id="float-cell-beyond-64-bits",
         ),
         pytest.param(
             {"neuron_id": ["s1_100"], "pupil": ["a"]},
@@ -252,6 +282,44 @@ def test_what_cannot_be_joined_is_refused_and_nothing_changes(store, files_of, t
     with pytest.raises(error, match=message):
         annotate(store.path, labels(**table), **({"name": "places"} | options))
     assert files_of(store.path) == before
+
+
+def test_numbers_of_64_bits_are_kept(store):
+    annotate(store.path, labels(neuron_id=["s1_100", "s1_101"], label=[2**63 - 1, -(2**63)]), "places")
+    assert column(store, "label") == {"s1_100": 2**63 - 1, "s1_101": -(2**63)}
+
+
+def test_labels_are_a_table(store):
+    with pytest.raises(UsageError, match=r"labels are a DataFrame, got dict; make one of it with pandas\.DataFrame"):
+        annotate(store.path, PLACES, "places")
+
+
+@pytest.mark.parametrize("change", ["annotate", "remove", "add"])
+def test_a_lock_that_was_removed_is_no_lock(store, monkeypatch, change):
+    """Whoever came in beside this writer would lose what it commits."""
+    annotate(store.path, labels(**PLACES), "places")
+    before = (store.path / "tables" / "sessions.parquet").read_bytes()
+    real = WriterLock.__init__
+
+    def removed(lock, path):
+        real(lock, path)
+        path.unlink()
+
+    monkeypatch.setattr(WriterLock, "__init__", removed)
+    with pytest.raises(StoreError, match=r"\.lock was removed while this process wrote.*nothing was changed"):
+        if change == "annotate":
+            annotate(store.path, labels(neuron_id=["s1_100"], other=["a"]), "others")
+        elif change == "remove":
+            remove_annotation(store.path, "places")
+        else:
+            with StoreWriter(store.path) as writer:
+                writer.add(make_record("s3", templates=False))
+    monkeypatch.undo()
+    assert (store.path / "tables" / "sessions.parquet").read_bytes() == before
+    with StoreWriter(store.path):  # collects what was laid down
+        pass
+    verification = verify_store(store.path)
+    assert (verification.damages, verification.unexpected) == ((), ())
 
 
 def test_unknown_keys_may_be_left_out(store):
@@ -445,6 +513,13 @@ def test_merged_annotations_hold_the_rows_of_both(stores):
             "both have a column 'label'",
             id="columns",
         ),
+        pytest.param(
+            {"neuron_id": ["s1_101"], "label": ["a"]},
+            {"neuron_id": ["s2_101"], "Label": ["b"]},
+            "elsewhere",
+            "columns 'label' and 'Label', which differ in case alone",
+            id="case",
+        ),
     ],
 )
 def test_annotations_that_cannot_be_merged(stores, one, other, name, message):
@@ -462,6 +537,9 @@ def test_a_merge_brings_annotations(stores):
     merged = open_store(stores[0])
     assert column(merged, "label") == {"s1_100": "place", "s2_101": "grid"}
     assert column(merged, "deep") == {"s1_101": True, "s2_101": True}
+    named = {f"{name}~{known.digest[:12]}.parquet" for name, known in merged.annotations.items()}
+    assert {path.name for path in (merged.path / "tables" / "annotations").iterdir()} == named
+    assert verify_store(merged.path).unexpected == ()
     annotate(stores[1], labels(cell_specimen_id=[102], wide=[False]), "widths")
     assert [one.status for one in merge_stores(stores[0], [stores[1]])] == ["unchanged"]
     assert column(merged, "wide") == {"s1_102": False, "s2_102": False}

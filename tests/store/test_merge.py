@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,34 @@ def test_merged_stores_are_as_if_ingested_into_one(tmp_path, write_store, make_r
         writer.remove(["a", "b"])
     same_content(open_store(store.path), whole)
     assert [one.status for one in merge_stores(store.path, [b.path])] == ["unchanged"] * 3
+
+
+def test_a_full_disk_is_that_of_the_target(write_store, make_record, monkeypatch, files_of):
+    target = write_store(make_record("a"), name="t.zarr")
+    other = write_store(make_record("b"), name="o.zarr")
+    before = files_of(target.path)
+    no_links(monkeypatch)
+
+    def full(source, into):
+        raise OSError(errno.ENOSPC, "No space left on device", os.fspath(source), None, os.fspath(into))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(StoreError, match=rf"the disk of the store {target.path} is full"):
+        merge_stores(target.path, [other.path])
+    assert files_of(target.path) == before
+
+
+def test_learned_columns_that_stay_behind_are_named(tmp_path, write_store, make_record, program):
+    a = write_store(make_record("a"), name="a.zarr")
+    file = a.path / "statistics" / "learned" / "nuclr.parquet"
+    file.parent.mkdir()
+    file.write_bytes(b"columns")
+    done = program("merge", a.path, "--out", tmp_path / "m.zarr", "--json")
+    assert done.status == 0
+    assert [one["status"] for one in json.loads(done.out)] == ["added"]
+    assert f"learned columns are not merged and stay with their stores: {file}" in done.err
+    file.unlink()
+    assert "learned" not in program("merge", a.path, "--out", tmp_path / "m.zarr").err
 
 
 def test_other_content_is_refused_and_nothing_is_merged(tmp_path, write_store, make_record, files_of):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 
 from poyodata.digests import json_digest
 from poyodata.errors import StoreError, UsageError
-from poyodata.store import StoreWriter, disk, open_store
+from poyodata.store import StoreWriter, disk, migrate, open_store
 from poyodata.store.migrate import migrate_store
 from poyodata.store.verify import verify_store
 
@@ -200,6 +201,18 @@ def test_empty_old_store(write_store):
     )
     assert migrate_store(store.path).version_before == 2
     assert open_store(store.path).digest == store.digest
+
+
+def test_nothing_to_do_needs_no_right_to_write(write_store, make_record, monkeypatch):
+    store = write_store(make_record("a"))
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(disk, "replace_file", refuse)
+    monkeypatch.setattr(migrate.WriterLock, "__init__", refuse)
+    done = migrate_store(store.path)
+    assert (done.version_before, done.n_recordings, done.digest) == (3, 1, store.digest)
 
 
 def test_what_cannot_be_migrated(old, tmp_path):

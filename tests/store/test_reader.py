@@ -247,6 +247,15 @@ def test_what_cannot_be_trusted_is_not_opened(write_store, make_record, damage, 
     assert files_of(path) == before
 
 
+@pytest.mark.parametrize(("name", "read"), [("time", "time_s"), ("running_speed", "signal")])
+def test_a_lost_chunk_is_not_taken_for_fill_values(name, read, write_store, make_record):
+    store = write_store(make_record("s1"))
+    (lost,) = (store.path / "sessions" / "s1" / name / "c").iterdir()
+    lost.unlink()
+    with pytest.raises(StoreError, match="is missing"):
+        store.time_s("s1") if read == "time_s" else store.signal("s1", name)
+
+
 def test_missing_path_is_a_wrong_call(tmp_path, write_store):
     write_store(name="allen.zarr")
     with pytest.raises(UsageError, match=r"no store at .*alen\.zarr: did you mean 'allen\.zarr'") as raised:
