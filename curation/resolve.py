@@ -58,7 +58,9 @@ def resolve_diet(
         The split cannot be made from this store.
     """
     references = References(diet)
-    if not isinstance(split, Split):
+    if isinstance(split, Split):
+        split.require_content(store)
+    else:
         split = resolve_split(store, split or diet.splits or default_split(store), fold=fold)
     population, invalid = _valid(_population(store, split, references.columns), references.columns)
     annotations = _annotations(diet, store, references.columns)

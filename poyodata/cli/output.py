@@ -27,7 +27,8 @@ Workers = Annotated[
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        metavar="ADDRESS", help="A dask.distributed scheduler to be used instead; its workers must see the same files."
+        metavar="ADDRESS",
+        help="A dask.distributed scheduler to be used instead where work is left; its workers must see the same files.",
     ),
 ]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,13 @@ import typer
 from poyodata.cli.application import app
 from poyodata.cli.output import AsJson, Fold, Scheduler, SplitName, Workers, print_table, say
 from poyodata.cli.tables import cell_text, print_wrapped
-from poyodata.errors import StatisticError, UsageError, nearest
+from poyodata.errors import SplitError, StatisticError, UsageError, nearest
 from poyodata.progress import stage
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from poyodata.splits import Split
     from poyodata.store import Store
 
 DIGITS = 3
@@ -62,8 +64,9 @@ def stats(
 
     Intervals of groups are clustered by donor. With --json: every neuron, or the groups where --by is given.
     """
+    from poyodata.statistics.grouping import group_names, group_neurons
     from poyodata.statistics.groups import columns_with_a_mean
-    from poyodata.statistics.registry import describe_statistic, select_columns
+    from poyodata.statistics.registry import describe_statistic, interval_of, select_columns
     from poyodata.statistics.written import require_writable, write_statistics
     from poyodata.store import open_store
 
@@ -71,7 +74,8 @@ def stats(
         print_table(_list(), as_json)
         return
     if describe:
-        text = describe_statistic(describe)
+        with _wrong_call():
+            text = describe_statistic(describe)
         say(json.dumps({describe: text})) if as_json else print_wrapped(text)
         return
     if not store:
@@ -80,18 +84,31 @@ def stats(
         raise UsageError(f"--level lies between 0 and 1, such as 0.95; {level:g} arrived.")
     if out is not None:
         require_writable(out)
+    _require_time(window, splits, fold)
     opened = open_store(store)
-    named, unknown = _known(_parted(only), partial(_require_shown, opened))
-    wanted, unknown_columns = _known(_parted(columns), lambda name: select_columns([name]))
-    if not named and (wanted or knee):
-        named = list(select_columns([*wanted, *([knee] if knee else [])]))
-    table = _computed(opened, named or None, splits, fold, window, level if intervals else None, workers, scheduler)
+    named, unknown = _known(_parted(only, "--only"), partial(_require_shown, opened))
+    wanted, unknown_columns = _known(_parted(columns, "--columns"), partial(_require_column, opened, intervals))
+    if by:
+        group_neurons(opened.neurons[["neuron_id"]].head(0), opened, group_names(by))  # refuses what is no group
+    prints_groups = bool(by) or not (knee or as_json)
+    no_mean = [name for name in wanted if prints_groups and _why_no_mean(name)]
+    if wanted and len(no_mean) == len(wanted) and (by or out is None):
+        raise UsageError(f"{no_mean[0]} is {_why_no_mean(no_mean[0])}: it has no mean over neurons that groups show.")
+    if knee:
+        _require_knee(opened, knee)
+    sources = [interval_of(name) or name for name in (*wanted, *([knee] if knee else []))]
+    asked = list(dict.fromkeys([*named, *(select_columns(sources) if sources else ())]))
+    table = _computed(opened, asked or None, splits, fold, window, level if intervals else None, workers, scheduler)
     written = () if out is None else write_statistics(table, out)
-    averaged = columns_with_a_mean(table)
-    no_mean = [name for name in wanted if name not in averaged]
     for name in no_mean:
         typer.echo(f"poyodata: {name} has no mean over neurons and is not printed; --out writes it.", err=True)
-    chosen = [name for name in wanted or (averaged if named else PRINTED) if name in averaged]
+    absent = [name for name in wanted if name not in table.columns]
+    for name in absent:
+        typer.echo(f"poyodata: {interval_of(name)} has no interval, so there is no {name}.", err=True)
+    averaged = columns_with_a_mean(table)
+    chosen = [name for name in wanted if name not in (*no_mean, *absent)]
+    if not wanted:
+        chosen = [name for name in (averaged if asked else PRINTED) if name in averaged]
     if knee:
         _print_knee(opened, table, knee, as_json)
     elif as_json and not by:
@@ -104,12 +121,57 @@ def stats(
     else:
         _print_conventions(table, [knee] if knee else chosen)
         _print_end(table, chosen, written, store)
-    if unknown or unknown_columns or no_mean:
+    if unknown or unknown_columns or no_mean or absent:
         raise typer.Exit(UsageError.exit_code)
 
 
-def _parted(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+@contextmanager
+def _wrong_call() -> Iterator[None]:
+    """Names that nobody knows are a wrong call, whatever the library calls them."""
+    try:
+        yield
+    except StatisticError as error:
+        raise UsageError(str(error)) from error
+
+
+def _require_time(window: str, splits: str, fold: int) -> None:
+    """Raise when all time is asked for, and a split or a fold of one."""
+    for option, given in (("--splits", bool(splits)), ("--fold", bool(fold))):
+        if window == "all" and given:
+            raise UsageError(f"--window all looks at all time, so {option} has no meaning; leave one of them out.")
+
+
+def _require_column(store: Store, intervals: bool, name: str) -> None:
+    """Raise unless a column can be computed: also an end of an interval, where these are asked for."""
+    from poyodata.statistics.registry import interval_of, select_columns
+
+    column = interval_of(name)
+    if column is not None and not intervals:
+        raise StatisticError(f"{name!r} is an end of the interval of {column!r}: add --intervals.")
+    _require_shown(store, *select_columns([column or name]))
+
+
+def _require_knee(store: Store, column: str) -> None:
+    """Raise unless there is a column of that name, of which means can be taken."""
+    with _wrong_call():
+        _require_column(store, False, column)
+    reason = _why_no_mean(column)
+    if reason:
+        raise UsageError(f"--knee: {column} is {reason}, which has no mean, and so no knee over means.")
+
+
+def _why_no_mean(column: str) -> str | None:
+    from poyodata.statistics.groups import why_no_mean
+    from poyodata.statistics.registry import column_metadata, interval_of
+
+    return why_no_mean(own := interval_of(column) or column, column_metadata([own]))
+
+
+def _parted(text: str, option: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if text and not names:
+        raise UsageError(f"{option} {text!r} names nothing; give names with commas between, or leave it out.")
+    return names
 
 
 def _known(names: Sequence[str], find: Callable[[str], object]) -> tuple[list[str], bool]:
@@ -125,7 +187,7 @@ def _known(names: Sequence[str], find: Callable[[str], object]) -> tuple[list[st
         except StatisticError as error:
             errors.append(error)
     if errors and not known:
-        raise errors[0]
+        raise UsageError(str(errors[0])) from errors[0]
     for one in errors:
         typer.echo(f"poyodata: {one} It is left out.", err=True)
     return known, bool(errors)
@@ -166,16 +228,24 @@ def _computed(
     workers: int | None,
     scheduler: str | None,
 ) -> pd.DataFrame:
-    from poyodata.splits import default_split, resolve_split
-
-    if window == "all" and splits:
-        raise UsageError("--window all looks at all time, so --splits has no meaning; leave one of them out.")
-    split = resolve_split(store, splits or default_split(store), fold=fold) if window == "train" else None
+    split = _split(store, splits, fold) if window == "train" else None
     n_recordings = len(store) if split is None else len(split.sessions)
     with stage("computing statistics", n_recordings, "recordings") as advance:
         return store.compute_statistics(
             names, split, window, progress=advance, intervals=level, workers=workers, scheduler=scheduler
         )
+
+
+def _split(store: Store, splits: str, fold: int) -> Split:
+    from poyodata.splits import default_split, n_folds, resolve_split
+
+    spec = splits or default_split(store)
+    try:
+        return resolve_split(store, spec, fold=fold)
+    except SplitError as error:
+        if len(store) and not 0 <= fold < n_folds(store, spec):
+            raise UsageError(str(error)) from error
+        raise
 
 
 def _print_groups(
@@ -274,4 +344,7 @@ def _print_end(table: pd.DataFrame, columns: Sequence[str], written: Sequence[Pa
         print_wrapped(f"Written: {', '.join(map(str, written))} ({len(table)} neurons, {len(table.columns)} columns).")
     elif others:
         print_wrapped(f"{others} further columns were computed: --out FILE writes them all, --columns prints others.")
-    say(f"Next: poyodata diet resolve predictable {quote(store)} --out predictable")
+    if table.attrs["lineage"]["window"] == "all":
+        say(f"Next, on train-role time alone, as diets have it: poyodata stats {quote(store)}")
+    else:
+        say(f"Next: poyodata diet resolve predictable {quote(store)} --out predictable")

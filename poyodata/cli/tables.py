@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+    from rich.table import Table
 
 _MOST_ROWS = 60
 _GAP = 2
@@ -54,7 +55,17 @@ def print_aligned(table: pd.DataFrame, keys: int = 1) -> None:
             if row == cut:
                 shown.add_row(*("..." for _ in part))
             shown.add_row(*(Text(columns[i][row]) for i in part))
+        _print_trimmed(console, shown)
+
+
+def _print_trimmed(console: Console, shown: Table) -> None:
+    """Print a table; into a pipe or a file without the spaces that fill its last column."""
+    if sys.stdout.isatty():
         console.print(shown)
+        return
+    with console.capture() as captured:
+        console.print(shown)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def print_wrapped(text: str, loud: bool = False) -> None:

@@ -12,8 +12,9 @@ import pandas as pd
 from poyodata.drawing import GREY, INK, SERIES, plain_ticks
 from poyodata.errors import StatisticError, UsageError
 from poyodata.plots.axes import axes_or_new, column_label, require_column
+from poyodata.statistics.asked import as_resampling
 from poyodata.statistics.grouping import DEPTH_EDGES_UM, DONOR, group_names, group_neurons
-from poyodata.statistics.groups import as_resampling, clustered_intervals
+from poyodata.statistics.groups import clustered_intervals
 from poyodata.statistics.statistic import Resampling
 
 if TYPE_CHECKING:

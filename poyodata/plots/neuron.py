@@ -8,7 +8,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from poyodata.errors import StatisticError, UsageError, nearest
-from poyodata.statistics.compute import split_for
+from poyodata.statistics.asked import split_for
 from poyodata.statistics.pieces import cut_pieces
 from poyodata.statistics.seen import Seen
 from poyodata.statistics.statistic import Statistic, Stretch

@@ -132,6 +132,8 @@ def _resolve(store: Store, spec: SplitSpec, fold: int, sessions: Sequence[str] |
         }
     )
     trials_table = pd.DataFrame(trials).astype(kinds | {"trial": "int64"})
+    # After the digest, which is over the same by `sources`.
+    used["digest"] = table["digest"].astype("str")
     return Split(spec, fold, digest, used, spans_table, trials_table).check()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,9 @@ import pandas as pd
 from poyodata.errors import SplitError, UsageError, nearest
 from poyodata.intervals import Intervals
 from poyodata.splits.specification import ROLES, SplitSpec
+
+if TYPE_CHECKING:
+    from poyodata.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +28,8 @@ class Split:
     digest : str
         Over what the specification says, the fold, the recordings used (ids and digests) and the rows below.
     sessions : DataFrame
-        ``session_id, donor_id, role, guard_frames``: the session role, ``train`` for all without an across axis.
+        ``session_id, donor_id, role, guard_frames, digest``: the session role, ``train`` for all without an across
+        axis; the digest of the recording's content.
     windows : DataFrame
         ``session_id, start_frame, stop_frame, role``: half-open, inside one segment, sorted, disjoint.
     trials : DataFrame
@@ -68,6 +73,23 @@ class Split:
         """Train-role time of a recording, held-out animals included: all that a statistic may look at."""
         rows = np.concatenate([self.intervals(session_id, "train"), self.intervals(session_id, "identify")])
         return rows[np.argsort(rows[:, 0], kind="stable")]
+
+    def require_content(self, store: Store) -> Split:
+        """Return self when the store's recordings are those that the split was resolved for.
+
+        Recordings that the store does not hold are let be.
+
+        Raises
+        ------
+        SplitError
+            Naming a recording of other content: its frames are not those that were given roles.
+        """
+        has = dict(zip(store.sessions["session_id"], store.sessions["digest"], strict=True))
+        for session, digest in zip(self.sessions["session_id"], self.sessions["digest"], strict=True):
+            if has.get(session, digest) != digest:
+                what = f"other content of recording {session!r}"
+                raise SplitError(f"the split was resolved for {what}; resolve it again.")
+        return self
 
     def check(self) -> Split:
         """Return self when roles are disjoint, guards kept and no unit has two session roles.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from poyodata.digests import json_digest
-from poyodata.errors import PoyodataError, StatisticError, StoreError, UsageError, nearest
+from poyodata.errors import PoyodataError, StatisticError, StoreError, nearest
 from poyodata.runner import check_workers, run
-from poyodata.splits import Split, SplitSpec, default_split, resolve_split
+from poyodata.splits import Split, SplitSpec
+from poyodata.statistics.asked import as_resampling, asked_sessions, require_store, split_for
 from poyodata.statistics.joined import column_meanings, join, notes
 from poyodata.statistics.kept import KeptResults, time_key
 from poyodata.statistics.pieces import Piece, cut_pieces
 from poyodata.statistics.recording import Outcome, block_lineage, compute_recording
-from poyodata.statistics.registry import find_statistics
+from poyodata.statistics.registry import as_names, find_statistics
 from poyodata.statistics.statistic import Resampling, Statistic
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def compute_statistics(
     names: str | Sequence[str] | None = None,
     split: Split | SplitSpec | str | None = None,
     window: Window = "train",
-    sessions: Sequence[str] | None = None,
+    sessions: str | Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
     *,
     intervals: Resampling | float | None = None,
@@ -65,7 +67,7 @@ def compute_statistics(
         `default_split` gives for the store. Must be left out when `window` is ``"all"``.
     window : {"train", "all"}
         ``"all"`` looks at test time too and is written into the lineage.
-    sessions : sequence of str, optional
+    sessions : str or sequence of str, optional
         These recordings alone.
     progress : callable, optional
         Called with 1 after each recording.
@@ -76,7 +78,8 @@ def compute_statistics(
         Local processes; results are the same bit by bit. By default as many as cores from some 10^9
         samples (frames times neurons times statistics) on.
     scheduler : str, optional
-        Address of a dask.distributed scheduler to be used instead; its workers must see the store at the same path.
+        Address of a dask.distributed scheduler to be used instead; its workers must see the store at the same path. It
+        is asked, and its address looked at, only where something is left to compute.
 
     Returns
     -------
@@ -94,9 +97,9 @@ def compute_statistics(
         When recordings are damaged. After this and a `StatisticError` about some of what was asked for, everything
         else was computed and is kept.
     UsageError
-        For an unknown recording or split, or workers and a scheduler at once.
+        For an unknown recording or split, workers and a scheduler at once, or the path of a store in place of it.
     SplitError
-        When the split cannot be made from the store.
+        When the split cannot be made from the store, or was resolved for recordings of other content.
     WorkerError
         When a worker was killed, or the cluster does not answer.
 
@@ -104,11 +107,12 @@ def compute_statistics(
     --------
     >>> compute_statistics(open_store("allen.zarr"), "moments", intervals=0.95)  # doctest: +SKIP
     """
+    require_store(store)
     check_workers(workers, scheduler)
     statistics, unknown = _find(store, names)
-    resampling = Resampling(level=intervals) if isinstance(intervals, float | int) else intervals
+    resampling = as_resampling(intervals)
     split = split_for(store, split, window)
-    chosen = _choose(store, sessions, split)
+    chosen = asked_sessions(store, sessions, split)
     lineage = {
         "store": store.digest,
         "split": None if split is None else {"name": split.spec.name, "fold": split.fold, "digest": split.digest},
@@ -142,8 +146,7 @@ def _find(store: Store, names: str | Sequence[str] | None) -> tuple[dict[str, St
     """Statistics by name, and what is wrong with the names that mean none: the others are computed first."""
     if names is None or isinstance(names, str):
         names = [statistic.name for statistic in find_statistics(names)]
-    if not len(names):
-        find_statistics(names)
+    names = as_names(names)
     shown, statistics, unknown = None, {}, []
     for name in names:
         try:
@@ -163,37 +166,6 @@ def _find(store: Store, names: str | Sequence[str] | None) -> tuple[dict[str, St
     for text in unknown:
         _log.warning("%s The rest is computed.", text)
     return statistics, unknown
-
-
-def _choose(store: Store, sessions: Sequence[str] | None, split: Split | None) -> list[str]:
-    known: list[str] = store.sessions["session_id"].tolist()
-    if sessions is not None:
-        asked = set(sessions)
-        for session in asked.difference(known):
-            raise UsageError(f"the store holds no recording {session!r}: {nearest(session, known)}")
-    else:
-        # A split of some recordings has train time of these alone.
-        asked = set(known if split is None else split.sessions["session_id"])
-    return [session for session in known if session in asked]
-
-
-def split_for(store: Store, split: Split | SplitSpec | str | None, window: str) -> Split | None:
-    """Give the split whose train-role time is looked at; None for all time.
-
-    Raises
-    ------
-    StatisticError
-        For an unknown window, or a split beside ``"all"``.
-    """
-    if window == "all":
-        if split is not None:
-            raise StatisticError("window 'all' looks at all time, so a split has no meaning; leave one of them out.")
-        return None
-    if window != "train":
-        raise StatisticError(f"window is {window!r}: {nearest(window, ('train', 'all'))}")
-    if isinstance(split, Split):
-        return split
-    return resolve_split(store, default_split(store) if split is None else split)
 
 
 class _Call:
@@ -268,9 +240,18 @@ class _Call:
 
 def _failure(failed: Mapping[str, Sequence[tuple[str, bool]]], n_recordings: int) -> PoyodataError:
     """One error for all that could not be computed."""
-    every = [failure for failures in failed.values() for failure in failures]
-    said = "; ".join(text.rstrip(".") for text, _ in every[:5]) + (f"; and {len(every) - 5} more" if every[5:] else "")
-    kind = StoreError if all(of_store for _, of_store in every) else StatisticError
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for session, failures in failed.items():
+        for text, _ in failures:
+            # What differs in the recording, or in a number, is the same mistake.
+            alike.setdefault(re.sub(r"\d+", "#", text.replace(session, "#")), []).append((text.rstrip("."), session))
+    texts = []
+    for own in alike.values():
+        named = ", ".join(repr(session) for _, session in own[:3]) + (", ..." if own[3:] else "")
+        texts.append(own[0][0] + (f" (so in {len(own)} recordings: {named})" if own[1:] else ""))
+    said = "; ".join(texts[:5]) + (f"; and {len(texts) - 5} more" if texts[5:] else "")
+    every = [of_store for failures in failed.values() for _, of_store in failures]
+    kind = StoreError if all(every) else StatisticError
     return kind(
         f"of {n_recordings} recordings, {len(failed)} could not be computed, or not wholly: {said}. All else is "
         "computed and kept: mend these, or leave them out (sessions=..., names=...), and call again."

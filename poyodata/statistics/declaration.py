@@ -58,7 +58,9 @@ def check_declaration(statistic: Statistic, others: Iterable[Statistic]) -> None
             raise StatisticError(f"{who}: {name!r} is no name; use letters, digits and '_', and begin with a letter.")
     if not statistic.columns:
         raise StatisticError(f"{who} declares no columns; give at least one Column.")
-    if statistic.version not in range(1, 1 << 31):
+    # A text or a fraction would be looked for in the range number by number.
+    version: object = statistic.version
+    if not isinstance(version, int) or isinstance(version, bool) or not 0 < version < 1 << 31:
         raise StatisticError(f"{who} has version {statistic.version!r}; versions are 1, 2, 3, ...")
     if statistic.group not in GROUPS:
         raise StatisticError(f"{who} is of the group {statistic.group!r}: {nearest(statistic.group, GROUPS)}")
@@ -174,6 +176,9 @@ def _held(who: str, array: npt.NDArray[Any], column: Column) -> npt.NDArray[Any]
 
 
 def _within_range(who: str, array: npt.NDArray[Any], column: Column) -> npt.NDArray[Any]:
+    if array.dtype.kind == "f" and np.isinf(array).any():
+        neuron = int(np.flatnonzero(np.isinf(array))[0])
+        raise StatisticError(f"{who} is {array[neuron]!s} for trace {neuron}; give NaN where there is no value.")
     low = column.low - ROUNDING * max(1.0, abs(column.low))
     high = column.high + ROUNDING * max(1.0, abs(column.high))
     outside = (array < low) | (array > high)

@@ -10,14 +10,14 @@ donors; docs/statistics.md has the table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from poyodata.errors import StatisticError, UsageError, nearest
+from poyodata.errors import StatisticError, nearest
+from poyodata.statistics.asked import as_resampling
 from poyodata.statistics.grouping import CELL, DEPTH_EDGES_UM, DONOR, SESSION, group_names, group_neurons
 from poyodata.statistics.registry import column_metadata
 from poyodata.statistics.restricted import bound_names, parse_restricted, restricted_name
@@ -206,11 +206,11 @@ def drawn_medians(values: FloatVector, donor: npt.NDArray[np.intp], weights: Flo
 def _columns(table: pd.DataFrame, columns: Sequence[str] | None) -> list[str]:
     if columns is None:
         return columns_with_a_mean(table)
-    known, numbers = _known_columns(table), _numbers(table)
+    known, numbers = known_columns(table), _numbers(table)
     for name in columns:
         if name not in numbers:
             raise StatisticError(f"the table has no column of numbers {name!r}: {nearest(name, numbers)}")
-        reason = _why_no_mean(known, name)
+        reason = why_no_mean(name, known)
         if reason is not None:
             raise StatisticError(f"{name!r} is {reason}, which has no mean or median; leave it out.")
     return list(dict.fromkeys(columns))
@@ -224,43 +224,36 @@ def columns_with_a_mean(table: pd.DataFrame) -> list[str]:
     >>> columns_with_a_mean(pd.DataFrame({"gosi": [0.5], "gosi_low": [0.4], "preferred_direction_deg": [90.0]}))
     ['gosi']
     """
-    known, numbers = _known_columns(table), _numbers(table)
+    known, numbers = known_columns(table), _numbers(table)
     bounds = {bound for name in numbers for bound in bound_names(name)}
-    return [name for name in numbers if name not in bounds and _why_no_mean(known, name) is None]
+    return [name for name in numbers if name not in bounds and why_no_mean(name, known) is None]
 
 
 def _numbers(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table.select_dtypes(["number", "bool", "boolean"]).columns]
 
 
-def _known_columns(table: pd.DataFrame) -> Mapping[str, Mapping[str, Any]]:
+def known_columns(table: pd.DataFrame) -> Mapping[str, Mapping[str, Any]]:
+    """Give what a table of statistics says of its columns, or what is declared of them."""
     return table.attrs.get("columns") or column_metadata()
 
 
-def _why_no_mean(known: Mapping[str, Mapping[str, Any]], column: str) -> str | None:
-    facts = known.get(column) or known.get(parse_restricted(column)[0]) or {}
-    return _NO_AVERAGE.get(str(facts.get("unit")))
+def why_no_mean(column: str, known: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Say what a column is that has no mean, such as an angle; None for all others.
 
-
-def as_resampling(intervals: Resampling | float | None) -> Resampling | None:
-    """Take a level for how intervals are drawn at that level; None stays None.
-
-    Raises
-    ------
-    UsageError
-        When the level is not between 0 and 1.
+    Parameters
+    ----------
+    column : str
+    known : mapping of column name to what is known of it
+        As `column_metadata` gives it, or ``attrs["columns"]`` of a table.
 
     Examples
     --------
-    >>> as_resampling(0.9)
-    Resampling(level=0.9, draws=1000, seed=0)
+    >>> why_no_mean("preferred_direction_deg", column_metadata()), why_no_mean("gosi", column_metadata())
+    ('an angle', None)
     """
-    if intervals is None:
-        return None
-    resampling = intervals if isinstance(intervals, Resampling) else replace(Resampling(), level=float(intervals))
-    if not 0 < resampling.level < 1:
-        raise UsageError(f"the level of an interval lies between 0 and 1, such as 0.95; {resampling.level} arrived.")
-    return resampling
+    facts = known.get(column) or known.get(parse_restricted(column)[0]) or {}
+    return _NO_AVERAGE.get(str(facts.get("unit")))
 
 
 def _row(neurons: pd.DataFrame, columns: Sequence[str], resampling: Resampling | None) -> dict[str, Any]:

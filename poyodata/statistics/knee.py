@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.errors import StatisticError, UsageError, nearest
+from poyodata.statistics.groups import known_columns, why_no_mean
 
 if TYPE_CHECKING:
     from poyodata.store import Store
@@ -181,7 +182,7 @@ def knee_over_lines(
     Raises
     ------
     StatisticError
-        For an unknown column, or values of fewer than three lines.
+        For an unknown column, one that has no mean, or values of fewer than three lines.
 
     Examples
     --------
@@ -196,6 +197,11 @@ def knee_over_lines(
     numbers = table.select_dtypes("number").columns
     if column not in numbers:
         raise StatisticError(f"the table has no column of numbers {column!r}: {nearest(column, numbers)}")
+    reason = why_no_mean(column, known_columns(table))
+    if reason is not None:
+        raise StatisticError(
+            f"{column!r} is {reason}, which has no mean, and so no knee over means; take another column."
+        )
     known = store.neurons[["neuron_id", "cre_line", "donor_id"]].astype({"neuron_id": "str"})
     values = table[["neuron_id", column]].merge(known, on="neuron_id").dropna()
     values = values[np.isfinite(values[column].to_numpy(np.float64)) & (values["cre_line"] != "")]

@@ -127,15 +127,23 @@ def memberships(
         are numbers in all three. Unknown ones are members of nothing.
     """
     from poyodata.statistics.compute import compute_statistics
-    from poyodata.statistics.registry import select_columns
+    from poyodata.statistics.registry import interval_of, select_columns
 
     named = rules if isinstance(rules, Mapping) else {rules if isinstance(rules, str) else "rule": rules}
     if not named:
         raise UsageError("no rule was given; give one such as 'skewness <= 3.51 and kurtosis <= 22.62'.")
     looked_at = {name: _columns_of(rule, columns) for name, rule in named.items()}
     wanted = list(dict.fromkeys(column for names in looked_at.values() for column in names))
+    for column in wanted:
+        bounded = interval_of(column)
+        if bounded is not None:
+            raise StatisticError(
+                f"{column!r} is an end of the interval of {bounded!r}, which halves of train time do not share; make "
+                f"the rule of {bounded!r} itself."
+            )
     if not isinstance(split, Split):
         split = resolve_split(store, default_split(store) if split is None else split)
+    split.require_content(store)
     halves = halve_train_time(store, split)
     statistics = select_columns(wanted)
     tables = [

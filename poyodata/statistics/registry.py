@@ -186,10 +186,27 @@ def find_statistics(names: str | Sequence[str] | None = None) -> tuple[Statistic
     """
     if names is None:
         names = BUILT_IN
-    names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-    if not names:
+    return tuple(_find(name) for name in as_names(names))
+
+
+def as_names(names: str | Iterable[str]) -> list[str]:
+    """Give names as a list, each once.
+
+    Raises
+    ------
+    StatisticError
+        When there is none, or something else than texts.
+    """
+    given: object = names
+    listed: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not listed:
         raise StatisticError(f"no statistic was named; known are {', '.join(known_statistics())}.")
-    return tuple(_find(name) for name in names)
+    for name in listed:
+        if isinstance(name, Statistic):
+            raise StatisticError(f"statistics are named by texts: write {name.name!r}, registered where it is yours.")
+        if not isinstance(name, str):
+            raise StatisticError(f"statistics are named by texts, such as 'moments'; {name!r} arrived.")
+    return list(dict.fromkeys(listed))
 
 
 def _find(name: str) -> Statistic:
@@ -262,8 +279,32 @@ def metadata_of(statistic: Statistic, column: Column) -> dict[str, Any]:
     }
 
 
+def interval_of(name: str) -> str | None:
+    """Name the column whose interval has this end; None for every other name.
+
+    Examples
+    --------
+    >>> interval_of("skewness_low@drifting_gratings"), interval_of("skewness")
+    ('skewness@drifting_gratings', None)
+    """
+    if _find_column(name) is not None:
+        return None
+    own, stimulus = parse_restricted(name)
+    for end in ("_low", "_high"):
+        column = restricted_name(own.removesuffix(end), stimulus)
+        if own.endswith(end) and _find_column(column) is not None:
+            return column
+    return None
+
+
 def _no_column(name: str) -> StatisticError:
     own, _ = parse_restricted(name)
+    column = interval_of(name)
+    if column is not None:
+        return StatisticError(
+            f"{name!r} is an end of the interval of {column!r}: name that column, and ask for intervals "
+            "(intervals=0.95, on the command line --intervals)."
+        )
     known = [column for statistic in known_statistics().values() for column in statistic.columns]
     return StatisticError(f"no statistic has a column {own!r}: {nearest(own, known)}")
 
@@ -303,6 +344,10 @@ def describe_statistic(name: str) -> str:
     if own in known_statistics():
         return describe_whole(_find(name))
     statistic = _find_column(name)
+    column = interval_of(name)
+    if column is not None:
+        end = "Lower" if own.endswith("_low") else "Upper"
+        return f"{name}: {end} end of the confidence interval of {column}.\n{describe_statistic(column)}"
     if statistic is None:
         columns = [column for known in known_statistics().values() for column in known.columns]
         close = nearest(own, [*known_statistics(), *columns])

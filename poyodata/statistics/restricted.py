@@ -31,6 +31,8 @@ def parse_restricted(name: str) -> tuple[str, str | None]:
     >>> parse_restricted("skewness@drifting_gratings"), parse_restricted("skewness")
     (('skewness', 'drifting_gratings'), ('skewness', None))
     """
+    if not isinstance(name, str):
+        raise StatisticError(f"statistics and columns are named by texts, such as 'skewness'; {name!r} arrived.")
     own, at, stimulus = name.partition("@")
     if at and (not own or not stimulus or "@" in stimulus):
         raise StatisticError(f"{name!r} does not say name@stimulus, such as 'skewness@drifting_gratings'.")

@@ -65,10 +65,14 @@ class Resampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
+        level: object = self.level
+        if not isinstance(level, float | int | np.number) or not 0 < level < 1:
             raise UsageError(f"the level of intervals is {self.level!r}; give a share between 0 and 1, such as 0.95.")
-        if self.draws < 1:
-            raise UsageError(f"draws is {self.draws!r}; give at least 1.")
+        for name, least in (("draws", 1), ("seed", 0)):
+            value: object = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+                raise UsageError(f"{name} is {value!r}; give a whole number, at least {least}.")
+            object.__setattr__(self, name, int(value))  # numpy's own would not be written into a lineage
 
 
 @dataclass(frozen=True, kw_only=True)

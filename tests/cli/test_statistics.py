@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from poyodata.statistics import column_metadata
-from poyodata.store import StoreWriter
+from poyodata.store import Store, StoreWriter
 from tests.cli.conftest import Program
 
 
@@ -135,11 +135,30 @@ def test_unknown_names_are_told_and_the_rest_is_computed(program: Program, tiny_
         pytest.param(["--out", "table.xlsx"], ".csv or .parquet", id="ending"),
         pytest.param(["--out", "nowhere/table.csv"], "folder that is there", id="folder"),
         pytest.param(["--only", "moments", "--level", "95"], "between 0 and 1", id="level"),
+        pytest.param(["--only", "moments@static_gratings"], "no recording was shown 'static_gratings'", id="not-shown"),
+        pytest.param(["--columns", "skewness@static_gratings"], "no recording was shown", id="column-not-shown"),
+        pytest.param(["--only", "moments", "--fold", "7"], "has the folds 0 to 4", id="fold"),
+        pytest.param(["--window", "all", "--fold", "3"], "--fold has no meaning", id="fold-of-all-time"),
+        pytest.param(["--only", ","], "--only ',' names nothing", id="only-a-comma"),
+        pytest.param(["--columns", ","], "--columns ',' names nothing", id="columns-a-comma"),
+        pytest.param(["--by", ","], "name what to group by", id="by-a-comma"),
+        pytest.param(["--knee", "preferred_direction_deg"], "is an angle, which has no mean", id="knee-angle"),
+        pytest.param(["--columns", "preferred_direction_deg", "--by", "donor"], "is an angle", id="by-angle"),
+        pytest.param(["--columns", "preferred_direction_deg"], "is an angle", id="angle-alone"),
+        pytest.param(["--columns", "skewness_low"], "of the interval of 'skewness': add --intervals", id="bound"),
+        pytest.param(["--knee", "skewness_low"], "an end of the interval of 'skewness'", id="knee-bound"),
+        pytest.param(["--describe", "kurtosis_lo"], "did you mean 'kurtosis'", id="describe"),
     ],
 )
-def test_wrong_calls(program: Program, tiny_store_path: Path, arguments: list[str], said: str) -> None:
+def test_wrong_calls(
+    program: Program, tiny_store_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compute(*_: object, **__: object) -> None:
+        pytest.fail("a wrong call is refused before anything is computed")
+
+    monkeypatch.setattr(Store, "compute_statistics", compute)
     status, shown, errors = program("stats", tiny_store_path, *arguments)
-    assert status in (1, 2)
+    assert status == 2
     assert said in errors
     assert "Traceback" not in errors
     assert not shown
@@ -173,8 +192,44 @@ def test_what_there_is(program: Program) -> None:
     assert program("stats", "--describe", "kurtosis")[1].startswith("kurtosis [1]: EXCESS")
     assert "kurtosis" in json.loads(program("stats", "--describe", "kurtosis", "--json")[1])
     status, _, said = program("stats", "--describe", "kurtosi")
-    assert status == 1
+    assert status == 2
     assert "did you mean 'kurtosis'" in said
+
+
+def test_columns_of_other_statistics_are_computed_too(program: Program, tiny_store_path: Path) -> None:
+    status, shown, _ = program("stats", tiny_store_path, "--only", "robust", "--columns", "skewness")
+    assert status == 0
+    assert "skewness [1]: Fisher-Pearson" in shown
+    status, shown, _ = program("stats", tiny_store_path, "--only", "robust", "--knee", "skewness")
+    assert status == 0
+    assert "mean skewness" in shown
+
+
+def test_an_end_of_an_interval_is_a_column_where_there_are_intervals(program: Program, tiny_store_path: Path) -> None:
+    status, shown, _ = program("stats", tiny_store_path, "--columns", "skewness_low", "--intervals")
+    assert status == 0
+    assert "skewness_low [1]: Lower end of the 95 % confidence interval of skewness" in words(shown)
+    assert program("stats", "--describe", "kurtosis_low")[1].startswith("kurtosis_low: Lower end of the confidence")
+    status, _, said = program("stats", tiny_store_path, "--columns", "n_frames_low,skewness_low", "--intervals")
+    assert status == 2
+    assert "n_frames has no interval" in said
+
+
+def test_an_angle_is_in_what_is_written_and_in_json(program: Program, tiny_store_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "angles.csv"
+    program("stats", tiny_store_path, "--columns", "preferred_direction_deg", "--out", out)
+    assert "preferred_direction_deg" in pd.read_csv(out)
+    status, shown, said = program("stats", tiny_store_path, "--columns", "preferred_direction_deg", "--json")
+    assert status == 0
+    assert "preferred_direction_deg" in json.loads(shown)[0]
+    assert "not printed" not in said
+
+
+def test_what_is_next_after_all_time_is_train_time(program: Program, tiny_store_path: Path) -> None:
+    _, shown, _ = program("stats", tiny_store_path, "--only", "moments", "--window", "all")
+    assert "diet resolve" not in shown
+    assert shown.rstrip().endswith(f"poyodata stats {tiny_store_path}")
+    assert "poyodata diet resolve" in program("stats", tiny_store_path, "--only", "moments")[1]
 
 
 def test_an_angle_has_no_mean(program: Program, tiny_store_path: Path) -> None:

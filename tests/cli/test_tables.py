@@ -61,6 +61,13 @@ def test_without_a_terminal_every_column_is_in_one_line(capsys: pytest.CaptureFi
     assert header.split() == list(wide.columns)
 
 
+def test_a_pipe_gets_no_spaces_at_the_ends_of_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(pd.DataFrame({"statistic": ["a", "b"], "columns": ["x", "a much longer text"]}), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines if line.startswith("a")] == [["a", "x"]]
+    assert not [line for line in lines if line != line.rstrip()]
+
+
 def test_nothing_in_a_table_is_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(TABLE, as_json=False)
     print_wrapped("a [link] and [bold]more[/bold]")

@@ -166,7 +166,14 @@ def build_split(store: TinyStore, *, across: bool = False, fold: int = 0, name: 
         model_dump=lambda mode: {"name": name, "across": "donor" if across else None},
     )
     digest = json_digest([name, fold, across, table_digest(windows.sort_values(["session_id", "start_frame"]))])
-    return SimpleNamespace(spec=spec, fold=fold, digest=digest, sessions=sessions, windows=windows)
+    return SimpleNamespace(
+        spec=spec,
+        fold=fold,
+        digest=digest,
+        sessions=sessions,
+        windows=windows,
+        require_content=lambda _store: None,
+    )
 
 
 @pytest.fixture

@@ -9,9 +9,19 @@ import pytest
 import scipy.stats
 
 from poyodata.cli import main
+from poyodata.curation import Diet
 from poyodata.errors import SplitError, StatisticError, StoreError, UsageError
 from poyodata.splits import SPLITS, resolve_split
-from poyodata.statistics import BUILT_IN, STATISTICS, Column, Resampling, Statistic, compute_statistics
+from poyodata.statistics import (
+    BUILT_IN,
+    STATISTICS,
+    Column,
+    Resampling,
+    Statistic,
+    compute_statistics,
+    membership_flips,
+    population_information,
+)
 from poyodata.store import open_store
 from poyodata.store.seal import is_intact
 from tests.fake_store import GREY, make_store
@@ -269,12 +279,63 @@ def test_signals_come_at_the_times_of_frames_and_from_train_time_alone(store, mo
         ),
         pytest.param({"sessions": ["s01"]}, UsageError, "did you mean 's001'", id="unknown-recording"),
         pytest.param({"split": "epochs-out"}, UsageError, "did you mean 'epoch-out'", id="unknown-split"),
+        pytest.param({"sessions": [900000000]}, UsageError, "named by texts, and 900000000", id="recording-number"),
+        pytest.param({"sessions": 9}, UsageError, "named by texts, and 9", id="recordings-number"),
+        pytest.param({"names": [STATISTICS["moments"]]}, StatisticError, "write 'moments'", id="a-statistic"),
+        pytest.param({"names": STATISTICS["moments"]}, StatisticError, "write 'moments'", id="a-statistic-alone"),
+        pytest.param({"names": 5}, StatisticError, "named by texts, such as 'moments'; 5", id="a-number"),
+        pytest.param({"names": ["moments", None]}, StatisticError, "'moments'; None arrived", id="none-inside"),
+        pytest.param({"names": [["moments"]]}, StatisticError, "named by texts", id="a-list-inside"),
+        pytest.param({"split": 3}, StatisticError, "split is 3; give the name", id="split-number"),
+        pytest.param({"intervals": "0.95"}, UsageError, "intervals is '0.95'; give a share", id="level-text"),
         pytest.param({"split": "donor-70-10-20"}, SplitError, "at least 6 are needed", id="split-that-cannot-be"),
     ],
 )
 def test_what_cannot_be_computed_is_said(store, arguments, kind, says):
     with pytest.raises(kind, match=says):
         compute_statistics(store, **arguments)
+
+
+def test_the_path_of_a_store_is_no_store():
+    with pytest.raises(UsageError, match=r"'a\.zarr' arrived: open it first"):
+        compute_statistics("a.zarr")
+    with pytest.raises(UsageError, match=r"'a\.zarr' arrived: open it first"):
+        population_information("a.zarr")
+
+
+def test_one_recording_may_be_named_alone(store):
+    table = compute_statistics(store, "moments", sessions="s001")
+    assert table["neuron_id"].str.startswith("s001").all()
+    assert len(table) == 4
+
+
+def test_a_split_of_other_content_is_refused(store, tmp_path):
+    other = make_store(tmp_path / "other", n_sessions=3, n_donors=2)
+    other.sessions.loc[other.sessions["session_id"] == "s001", "digest"] = "another"
+    split = resolve_split(other, "blocks-5fold")
+    for ask in (
+        lambda: compute_statistics(store, "moments", split),
+        lambda: population_information(store, split=split),
+        lambda: membership_flips(store, "skewness <= 1", split),
+        lambda: Diet.where("skewness <= 1").resolve(store, split=split),
+    ):
+        with pytest.raises(SplitError, match="other content of recording 's001'; resolve it again"):
+            ask()
+    compute_statistics(store, "moments", resolve_split(store, "blocks-5fold"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        pytest.param({"draws": 2.5}, "draws is 2.5", id="draws"),
+        pytest.param({"seed": -1}, "seed is -1", id="seed-negative"),
+        pytest.param({"seed": None}, "seed is None", id="no-seed"),
+        pytest.param({"level": "0.9"}, "level of intervals is '0.9'", id="level"),
+    ],
+)
+def test_draws_and_seeds_are_whole_numbers(asked, says):
+    with pytest.raises(UsageError, match=says):
+        Resampling(**asked)
 
 
 # -- in other processes --------------------------------------------------------------------------------------------

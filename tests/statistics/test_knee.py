@@ -151,6 +151,13 @@ def test_what_has_no_knee(means, column, words):
         knee_over_lines(*lines_of(means), column)
 
 
+def test_an_angle_has_no_knee():
+    table, store = lines_of(MEANS)
+    table = table.rename(columns={"skewness": "preferred_direction_deg"})
+    with pytest.raises(StatisticError, match="is an angle, which has no mean, and so no knee"):
+        knee_over_lines(table, store, "preferred_direction_deg")
+
+
 def test_too_few_lines_are_left_without_one():
     knee = knee_over_lines(*lines_of((1.0, 1.5, 9.0)), sensitivity=0.0)
     assert knee.threshold == pytest.approx(1.5)

@@ -97,6 +97,7 @@ def test_rules_agree_with_the_statistics(tmp_path):
         pytest.param("skewness <= 1 or mean > 2", StatisticError, "no comparison", id="or"),
         pytest.param("", StatisticError, "no comparison", id="empty"),
         pytest.param("skewnes <= 1", StatisticError, "did you mean 'skewness'", id="misspelled"),
+        pytest.param("skewness_low <= 1", StatisticError, "an end of the interval of 'skewness'", id="bound"),
         pytest.param({}, UsageError, "no rule was given", id="none"),
         pytest.param(
             lambda table: table["mean"] > 0, UsageError, "name it in `columns`", id="function-without-columns"

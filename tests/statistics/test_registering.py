@@ -90,6 +90,9 @@ def test_it_runs_in_other_processes(tiny_store_path, tmp_path):
         pytest.param({"name": "Kurtosis"}, "name 'kurtosis', which is a name of the statistic 'moments'", id="column"),
         pytest.param({"columns": {}}, "declares no columns", id="no-columns"),
         pytest.param({"version": 0}, "has version 0", id="version"),
+        pytest.param({"version": "1"}, "has version '1'", id="version-text"),
+        pytest.param({"version": 1.5}, "has version 1.5", id="version-fraction"),
+        pytest.param({"version": True}, "has version True", id="version-truth"),
         pytest.param({"group": "moment"}, "did you mean 'moments'", id="group"),
         pytest.param({"params": {"of": np.ones(2)}}, "no plain numbers", id="params"),
         pytest.param({"params": {"of": float("nan")}}, "no plain numbers", id="params-nan"),
@@ -170,6 +173,9 @@ def raises(state, params):
             id="too-large",
         ),
         pytest.param({"columns": column(high=0.5)}, "outside its declared range from -inf to 0.5", id="range"),
+        pytest.param(
+            {"finalize": lambda s, p: {"peak_dff_frame": s + np.inf}}, "is inf for trace 0; give NaN", id="inf"
+        ),
         pytest.param({"finalize": raises}, r"ZeroDivisionError: by the user \(test_registering.py, line", id="raises"),
         pytest.param({"combine": raises}, "ZeroDivisionError: by the user", id="combine-raises"),
     ],
@@ -181,6 +187,8 @@ def test_a_wrong_one_is_named_with_the_recording_and_the_rest_is_computed(store,
         compute_statistics(store, ["peak", "moments"])
     assert "'peak'" in str(raised.value)
     assert all(f"'{session}'" in str(raised.value) for session in store.arrays)
+    assert str(raised.value).count("'peak'") == 1, "said once, not for every recording"
+    assert "(so in 3 recordings: 's000', 's001', 's002')" in str(raised.value)
     assert "call again" in str(raised.value)
     steps = []
     compute_statistics(store, "moments", progress=steps.append)

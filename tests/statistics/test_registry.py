@@ -13,6 +13,23 @@ def test_columns_have_names_of_their_own():
     assert not set(names) & {"neuron_id", "session_id", "column", "donor_id", "cre_line", "area", "depth_um"}
 
 
+def test_an_end_of_an_interval_is_described_and_told_from_a_column():
+    said = describe_statistic("kurtosis_low@drifting_gratings").splitlines()
+    assert said[0] == (
+        "kurtosis_low@drifting_gratings: Lower end of the confidence interval of kurtosis@drifting_gratings."
+    )
+    assert "EXCESS" in said[1]
+    with pytest.raises(StatisticError, match=r"'kurtosis_high' is an end of the interval of 'kurtosis'.*--intervals"):
+        select_columns(["kurtosis_high"])
+    with pytest.raises(StatisticError, match="has a column 'kurtosi_low': did you mean"):
+        column_metadata(["kurtosi_low"])
+
+
+def test_names_are_texts():
+    with pytest.raises(StatisticError, match="named by texts, such as 'skewness'; 3 arrived"):
+        describe_statistic(3)
+
+
 def test_every_column_says_unit_and_convention():
     for name, column in column_metadata().items():
         assert column["unit"], name

@@ -21,9 +21,10 @@ sweep, that never vary, or that repeat another one's responses exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,8 @@ import pandas as pd
 from poyodata.digests import json_digest
 from poyodata.errors import StatisticError, UsageError, nearest
 from poyodata.runner import check_workers, run
-from poyodata.splits import Split, SplitSpec, default_split, resolve_split
+from poyodata.splits import Split, SplitSpec
+from poyodata.statistics.asked import as_resampling, asked_sessions, require_store, split_for
 from poyodata.statistics.information import FISHER_DIRECTION
 from poyodata.statistics.information.population_subsets import draw_orders, information_of_sets
 from poyodata.statistics.information.trials import STIMULUS, TrialResponses, by_condition, trial_responses
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-VERSION = 1
+VERSION = 2
 """Raised when results change."""
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -105,7 +107,7 @@ class _Wanted:
 
 def population_information(
     store: Store,
-    sessions: Sequence[str] | None = None,
+    sessions: str | Sequence[str] | None = None,
     split: Split | SplitSpec | str | None = None,
     window: str = "train",
     sizes: Sequence[int] | None = None,
@@ -123,7 +125,7 @@ def population_information(
     Parameters
     ----------
     store : Store
-    sessions : sequence of str, optional
+    sessions : str or sequence of str, optional
         These recordings alone.
     split : Split, SplitSpec or str, optional
         Whose train-role time is looked at, as for `compute_statistics`.
@@ -148,8 +150,9 @@ def population_information(
     Returns
     -------
     DataFrame
-        One row a recording and size: ``session_id`` and `COLUMNS`. A size that is refused has NaN and the ``reason``.
-        In its ``attrs`` are ``digest`` and ``lineage``.
+        One row a recording and size: ``session_id`` and `COLUMNS`. A size that is refused has NaN and the ``reason``;
+        every recording has a row, at one neuron where it has none that can be used. In its ``attrs`` are ``digest``
+        and ``lineage``.
 
     Raises
     ------
@@ -158,16 +161,17 @@ def population_information(
     UsageError
         For an unknown recording, neuron or split.
     SplitError
-        When the split cannot be made from the store.
+        When the split cannot be made from the store, or was resolved for recordings of other content.
 
     Examples
     --------
     >>> population_information(open_store("allen.zarr"), sizes=[1, 10, 100])  # doctest: +SKIP
     """
+    require_store(store)
     check_workers(workers, scheduler)
     wanted = _wanted(sizes, subsets, seed, intervals)
-    split = _split_for(store, split, window)
-    chosen = _chosen(store, sessions, split)
+    split = split_for(store, split, window)
+    chosen = asked_sessions(store, sessions, split)
     mine = _known_neurons(store, neurons)
     lineage: dict[str, Any] = {
         "statistic": {"name": "fisher_population", "version": VERSION, "uses_labels": True, "params": vars(wanted)},
@@ -247,7 +251,7 @@ def information_of_responses(
     pairs = [len(a) + len(b) for row in values for a, b in zip(row, [*row[1:], row[0]], strict=True)]
     trials, fewest = min(pairs), min(len(each) for row in values for each in row)
     most = min(n_available, trials - 4) if fewest > 1 else 0
-    asked = sorted(set(wanted.sizes or [*(n for n in SIZES if n < n_available), most, n_available]) - {0})
+    asked = sorted(set(wanted.sizes or [*(n for n in SIZES if n < n_available), most, n_available]) - {0}) or [1]
     rows = pd.DataFrame({"n_neurons": np.array(asked, np.int64)})
     for name, column in COLUMNS.items():
         if column.dtype == "float64":
@@ -268,13 +272,16 @@ def information_of_responses(
             rows.loc[at, "fisher_population_high"] = mean + reach
     rows["n_subsets"] = np.where(rows["n_neurons"] <= most, wanted.subsets, 0)
     rows["n_available"], rows["n_trials"], rows["n_frequencies"] = n_available, trials / 2, len(values)
-    rows["reason"] = [_reason(size, n_available, trials, fewest) for size in asked]
+    nobody = "" if responses.response.shape[1] else "this recording has none of the neurons that sets are drawn from"
+    rows["reason"] = [nobody or _reason(size, n_available, trials, fewest) for size in asked]
     return rows[list(COLUMNS)].astype({name: column.dtype for name, column in COLUMNS.items()})
 
 
 def _reason(size: int, n_available: int, trials: int, fewest: int) -> str:
     if trials == 0:
         return "this recording has no trials of drifting gratings in the time that is looked at"
+    if not n_available:
+        return "this recording has no neuron that can be used"
     if size > n_available:
         return f"{size} neurons are wanted, and this recording has {n_available} that can be used"
     if trials <= size + 3 or fewest < 2:
@@ -327,34 +334,22 @@ def _of_recording(store: Store, wanted: _Wanted, mine: frozenset[str] | None, pi
 
 
 def _wanted(sizes: Sequence[int] | None, subsets: int, seed: int, intervals: Resampling | float | None) -> _Wanted:
-    level = intervals.level if isinstance(intervals, Resampling) else intervals
-    if level is not None and not 0 < level < 1:
-        raise StatisticError(f"the level of intervals is {level:g}; give one between 0 and 1, such as 0.95.")
-    if subsets < 1:
-        raise StatisticError(f"{subsets} sets of each size are wanted; at least one is needed.")
-    if sizes is not None and (not len(sizes) or min(sizes) < 1):
-        raise StatisticError(f"sizes of sets are {list(sizes)}; give one or more, each at least 1.")
-    return _Wanted(None if sizes is None else tuple(int(size) for size in sizes), int(subsets), int(seed), level)
+    resampling = as_resampling(intervals)
+    for name, value, least in (("subsets", subsets, 1), ("seed", seed, 0)):
+        if not _is_whole(value) or value < least:
+            raise StatisticError(f"{name} is {value!r}; give a whole number, at least {least}.")
+    given: tuple[Any, ...] | None = None
+    if sizes is not None:
+        several: object = sizes
+        given = tuple(several) if isinstance(several, Iterable) else (sizes,)
+        if not given or not all(_is_whole(size) and size >= 1 for size in given):
+            raise StatisticError(f"sizes of sets are {sizes!r}; give one or more whole numbers, each at least 1.")
+        given = tuple(map(int, given))
+    return _Wanted(given, int(subsets), int(seed), None if resampling is None else resampling.level)
 
 
-def _split_for(store: Store, split: Split | SplitSpec | str | None, window: str) -> Split | None:
-    if window not in ("train", "all"):
-        raise StatisticError(f"window is {window!r}: {nearest(window, ('train', 'all'))}")
-    if window == "all":
-        if split is not None:
-            raise StatisticError("window 'all' looks at all time, so a split has no meaning; leave one of them out.")
-        return None
-    return split if isinstance(split, Split) else resolve_split(store, split or default_split(store))
-
-
-def _chosen(store: Store, sessions: Sequence[str] | None, split: Split | None) -> list[str]:
-    known: list[str] = store.sessions["session_id"].tolist()
-    for session in sessions or ():
-        if session not in known:
-            raise UsageError(f"the store holds no recording {session!r}: {nearest(session, known)}")
-    if sessions is None:
-        sessions = known if split is None else split.sessions["session_id"].tolist()
-    return [session for session in known if session in set(sessions)]
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _known_neurons(store: Store, neurons: Sequence[str] | None) -> frozenset[str] | None:

@@ -183,6 +183,10 @@ def _typed(who: str, values: pd.Series[Any], column: str, declared: Column) -> p
     if found not in (kind, "missing") and (found, kind) != ("int", "float"):
         raise StatisticError(f"{who}: column {column!r} is declared {declared.dtype} but holds {found} values.")
     typed: pd.Series[Any] = values.reset_index(drop=True).astype(pd.api.types.pandas_dtype(_STORED[kind]))
+    if kind == "float" and np.isinf(typed).any():
+        raise StatisticError(
+            f"{who}: column {column!r} has {int(np.isinf(typed).sum())} infinite values; leave out what has no value."
+        )
     if kind in ("float", "int"):
         wrong = ((typed < declared.low) | (typed > declared.high)).fillna(False).to_numpy(bool)
         if wrong.any():

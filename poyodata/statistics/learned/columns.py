@@ -18,7 +18,7 @@ import pandas as pd
 import pydantic
 
 from poyodata.digests import json_digest, table_digest
-from poyodata.errors import PoyodataError, StatisticError, UsageError, nearest
+from poyodata.errors import PoyodataError, StatisticError, StoreError, UsageError, nearest
 from poyodata.statistics.learned.checks import check_columns, check_recordings, check_values
 from poyodata.statistics.learned.lineage import ColumnLineage, joined
 from poyodata.statistics.statistic import Column
@@ -137,7 +137,7 @@ def write_columns(
     >>> write_columns(open_store("allen.zarr"), "nuclr", table, {"nuclr_stability": stability}, lineage)
     ... # doctest: +SKIP
     """
-    check_name(name, "columns")
+    _require_name(name)
     with _writing(store):
         if _path(store, name).exists() and not replace_existing:
             raise UsageError(
@@ -152,6 +152,15 @@ def write_columns(
         digest = _digest(content, values)
         replace_table(_path(store, name), values, content | {"digest": digest})
     return LearnedColumns(name=name, digest=digest, columns=dict(columns), lineage=lineage, n_neurons=len(values))
+
+
+def _require_name(name: str) -> None:
+    if not isinstance(name, str):
+        raise UsageError(f"learned columns are named by a text, such as 'nuclr'; {name!r} arrived.")
+    try:
+        check_name(name, "columns")
+    except StoreError as error:
+        raise UsageError(str(error)) from error
 
 
 def read_columns(store: Store, name: str) -> pd.DataFrame:

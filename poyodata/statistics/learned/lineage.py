@@ -208,6 +208,7 @@ def lineage_of(
     roles: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     if split is not None:
+        split.require_content(store)
         touched = _overlap(looked, split.windows, {})
         roles = tuple(sorted(set(touched["role"])))
         held_out = tuple(sorted(split.sessions.loc[split.sessions["role"] != "train", "donor_id"].unique()))

@@ -420,6 +420,30 @@ def test_a_recording_without_gratings_is_refused_in_words(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        pytest.param("constant", "this recording has no neuron that can be used", id="constant"),
+        pytest.param(
+            "not asked for", "this recording has none of the neurons that sets are drawn from", id="not-asked-for"
+        ),
+    ],
+)
+def test_a_recording_always_has_a_row_with_the_reason(tmp_path, spoil, reason):
+    store = make_store(tmp_path, n_sessions=2)
+    chosen = None
+    if spoil == "constant":
+        store.arrays["s001"][:] = 1.0
+    else:
+        chosen = [name for name in store.neurons["neuron_id"] if name.startswith("s000")]
+    table = population_information(store, window="all", neurons=chosen)
+    (row,) = table[table["session_id"] == "s001"].to_dict("records")
+    assert row["reason"] == reason
+    assert row["n_neurons"] == 1
+    assert row["n_available"] == 0
+    assert np.isnan(row["fisher_population"])
+
+
+@pytest.mark.parametrize(
     ("asked", "error", "said"),
     [
         pytest.param({"sessions": ["s00"]}, UsageError, "no recording 's00'", id="recording"),
@@ -427,8 +451,11 @@ def test_a_recording_without_gratings_is_refused_in_words(tmp_path):
         pytest.param({"window": "test"}, StatisticError, "window is 'test'", id="window"),
         pytest.param({"window": "all", "split": "blocks-5fold"}, StatisticError, "leave one of them out", id="both"),
         pytest.param({"sizes": [0, 3]}, StatisticError, r"\[0, 3\]; give one or more", id="sizes"),
-        pytest.param({"subsets": 0}, StatisticError, "at least one is needed", id="subsets"),
-        pytest.param({"intervals": 95}, StatisticError, "level of intervals is 95", id="level"),
+        pytest.param({"sizes": [1.5]}, StatisticError, r"\[1.5\]; give one or more whole", id="sizes-fraction"),
+        pytest.param({"subsets": 0}, StatisticError, "subsets is 0; give a whole number, at least 1", id="subsets"),
+        pytest.param({"seed": None}, StatisticError, "seed is None", id="seed"),
+        pytest.param({"intervals": 95}, UsageError, "level of intervals is 95", id="level"),
+        pytest.param({"sessions": [900000000]}, UsageError, "named by texts", id="recording-number"),
     ],
 )
 def test_bad_questions(gratings, asked, error, said):

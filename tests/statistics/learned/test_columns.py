@@ -92,7 +92,8 @@ def one_column(store, rows=slice(None), name="nuclr_stability"):
 def write(store, split, name="nuclr", *, table=None, columns=None, **options):
     given = {"nuclr_stability": STABILITY} if columns is None else columns
     own = one_column(store) if table is None else table
-    options.setdefault("lineage", lineage(store, split))
+    if "lineage" not in options:
+        options["lineage"] = lineage(store, split)
     return write_columns(store, name, own, given, **options)
 
 
@@ -196,7 +197,7 @@ REFUSED = {
     "truth values": (lambda t: t.assign(nuclr_stability=True), "declared float64 but holds bool values"),
     "objects": (lambda t: t.assign(nuclr_stability=[(1,)] * len(t)), "declared float64 but holds mixed values"),
     "out of range": (lambda t: t.assign(nuclr_stability=1.5), "12 values outside its range of -1 to 1"),
-    "infinite": (lambda t: t.assign(nuclr_stability=np.inf), "12 values outside its range"),
+    "infinite": (lambda t: t.assign(nuclr_stability=np.inf), "12 infinite values; leave out"),
 }
 
 
@@ -261,7 +262,7 @@ def test_neurons_of_recordings_that_nobody_looked_at(store, split):
 
 @pytest.mark.parametrize("name", ["no/name", "", "../moments", ".hidden", "zarr.json"])
 def test_a_file_that_cannot_be_called_so(name, store, split):
-    with pytest.raises(StoreError, match="cannot name a folder"):
+    with pytest.raises(UsageError, match=r"cannot name a folder.*Give these columns another name"):
         write(store, split, name)
     assert files(store) == {}
 
