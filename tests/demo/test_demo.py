@@ -112,7 +112,8 @@ def test_demo_as_typed(tmp_path: Path) -> None:
     assert all(row["seconds"] > 0 for row in (main, scratch))
     check_report(tmp_path / "demo" / "report.html")
     store = open_store(tmp_path / "demo" / "store.zarr")
-    assert compute_statistics(store, split="blocks-5fold")["fisher_direction"].notna().mean() > 0.9
+    # The demo's short recordings leave six trials of each direction for some temporal frequency in half of the neurons.
+    assert compute_statistics(store, "fisher_direction", split="blocks-5fold")["fisher_direction"].notna().mean() > 0.5
     picture = (Path(__file__).parents[2] / "docs" / "moments-plane.svg").read_text()
     drawn = (tmp_path / "demo" / "figures" / "moments-plane.svg").read_text()
     numbers = [
