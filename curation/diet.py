@@ -12,6 +12,7 @@ import yaml
 from poyodata.curation import document as documents
 from poyodata.curation import plain_text, rules
 from poyodata.curation.expressions import to_text
+from poyodata.curation.rule_document import rule_document, rule_text
 from poyodata.curation.spelling import Condition, Term, condition_node
 from poyodata.curation.window_rule import WindowRule
 from poyodata.digests import canonical_json, json_digest
@@ -166,7 +167,7 @@ class Diet:
             document["splits"] = self.splits
         document["statistics"] = {"window": self.statistics_window}
         document["missing"] = self.missing
-        document["neurons"] = rules.rule_document(self.neurons)
+        document["neurons"] = rule_document(self.neurons)
         windows: dict[str, Any] = {}
         if self.windows.where is not None:
             windows["where"] = to_text(self.windows.where)
@@ -298,7 +299,7 @@ class Diet:
 
     def __repr__(self) -> str:
         during = f" during {to_text(self.windows.where)}" if self.windows.where is not None else ""
-        return f"Diet({self.name!r}: {rules.rule_text(self.neurons)}{during})"
+        return f"Diet({self.name!r}: {rule_text(self.neurons)}{during})"
 
 
 def mix(*diets: Diet, name: str = "unnamed", description: str = "") -> Diet:

@@ -6,14 +6,11 @@ that the same text means the same in a file, a notebook and a manifest, and can 
 
 from __future__ import annotations
 
-import keyword
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-import numpy as np
-
+from poyodata.curation.parameters import Parameter, Value, is_plain_name, plain_value
 from poyodata.errors import DietError, nearest
 from poyodata.vocabulary import EXPRESSION_FUNCTIONS
 
@@ -21,10 +18,10 @@ MAX_CHARACTERS = 4096
 MAX_NODES = 500
 MAX_DEPTH = 50
 COMPARISONS: tuple[str, ...] = ("==", "!=", "<", "<=", ">", ">=")
-NUMBER_FUNCTIONS: tuple[str, ...] = ("abs", "log10")
+NUMBER_FUNCTIONS: tuple[str, ...] = ("abs", "log10", "rank", "zscore")
+REFERENCE_FUNCTIONS: tuple[str, ...] = ("rank", "zscore")
+"""Functions that compare a neuron with the reference population; so does `Quantile`."""
 FUNCTIONS: tuple[str, ...] = EXPRESSION_FUNCTIONS
-
-Value: TypeAlias = bool | int | float | str
 
 
 @dataclass(frozen=True)
@@ -49,33 +46,44 @@ class Literal:
     kind: str = field(init=False)
 
     def __post_init__(self) -> None:
-        value = self.value.item() if isinstance(self.value, np.generic) else self.value
-        if isinstance(value, float):
-            if not math.isfinite(value):
-                raise DietError(f"the number {value} is not finite; use isnan(column) to ask for missing values.")
-            value = value + 0.0  # -0.0 and 0.0 are one constant, or the same diet would have two digests
-        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise DietError("a whole number does not fit into 64 bits; write it as a float, or correct it.")
-        elif isinstance(value, str) and not value.isprintable():
-            raise DietError(f"the text {value[:40]!r} holds characters that cannot be printed; remove them.")
-        elif not isinstance(value, bool | int | float | str):
-            raise DietError(f"{type(value).__name__} is no constant here; use True, False, a number or a text.")
+        value = plain_value(self.value)
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "kind", type(value).__name__)
 
 
 @dataclass(frozen=True)
 class Call:
-    """One of `FUNCTIONS` of one operand. ``isnan`` is a condition, the others are numbers."""
+    """A function of one operand: ``isnan``, a condition, or one of `NUMBER_FUNCTIONS`.
+
+    ``zscore(x)`` is in standard deviations from the mean of the reference population, ``rank(x)`` the share of the
+    reference population whose value is at most x, from 0 to 1.
+    """
 
     function: str
     operand: Operand
 
     def __post_init__(self) -> None:
-        if self.function not in FUNCTIONS:
+        if self.function not in (*NUMBER_FUNCTIONS, "isnan"):
             raise DietError(f"unknown function {self.function[:60]!r}: {nearest(self.function, FUNCTIONS)}")
-        if not is_operand(self.operand) or isinstance(self.operand, Literal):
+        if not isinstance(self.operand, Column | Call) or not is_operand(self.operand):
             raise DietError(f"{self.function}() takes a column, as in `{self.function}(skewness)`.")
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """``quantile(x, q)``: the value below which the share q of the reference population lies; frozen when resolved."""
+
+    operand: Operand
+    q: float | Parameter
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.operand, Column | Call) or not is_operand(self.operand):
+            raise DietError("quantile() takes a column and a share, as in `quantile(skewness, 0.9)`.")
+        share = self.q.default if isinstance(self.q, Parameter) else self.q
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise DietError(f"the share of a quantile is a number from 0 to 1; got {str(share)[:60]!r}.")
+        if not isinstance(self.q, Parameter):
+            object.__setattr__(self, "q", float(share) + 0.0)
 
 
 @dataclass(frozen=True)
@@ -93,10 +101,10 @@ class Compare:
                 raise DietError(f"unknown comparison {operator!r}; use one of {', '.join(COMPARISONS)}, in, not in.")
         if not all(is_operand(operand) for operand in self.operands):
             raise DietError(
-                "only columns, constants, abs() and log10() can be compared; join conditions with and / or."
+                "only columns, constants and functions of columns can be compared; join conditions with and / or."
             )
-        if all(isinstance(operand, Literal) for operand in self.operands):
-            raise DietError(f"`{to_text(self)}` compares constants and names no column.")
+        if not any(isinstance(operand, Column | Call) for operand in self.operands):
+            raise DietError(f"`{to_text(self)}` compares constants; one side must be a column or a function of one.")
 
 
 @dataclass(frozen=True)
@@ -104,15 +112,15 @@ class Membership:
     """``column in [values]`` or ``column not in [values]``."""
 
     operand: Operand
-    values: tuple[Literal, ...]
+    values: tuple[Literal | Parameter, ...]
     negated: bool = False
 
     def __post_init__(self) -> None:
-        if not is_operand(self.operand) or isinstance(self.operand, Literal):
+        if not isinstance(self.operand, Column | Call) or not is_operand(self.operand):
             raise DietError("the left side of `in` must be a column, as in `cre_line in ['Sst-IRES-Cre']`.")
         if not self.values:
             raise DietError(f"`{to_text(self.operand)} in []` can keep nothing; name at least one value.")
-        kinds = {"number" if value.kind in ("int", "float") else value.kind for value in self.values}
+        kinds = {_kind_of(value) for value in self.values}
         if len(kinds) > 1:
             raise DietError(
                 f"the list after `{to_text(self.operand)} in` mixes {' and '.join(sorted(kinds))}; use one kind."
@@ -153,8 +161,8 @@ class Or:
         _require_conditions("or", self.terms)
 
 
-Operand: TypeAlias = Column | Literal | Call
-Node: TypeAlias = Column | Literal | Call | Compare | Membership | Not | And | Or
+Operand: TypeAlias = Column | Literal | Parameter | Call | Quantile
+Node: TypeAlias = Column | Literal | Parameter | Call | Quantile | Compare | Membership | Not | And | Or
 
 
 def is_column_name(name: Any) -> bool:
@@ -168,27 +176,23 @@ def is_column_name(name: Any) -> bool:
     if not isinstance(name, str):
         return False
     column, at, stimulus = name.partition("@")
-    return _is_plain_name(column) and (not at or _is_stimulus_name(stimulus))
+    return is_plain_name(column) and (not at or _is_stimulus_name(stimulus))
 
 
 def _is_stimulus_name(name: str) -> bool:
     return bool(name) and name == name.strip() and name.isprintable() and "@" not in name and len(name) <= 128
 
 
-def _is_plain_name(name: Any) -> bool:
-    return (
-        isinstance(name, str)
-        and name.isascii()
-        and name.isidentifier()
-        and not name.startswith("_")
-        and not keyword.iskeyword(name)
-        and len(name) <= 128
-    )
+def _kind_of(value: Literal | Parameter) -> str:
+    plain = value.default if isinstance(value, Parameter) else value.value
+    return "number" if type(plain) in (int, float) else type(plain).__name__
 
 
 def is_operand(node: Any) -> bool:
     """Tell whether `node` has a value that can be compared."""
-    return isinstance(node, Column | Literal) or (isinstance(node, Call) and node.function in NUMBER_FUNCTIONS)
+    return isinstance(node, Column | Literal | Parameter | Quantile) or (
+        isinstance(node, Call) and node.function in NUMBER_FUNCTIONS
+    )
 
 
 def is_condition(node: Any) -> bool:
@@ -203,7 +207,7 @@ def is_condition(node: Any) -> bool:
 def _require_conditions(word: str, terms: tuple[Node, ...]) -> None:
     for term in terms:
         if not is_condition(term):
-            shown = to_text(term) if isinstance(term, Column | Literal | Call) else type(term).__name__
+            shown = to_text(term) if is_operand(term) else type(term).__name__
             raise DietError(
                 f"`{word}` joins conditions, but got `{shown}`; compare it with something, as in `{shown} > 0`."
             )
@@ -216,6 +220,8 @@ def children(node: Node) -> tuple[Node, ...]:
     match node:
         case Call():
             return (node.operand,)
+        case Quantile():
+            return (node.operand, node.q) if isinstance(node.q, Parameter) else (node.operand,)
         case Compare():
             return node.operands
         case Membership():
@@ -247,6 +253,46 @@ def columns_of(node: Node) -> tuple[str, ...]:
     ('skewness', 'kurtosis')
     """
     return tuple(dict.fromkeys(item.name for item, _ in walk(node) if isinstance(item, Column)))
+
+
+def parameters_of(node: Node) -> tuple[Parameter, ...]:
+    """Parameters in `node`, in the order in which they stand there."""
+    return tuple(item for item, _ in walk(node) if isinstance(item, Parameter))
+
+
+def replace_parameters(node: Node, new: Callable[[Parameter], Parameter | Value]) -> Node:
+    """Write `node` anew with another parameter, or a constant, for every parameter in it.
+
+    Examples
+    --------
+    >>> from poyodata.curation.parse import parse_expression
+    >>> to_text(replace_parameters(parse_expression("skewness <= param(most, 3.51)"), lambda one: one.default))
+    'skewness <= 3.51'
+    """
+
+    def again(part: Any) -> Any:
+        match part:
+            case Parameter():
+                value = new(part)
+                return value if isinstance(value, Parameter) else Literal(value)
+            case Call():
+                return replace(part, operand=again(part.operand))
+            case Quantile():
+                share = new(part.q) if isinstance(part.q, Parameter) else part.q
+                return Quantile(again(part.operand), share)  # type: ignore[arg-type]  # checked by Quantile
+            case Compare():
+                return replace(part, operands=tuple(map(again, part.operands)))
+            case Membership():
+                return replace(part, operand=again(part.operand), values=tuple(map(again, part.values)))
+            case Not():
+                return Not(again(part.term))
+            case And() | Or():
+                return type(part)(tuple(map(again, part.terms)))
+            case _:
+                return part
+
+    written: Node = again(node)
+    return written
 
 
 def check_size(node: Node) -> Node:
@@ -287,8 +333,13 @@ def to_text(node: Node) -> str:
             return _column_text(node.name)
         case Literal():
             return repr(node.value)
+        case Parameter():
+            return f"param({node.name}, {node.default!r})"
         case Call():
             return f"{node.function}({to_text(node.operand)})"
+        case Quantile():
+            share = to_text(node.q) if isinstance(node.q, Parameter) else repr(node.q)
+            return f"quantile({to_text(node.operand)}, {share})"
         case Compare():
             pairs = zip(node.operators, node.operands[1:], strict=True)
             return to_text(node.operands[0]) + "".join(f" {operator} {to_text(right)}" for operator, right in pairs)
@@ -305,7 +356,7 @@ def to_text(node: Node) -> str:
 
 def _column_text(name: str) -> str:
     column, at, stimulus = name.partition("@")
-    return name if not at or _is_plain_name(stimulus) else f"{column}@{stimulus!r}"
+    return name if not at or is_plain_name(stimulus) else f"{column}@{stimulus!r}"
 
 
 def _grouped(node: Node, *kinds: type) -> str:

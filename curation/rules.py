@@ -1,13 +1,17 @@
-"""Rules: which neurons a diet keeps, as a tree of a closed list of operators. Nothing here sees a store."""
+"""Rules: which neurons a diet keeps, as a tree of a closed list of operators. Nothing here sees a store.
+
+Numbers of a rule (fractions, counts, seeds) may be a `Parameter`, which is set from outside.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from poyodata.curation.expressions import Node, check_size, is_column_name, to_text
-from poyodata.errors import DietError
+from poyodata.curation.expressions import Column, Node, Operand, check_size, is_column_name, is_operand, walk
+from poyodata.curation.parameters import Parameter, Value, is_plain_name, plain_value, settled
+from poyodata.errors import DietError, nearest
 
 MAX_RULES = 500
 MAX_RULE_DEPTH = 20
@@ -47,12 +51,28 @@ class Ids:
 
 @dataclass(frozen=True)
 class Reference:
-    """Neurons that another diet keeps: a preset by name, or a file by its path."""
+    """Neurons that another diet keeps: one by name (a preset, or of an installed package), or a file by its path.
+
+    Attributes
+    ----------
+    diet : str
+    given : tuple of (name, value)
+        Parameters of that diet which are set here, sorted by name; ``with:`` in a file.
+    """
 
     diet: str
+    given: tuple[tuple[str, Value | Parameter], ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.diet, "a diet's name")
+        names = [name for name, _ in self.given]
+        for name in names:
+            if not is_plain_name(name):
+                raise DietError(f"{str(name)[:60]!r} cannot be the name of a parameter.")
+        if len(set(names)) < len(names):
+            raise DietError(f"a parameter of diet {self.diet!r} is set twice; set it once.")
+        values = {name: value if isinstance(value, Parameter) else plain_value(value) for name, value in self.given}
+        object.__setattr__(self, "given", tuple(sorted(values.items())))
 
 
 @dataclass(frozen=True)
@@ -99,19 +119,19 @@ class Sample:
     Attributes
     ----------
     of : Rule
-    fraction : float or None
+    fraction : float, Parameter or None
         Share of the pool, above 0 and at most 1; half a neuron is rounded up.
-    n : int or None
+    n : int, Parameter or None
         Number of neurons instead.
-    seed : int
+    seed : int or Parameter
     within : str or None
         A column: the fraction, or n, holds in each of its groups.
     """
 
     of: Rule
-    fraction: float | None = None
-    n: int | None = None
-    seed: int = 0
+    fraction: float | Parameter | None = None
+    n: int | Parameter | None = None
+    seed: int | Parameter = 0
     within: str | None = None
 
     def __post_init__(self) -> None:
@@ -122,8 +142,101 @@ class Sample:
         if self.n is not None:
             check_count(self.n, "n", 1)
         check_count(self.seed, "seed", 0)
-        if self.within is not None and not is_column_name(self.within):
-            raise DietError(f"`within` names a column such as cre_line; got {self.within!r}.")
+        _check_column(self.within, "within")
+
+
+@dataclass(frozen=True)
+class Balance:
+    """As many neurons from every group, by the smallest hash of (seed, neuron_id).
+
+    Attributes
+    ----------
+    of : Rule
+    by : tuple of str
+        Columns; every combination of their values is a group.
+    n : int, Parameter or None
+        Neurons from every group. None takes as many as the smallest group has.
+    seed : int or Parameter
+    """
+
+    of: Rule
+    by: tuple[str, ...]
+    n: int | Parameter | None = None
+    seed: int | Parameter = 0
+
+    def __post_init__(self) -> None:
+        _check_columns(self.by, "balance", "by")
+        if self.n is not None:
+            check_count(self.n, "n", 1)
+        check_count(self.seed, "seed", 0)
+
+
+ORDERS: tuple[str, ...] = ("highest", "lowest")
+
+
+@dataclass(frozen=True)
+class Top:
+    """The k neurons that are highest (or lowest) in something, of all or of each group.
+
+    Attributes
+    ----------
+    of : Rule
+    k : int or Parameter
+    by : Operand
+        A column, or a number made of one: ``reliability``, ``abs(skewness)``. Where it is missing a neuron is unknown.
+    order : {"highest", "lowest"}
+    within : str or None
+        A column: k neurons of each of its groups.
+    """
+
+    of: Rule
+    k: int | Parameter
+    by: Operand
+    order: str = "highest"
+    within: str | None = None
+
+    def __post_init__(self) -> None:
+        check_count(self.k, "k", 1)
+        if not is_operand(self.by) or not any(isinstance(part, Column) for part, _ in walk(self.by)):
+            raise DietError("`top` is `by` a column or a function of one, as in `reliability` or `abs(skewness)`.")
+        if self.order not in ORDERS:
+            raise DietError(f"unknown `order` {str(self.order)[:60]!r} of `top`: {nearest(str(self.order), ORDERS)}")
+        _check_column(self.within, "within")
+
+
+COUNTED: tuple[str, ...] = ("windows", "tokens")
+"""What `Match` can match beside columns: windows, and tokens (neurons x frames of their recordings' windows)."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Random controls: neurons of a pool, as many as another rule keeps and like them in what `on` names.
+
+    Attributes
+    ----------
+    to : Rule
+        What is matched.
+    of : Rule
+        The pool that is drawn from; written ``from``. Every neuron by default, those of `to` among them.
+    on : tuple of str
+        What must agree: columns of text (equal counts in every group: ``session_id``, ``cre_line``), columns of
+        numbers (the distribution), or ``windows`` and ``tokens`` of train-role time. Empty: the number alone.
+    seed : int or Parameter
+    draw : int or Parameter
+        Number of the draw, from 0: draws of one seed are independent of each other.
+    """
+
+    to: Rule
+    of: Rule = field(default_factory=Everyone)
+    on: tuple[str, ...] = ()
+    seed: int | Parameter = 0
+    draw: int | Parameter = 0
+
+    def __post_init__(self) -> None:
+        if self.on:
+            _check_columns(self.on, "match", "on")
+        check_count(self.seed, "seed", 0)
+        check_count(self.draw, "draw", 0)
 
 
 @dataclass(frozen=True)
@@ -135,21 +248,21 @@ class MixTerm:
     of : Rule
     name : str
         Label in the manifest's column ``term``; ``""`` lets the rule name itself.
-    fraction : float or None
+    fraction : float, Parameter or None
         Share of this pool.
-    share : float or None
+    share : float, Parameter or None
         Share of the result, instead.
-    n : int or None
+    n : int, Parameter or None
         Number of neurons, instead. With none of the three the whole pool is taken.
-    seed : int
+    seed : int or Parameter
     """
 
     of: Rule
     name: str = ""
-    fraction: float | None = None
-    share: float | None = None
-    n: int | None = None
-    seed: int = 0
+    fraction: float | Parameter | None = None
+    share: float | Parameter | None = None
+    n: int | Parameter | None = None
+    seed: int | Parameter = 0
 
     def __post_init__(self) -> None:
         given = [word for word in ("fraction", "share", "n") if getattr(self, word) is not None]
@@ -176,7 +289,7 @@ class Mix:
 
     def __post_init__(self) -> None:
         _at_least_two("mix", self.terms)
-        shares = [term.share for term in self.terms if term.share is not None]
+        shares = [float(settled(term.share)) for term in self.terms if term.share is not None]
         total = sum(shares)
         if len(shares) == len(self.terms) and abs(total - 1) > 1e-9:
             raise DietError(f"the shares of all terms of a `mix` must add up to 1; they add up to {total:g}.")
@@ -186,7 +299,21 @@ class Mix:
             )
 
 
-Rule: TypeAlias = Everyone | Where | Ids | Reference | Union | Intersect | Difference | Complement | Sample | Mix
+Rule: TypeAlias = (
+    Everyone
+    | Where
+    | Ids
+    | Reference
+    | Union
+    | Intersect
+    | Difference
+    | Complement
+    | Sample
+    | Balance
+    | Top
+    | Match
+    | Mix
+)
 
 
 def check_name(name: Any, what: str) -> str:
@@ -196,18 +323,34 @@ def check_name(name: Any, what: str) -> str:
     return name
 
 
-def check_fraction(value: Any, what: str) -> float:
-    """Return `value` as a float when it is above 0 and at most 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise DietError(f"{what} is a number above 0 and at most 1; got {value!r}.")
-    return float(value)
+def check_fraction(value: Any, what: str) -> float | Parameter:
+    """Return `value`, as a float where it is no parameter, when it is above 0 and at most 1."""
+    number = settled(value)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1:
+        raise DietError(f"{what} is a number above 0 and at most 1; got {str(number)[:60]!r}.")
+    return value if isinstance(value, Parameter) else float(number)
 
 
-def check_count(value: Any, what: str, least: int) -> int:
+def check_count(value: Any, what: str, least: int) -> int | Parameter:
     """Return `value` when it is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
-        raise DietError(f"{what} is a whole number of at least {least}; got {str(value)[:60]}.")
-    return value
+    number = settled(value)
+    if isinstance(number, bool) or not isinstance(number, int) or not least <= number < 2**63:
+        raise DietError(f"{what} is a whole number of at least {least}; got {str(number)[:60]}.")
+    return value if isinstance(value, Parameter) else number
+
+
+def _check_column(name: Any, word: str) -> None:
+    if name is not None and not is_column_name(name):
+        raise DietError(f"`{word}` names a column such as cre_line; got {str(name)[:60]!r}.")
+
+
+def _check_columns(names: Any, operator: str, word: str) -> None:
+    if not isinstance(names, tuple) or not names:
+        raise DietError(f"`{operator}` takes columns under `{word}`, as in `{word}: [cre_line]`.")
+    for name in names:
+        _check_column(name, word)
+    if len(set(names)) < len(names):
+        raise DietError(f"`{operator}` names a column under `{word}` twice; name it once.")
 
 
 def _at_least_two(word: str, rules: tuple[Any, ...]) -> None:
@@ -220,8 +363,10 @@ def below(rule: Rule) -> tuple[Rule, ...]:
     match rule:
         case Union() | Intersect() | Difference():
             return rule.rules
-        case Complement() | Sample():
+        case Complement() | Sample() | Balance() | Top():
             return (rule.of,)
+        case Match():
+            return (rule.to, rule.of)
         case Mix():
             return tuple(term.of for term in rule.terms)
         case _:
@@ -246,79 +391,3 @@ def check_rule_size(rule: Rule) -> Rule:
                 "part of it as a diet of its own and refer to that."
             )
     return rule
-
-
-def rule_text(rule: Rule) -> str:
-    """Say a rule in one line, for funnels and messages.
-
-    Examples
-    --------
-    >>> rule_text(Complement(Reference("predictable")))
-    'not [predictable]'
-    """
-    match rule:
-        case Everyone():
-            return "all neurons"
-        case Where():
-            return to_text(rule.condition)
-        case Ids():
-            return f"{len(rule.ids)} listed neurons"
-        case Reference():
-            return f"[{rule.diet}]"
-        case Union():
-            return " or ".join(f"({rule_text(part)})" for part in rule.rules)
-        case Intersect():
-            return " and ".join(f"({rule_text(part)})" for part in rule.rules)
-        case Difference():
-            return " but not ".join(f"({rule_text(part)})" for part in rule.rules)
-        case Complement():
-            inner = rule_text(rule.of)
-            return f"not {inner}" if isinstance(rule.of, Reference) else f"not ({inner})"
-        case Sample():
-            amount = f"{rule.n}" if rule.fraction is None else f"{rule.fraction:g}"
-            within = f" in each {rule.within}" if rule.within else ""
-            return f"{amount}{within} of ({rule_text(rule.of)}), seed {rule.seed}"
-        case Mix():
-            return "mix of " + " + ".join(term_text(term) for term in rule.terms)
-
-
-def term_text(term: MixTerm) -> str:
-    """Say a term of a mix in one line."""
-    pool = term.name or rule_text(term.of)
-    if term.fraction is not None:
-        return f"{term.fraction:g} of {pool}"
-    if term.share is not None:
-        return f"{pool} up to a share of {term.share:g}"
-    return f"{term.n} of {pool}" if term.n is not None else pool
-
-
-def rule_document(rule: Rule) -> Any:
-    """Write a rule as plain mappings and lists: the canonical form under ``neurons`` in YAML and JSON."""
-    match rule:
-        case Everyone():
-            return "all"
-        case Where():
-            return {"where": to_text(rule.condition)}
-        case Ids():
-            return {"ids": list(rule.ids)}
-        case Reference():
-            return {"diet": rule.diet}
-        case Union() | Intersect() | Difference():
-            return {type(rule).__name__.lower(): [rule_document(part) for part in rule.rules]}
-        case Complement():
-            return {"complement": rule_document(rule.of)}
-        case Sample():
-            amount = {"n": rule.n} if rule.fraction is None else {"fraction": rule.fraction}
-            within = {"within": rule.within} if rule.within else {}
-            return {"sample": {"of": rule_document(rule.of), **amount, "seed": rule.seed, **within}}
-        case Mix():
-            return {"mix": [_term_document(term) for term in rule.terms]}
-
-
-def _term_document(term: MixTerm) -> dict[str, Any]:
-    document: dict[str, Any] = {"name": term.name} if term.name else {}
-    document["of"] = rule_document(term.of)
-    amounts = {word: getattr(term, word) for word in ("fraction", "share", "n") if getattr(term, word) is not None}
-    if amounts or term.seed:
-        document |= amounts | {"seed": term.seed}
-    return document

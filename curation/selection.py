@@ -16,6 +16,8 @@ from poyodata.curation.diet import Diet
 from poyodata.curation.evaluate import Evaluator, Kleene, Mask
 from poyodata.curation.expressions import And, columns_of, to_text
 from poyodata.curation.library import load_diet
+from poyodata.curation.parameters import settled
+from poyodata.curation.rule_document import rule_text, term_text
 from poyodata.digests import hash_order
 from poyodata.errors import DietError, nearest
 
@@ -116,7 +118,7 @@ class Selector:
     def keep(self, rule: rules.Rule, diet: Diet, path: str) -> tuple[Kleene, Labels | None]:
         """Answer a rule for every neuron; a mix also says which of its terms kept it."""
         labels: Labels | None = None
-        text = rules.rule_text(rule)
+        text = rule_text(rule)
         match rule:
             case rules.Everyone():
                 answer = Kleene.known(np.ones(len(self.table), np.bool_))
@@ -131,7 +133,9 @@ class Selector:
             case rules.Sample():
                 pool, _ = self.keep(rule.of, diet, f"{path}.sample.of")
                 groups = self._groups(rule.within)
-                taken = self._take(pool.true, rule.fraction, rule.n, rule.seed, groups, f"{path}.sample")
+                taken = self._take(
+                    pool.true, settled(rule.fraction), settled(rule.n), settled(rule.seed), groups, f"{path}.sample"
+                )
                 answer = Kleene(taken, pool.unknown)
             case rules.Mix():
                 answer, labels = self._mix(rule, diet, path)
@@ -186,13 +190,17 @@ class Selector:
         for index, (term, pool) in enumerate(zip(rule.terms, pools, strict=True)):
             if not pool.true.any():
                 raise DietError(
-                    f"term {index + 1} of the mix ({rules.term_text(term)}) is empty: its pool holds none of the "
+                    f"term {index + 1} of the mix ({term_text(term)}) is empty: its pool holds none of the "
                     f"{len(self.table)} neurons. Loosen the rule of its pool, or leave the term out."
                 )
             if term.share is None:
                 whole = term.fraction is None and term.n is None
                 at = f"{path}.mix[{index}]"
-                taken[index] = pool.true if whole else self._take(pool.true, term.fraction, term.n, term.seed, None, at)
+                taken[index] = (
+                    pool.true
+                    if whole
+                    else self._take(pool.true, settled(term.fraction), settled(term.n), settled(term.seed), None, at)
+                )
         self._shares(rule, pools, taken, path)
         true = np.zeros(len(self.table), np.bool_)
         unknown = np.zeros(len(self.table), np.bool_)
@@ -206,7 +214,7 @@ class Selector:
 
     def _shares(self, rule: rules.Mix, pools: Sequence[Kleene], taken: list[Mask | None], path: str) -> None:
         """Size the terms given as a share of the result around the terms of known size."""
-        shared = [(index, term.share) for index, term in enumerate(rule.terms) if term.share is not None]
+        shared = [(index, settled(term.share)) for index, term in enumerate(rule.terms) if term.share is not None]
         if not shared:
             return
         used = np.zeros(len(self.table), np.bool_)
@@ -225,7 +233,7 @@ class Selector:
                     f"term {index + 1} of the mix needs {wanted} neurons for its share of {share:g}, but its pool has "
                     f"{int(pool.sum())} that no other term takes. Lower the share, or sample the other terms."
                 )
-            part = self._take(pool, None, wanted, rule.terms[index].seed, None, f"{path}.mix[{index}]")
+            part = self._take(pool, None, wanted, settled(rule.terms[index].seed), None, f"{path}.mix[{index}]")
             taken[index], used = part, used | part
 
     def _groups(self, within: str | None) -> npt.NDArray[np.int64] | None:
@@ -298,7 +306,7 @@ def apply_missing(diet: Diet, answer: Kleene) -> Kleene:
 
 
 def _label(term: rules.MixTerm) -> str:
-    text = term.name or (term.of.diet if isinstance(term.of, rules.Reference) else rules.rule_text(term.of))
+    text = term.name or (term.of.diet if isinstance(term.of, rules.Reference) else rule_text(term.of))
     return text[: rules.MAX_NAME]
 
 

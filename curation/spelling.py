@@ -17,10 +17,10 @@ from poyodata.curation.expressions import (
     Not,
     Operand,
     Or,
-    Value,
     check_size,
     to_text,
 )
+from poyodata.curation.parameters import Value
 from poyodata.curation.parse import parse_expression
 from poyodata.errors import DietError
 

@@ -53,8 +53,11 @@ DFF = "dff"
 TRACES: tuple[str, ...] = (DFF, "raw", "neuropil", "demixed", "corrected")
 """Traces of a recording: dF/F, which every recording has, and the fluorescence behind it."""
 
-EXPRESSION_FUNCTIONS: tuple[str, ...] = ("abs", "isnan", "log10")
+EXPRESSION_FUNCTIONS: tuple[str, ...] = ("abs", "isnan", "log10", "param", "quantile", "rank", "zscore")
 """Functions of the expressions of diets."""
+
+RESERVED_WORDS: tuple[str, ...] = tuple(name for name in EXPRESSION_FUNCTIONS if name != "rank")
+"""Names that no column may have. Parentheses tell ``rank(x)`` from a column ``rank``, which users have."""
 
 CURATION_COLUMNS: tuple[str, ...] = ("role", "term", "guard_frames")
 """Columns that curation puts beside those of neurons and presentations."""

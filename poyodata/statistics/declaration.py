@@ -16,14 +16,14 @@ from poyodata.errors import StatisticError, nearest
 from poyodata.statistics.restricted import bound_names
 from poyodata.statistics.statistic import GROUPS, Column, Statistic
 from poyodata.store.tables import TABLES
-from poyodata.vocabulary import CURATION_COLUMNS, EXPRESSION_FUNCTIONS
+from poyodata.vocabulary import CURATION_COLUMNS, RESERVED_WORDS
 
 RESERVED: frozenset[str] = frozenset(
     name.casefold()
     for names in (
         *(TABLES[table] for table in ("sessions", "neurons", "presentations")),
         CURATION_COLUMNS,
-        EXPRESSION_FUNCTIONS,
+        RESERVED_WORDS,
         keyword.kwlist,
     )
     for name in names

@@ -12,7 +12,7 @@ import pandas as pd
 
 from poyodata.csv_tables import read_csv_table
 from poyodata.errors import AnnotationError, UsageError, nearest
-from poyodata.vocabulary import EXPRESSION_FUNCTIONS
+from poyodata.vocabulary import RESERVED_WORDS
 
 KEYS = ("neuron_id", "cell_specimen_id")
 """What a row of labels may be of: a trace of one recording, or a cell in all recordings that show it."""
@@ -93,7 +93,7 @@ def checked_labels(table: pd.DataFrame, on: str | None) -> tuple[pd.DataFrame, s
             raise AnnotationError(
                 f"column {name!r} cannot be named in a diet; letters, digits and _ can, such as {like!r}: rename it."
             )
-        if keyword.iskeyword(str(name).lower()) or keyword.iskeyword(str(name)) or name in EXPRESSION_FUNCTIONS:
+        if keyword.iskeyword(str(name).lower()) or keyword.iskeyword(str(name)) or name in RESERVED_WORDS:
             raise AnnotationError(f"column {name!r} is a word of the expressions of diets; give yours another name.")
     return one_row_a_key(conform_labels(labels, key), key), key
 

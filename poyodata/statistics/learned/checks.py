@@ -15,7 +15,7 @@ from poyodata.statistics.learned.lineage import ColumnLineage
 from poyodata.statistics.registry import column_metadata
 from poyodata.statistics.statistic import Column
 from poyodata.store.tables import TABLES
-from poyodata.vocabulary import CURATION_COLUMNS, EXPRESSION_FUNCTIONS
+from poyodata.vocabulary import CURATION_COLUMNS, RESERVED_WORDS
 
 if TYPE_CHECKING:
     from poyodata.store import Store
@@ -56,7 +56,7 @@ def check_columns(store: Store, name: str, columns: Mapping[str, Column], others
         if not _COLUMN.fullmatch(column):
             like = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")[:60] or "learned"
             raise StatisticError(f"column {column[:60]!r} cannot be named in a diet; call it {like!r}, say.")
-        if keyword.iskeyword(column) or keyword.iskeyword(column.lower()) or column in EXPRESSION_FUNCTIONS:
+        if keyword.iskeyword(column) or keyword.iskeyword(column.lower()) or column in RESERVED_WORDS:
             raise StatisticError(f"column {column!r} is a word of the expressions of diets; give it another name.")
         # Names that differ in case alone are taken for each other by whoever reads or types them.
         owner = taken.get(column.casefold()) or seen.get(column.casefold())
