@@ -12,7 +12,7 @@ import yaml
 from poyodata.curation import document as documents
 from poyodata.curation import plain_text, rules
 from poyodata.curation.expressions import to_text
-from poyodata.curation.rule_document import rule_document, rule_text
+from poyodata.curation.rule_document import rule_document, rule_text, windows_document
 from poyodata.curation.spelling import Condition, Term, condition_node
 from poyodata.curation.window_rule import WindowRule
 from poyodata.digests import canonical_json, json_digest
@@ -54,6 +54,9 @@ class Diet:
         Time that statistics are computed on. ``all`` looks at test time, and every leak check says so.
     missing : {"exclude", "include", "error"}
         What becomes of neurons for which the rule is unknown.
+    statistics_reference : {"train", "all"}
+        Neurons that ``quantile``, ``zscore`` and ``rank`` compare with: those of recordings to learn from, or all.
+        ``all`` looks at held-out animals, and every leak check says so.
     windows : WindowRule
     disjoint : tuple of Disjoint
     folder : Path or None
@@ -72,6 +75,7 @@ class Diet:
     splits: str | None = None
     statistics_window: Literal["train", "all"] = "train"
     missing: Literal["exclude", "include", "error"] = "exclude"
+    statistics_reference: Literal["train", "all"] = "train"
     windows: WindowRule = field(default_factory=WindowRule)
     disjoint: tuple[Disjoint, ...] = ()
     folder: Path | None = field(default=None, compare=False, repr=False)
@@ -87,6 +91,10 @@ class Diet:
             raise DietError(
                 f"unknown statistics window {self.statistics_window!r}: "
                 f"{nearest(self.statistics_window, ('train', 'all'))}"
+            )
+        if self.statistics_reference not in ("train", "all"):
+            raise DietError(
+                f"unknown reference {self.statistics_reference!r}: {nearest(self.statistics_reference, ('train', 'all'))}"
             )
         if self.missing not in MISSING:
             raise DietError(f"unknown policy for missing values {self.missing!r}: {nearest(self.missing, MISSING)}")
@@ -151,8 +159,8 @@ class Diet:
         return replace(self, name=name, description=self.description if description is None else description)
 
     def with_options(self, **options: Any) -> Diet:
-        """Change ``splits``, ``statistics_window``, ``missing`` or ``disjoint``."""
-        known = ("splits", "statistics_window", "missing", "disjoint")
+        """Change ``splits``, ``statistics_window``, ``missing``, ``statistics_reference`` or ``disjoint``."""
+        known = ("splits", "statistics_window", "missing", "statistics_reference", "disjoint")
         for word in options:
             if word not in known:
                 raise UsageError(f"unknown option {word!r} of a diet: {nearest(word, known)}")
@@ -166,13 +174,11 @@ class Diet:
         if self.splits is not None:
             document["splits"] = self.splits
         document["statistics"] = {"window": self.statistics_window}
+        if self.statistics_reference != "train":
+            document["statistics"]["reference"] = self.statistics_reference
         document["missing"] = self.missing
         document["neurons"] = rule_document(self.neurons)
-        windows: dict[str, Any] = {}
-        if self.windows.where is not None:
-            windows["where"] = to_text(self.windows.where)
-        if self.windows.min_length_s is not None:
-            windows["min_length_s"] = self.windows.min_length_s
+        windows = windows_document(self.windows)
         if windows:
             document["windows"] = windows
         if self.disjoint:
@@ -207,6 +213,7 @@ class Diet:
             description=document.description,
             splits=document.splits,
             statistics_window=document.statistics.window,
+            statistics_reference=document.statistics.reference,
             missing=document.missing,
             windows=windows,
             disjoint=disjoint,
@@ -348,7 +355,7 @@ def _options_of(diets: Sequence[Diet]) -> Diet:
                 f"then set {attribute} on the result."
             )
         chosen[attribute] = given[0] if given else unset
-    for attribute in ("statistics_window", "missing"):
+    for attribute in ("statistics_window", "missing", "statistics_reference"):
         values = {getattr(diet, attribute) for diet in diets}
         if len(values) > 1:
             raise DietError(

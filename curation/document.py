@@ -68,6 +68,7 @@ class StatisticsDocument(_Strict):
     """``statistics:`` of a diet."""
 
     window: Literal["train", "all"] = "train"
+    reference: Literal["train", "all"] = "train"
 
 
 class WindowsDocument(_Strict):

@@ -23,6 +23,7 @@ from poyodata.curation.rules import (
     Union,
     Where,
 )
+from poyodata.curation.window_rule import WindowRule
 
 
 def rule_text(rule: Rule) -> str:
@@ -127,6 +128,21 @@ def _entries(of: Rule | None = None, **values: Any) -> dict[str, Any]:
     """Entries of a mapping in the order given, without those that are None."""
     document: dict[str, Any] = {} if of is None else {"of": rule_document(of)}
     return document | {word: plain_amount(value) for word, value in values.items() if value is not None}
+
+
+def windows_document(rule: WindowRule) -> dict[str, Any]:
+    """Write a window rule as the mapping under ``windows``; empty where it asks for nothing."""
+    document: dict[str, Any] = {}
+    if rule.where is not None:
+        document["where"] = to_text(rule.where)
+    if rule.while_ is not None:
+        document["while"] = to_text(rule.while_)
+    if rule.min_length_s is not None:
+        document["min_length_s"] = plain_amount(rule.min_length_s)
+    if rule.sample is not None:
+        part = rule.sample
+        document["sample"] = _entries(fraction=part.fraction, n=part.n, seed=part.seed) | {"roles": list(part.roles)}
+    return document
 
 
 def plain_amount(value: Any) -> Any:

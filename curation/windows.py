@@ -11,6 +11,7 @@ import pandas as pd
 from poyodata.curation.diet import Diet
 from poyodata.curation.evaluate import Evaluator
 from poyodata.curation.expressions import Node, columns_of, to_text
+from poyodata.curation.parameters import settled
 from poyodata.curation.selection import Step, round_half_up
 from poyodata.errors import DietError
 from poyodata.intervals import Intervals, as_intervals, covers, intersect
@@ -96,10 +97,11 @@ def select_windows(diet: Diet, recordings: Recordings, promised: tuple[str, ...]
     rows, steps, warnings = _stretches(recordings) if where is None else _presentations(where, recordings)
     if diet.windows.min_length_s is not None:
         rate = recordings.sessions.set_index("session_id")["rate_hz"].astype(float)
-        least = {key: round_half_up(diet.windows.min_length_s * value) for key, value in rate.items()}
+        length_s = settled(diet.windows.min_length_s)
+        least = {key: round_half_up(length_s * value) for key, value in rate.items()}
         length = rows["stop_frame"].to_numpy(np.int64) - rows["start_frame"].to_numpy(np.int64)
         kept = length >= rows["session_id"].map(least).to_numpy(np.int64)
-        steps.append(_step("windows.min_length_s", f"at least {diet.windows.min_length_s:g} s", kept))
+        steps.append(_step("windows.min_length_s", f"at least {length_s:g} s", kept))
         before, rows = rows, rows[kept].reset_index(drop=True)
     else:
         before = rows
@@ -199,7 +201,7 @@ def _empty_role(role: str, diet: Diet, recordings: Recordings, before: pd.DataFr
         )
     if (before["role"] == role).any():
         return DietError(
-            f"{start}windows.min_length_s: {diet.windows.min_length_s} drops all its "
+            f"{start}windows.min_length_s: {settled(diet.windows.min_length_s)} drops all its "
             f"{(before['role'] == role).sum()} windows. Lower min_length_s."
         )
     where = to_text(diet.windows.where) if diet.windows.where is not None else "cutting at gaps"
