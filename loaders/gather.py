@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from poyodata.compiling import compiled
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+
+@compiled()
 def _gather(flat: Any, width: Any, start: Any, columns: Any, shift: Any, scale: Any, out: Any) -> None:
     frames = np.uint64(out.shape[1])
     for n in range(np.uint64(columns.shape[0])):

@@ -12,6 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 import xxhash
 
+MANY = 500_000
+"""From this many keys on, a kernel hashes them."""
+
 
 def canonical_json(value: Any) -> str:
     """Write `value` as JSON in its one canonical form: sorted keys, no spaces, floats by ``repr``.
@@ -102,5 +105,13 @@ def hash_order(keys: Iterable[str], seed: int) -> npt.NDArray[np.uint64]:
     >>> bool(hash_order(["a"], seed=0)[0] == hash_order(["b", "a"], seed=0)[1])
     True
     """
+    keys = keys if isinstance(keys, list) else list(keys)
+    if len(keys) >= MANY:
+        # Compiled only where it pays: importing the compiler takes longer than hashing a few thousand keys.
+        from poyodata.hash_kernel import hash_keys
+
+        hashes = hash_keys(keys, f"{seed}:".encode())
+        if hashes is not None:
+            return hashes
     digests = [hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest() for key in keys]
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)

@@ -13,10 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CORE = {
     "_version",
+    "compiling",
     "csv_tables",
     "digests",
     "drawing",
     "errors",
+    "hash_kernel",
     "hdf5_output",
     "intervals",
     "nwb2_objects",

@@ -18,33 +18,18 @@ Why it is written like this
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from poyodata.compiling import compiled
 from poyodata.errors import StatisticError
 
 FloatVector = npt.NDArray[np.float64]
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 BLOCK_FRAMES = 256
-
-
-def _jit(**options: Any) -> Callable[[_Function], _Function]:
-    """Compile without the interpreter lock, kept on disk where there is a folder to keep it in."""
-
-    def compiled(function: _Function) -> _Function:
-        try:
-            kept: _Function = numba.njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # neither the package's folder nor the user's cache is writable: once a process, then
-            kept = numba.njit(nogil=True, **options)(function)
-        return kept
-
-    return compiled
 
 
 def _merged(n: Any, mean: Any, m2: Any, m3: Any, m4: Any, k: Any, mean_k: Any, p2: Any, p3: Any, p4: Any) -> Any:
@@ -66,10 +51,10 @@ def _merged(n: Any, mean: Any, m2: Any, m3: Any, m4: Any, k: Any, mean_k: Any, p
     )
 
 
-_merged_compiled = _jit()(_merged)
+_merged_compiled = compiled()(_merged)
 
 
-@_jit(fastmath={"reassoc", "nsz"})
+@compiled(fastmath={"reassoc", "nsz"})
 def _total_of_rows(traces: Any, start: int, stop: int) -> Any:
     total = np.float32(0.0)
     for r in range(start, stop):
@@ -79,7 +64,7 @@ def _total_of_rows(traces: Any, start: int, stop: int) -> Any:
     return total
 
 
-@_jit()
+@compiled()
 def _shifts(traces: Any, start: int, stop: int, n: Any, mean: Any, shift: Any) -> None:
     for j in range(shift.size):
         shift[j] = np.float64(np.float32(mean[j]))
@@ -93,7 +78,7 @@ def _shifts(traces: Any, start: int, stop: int, n: Any, mean: Any, shift: Any) -
                 shift[j] = np.float64(np.float32(total / count))
 
 
-@_jit()
+@compiled()
 def _power_sums(traces: Any, start: int, stop: int, shift: Any, a1: Any, a2: Any, a3: Any, a4: Any) -> None:
     columns = np.uint64(shift.size)  # unsigned: no test for indices that count from the end
     r = start
@@ -125,7 +110,7 @@ def _power_sums(traces: Any, start: int, stop: int, shift: Any, a1: Any, a2: Any
         r += 1
 
 
-@_jit()
+@compiled()
 def _power_sums_missing(traces: Any, start: int, stop: int, shift: Any, sums: Any, count: Any) -> None:
     for r in range(start, stop):
         for j in range(shift.size):
@@ -139,7 +124,7 @@ def _power_sums_missing(traces: Any, start: int, stop: int, shift: Any, sums: An
                 count[j] += 1.0
 
 
-@_jit()
+@compiled()
 def _accumulate(traces: Any, block: int, state: Any) -> None:
     n, n_missing, mean, m2, m3, m4 = state[0], state[1], state[2], state[3], state[4], state[5]
     rows, columns = traces.shape
