@@ -325,6 +325,7 @@ def disturb(monkeypatch: pytest.MonkeyPatch, marker: Path) -> None:
     monkeypatch.setattr("poyodata.ingest.find_sources", find)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_of_a_cluster_is_replaced(
     scheduler: str, raw: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,15 +12,21 @@ from poyodata.store import StoreWriter, open_store
 from poyodata.store.commit import Committed, read_committed, read_table, replace_committed, table_bytes
 from poyodata.store.layout import Paths
 from poyodata.store.tables import FLAT_TABLES
-from poyodata.vocabulary import DRIFTING_GRATINGS, SPONTANEOUS
+from poyodata.vocabulary import CRE_LINES, DRIFTING_GRATINGS, SPONTANEOUS
 
 N_EPOCHS, GRATINGS_AN_EPOCH = 3, 200
 N_FRAMES, STEP_FRAMES = 100_000, 90
 
 
-def one_recording(n_neurons: int, n_frames: int = N_FRAMES, session_id: str = "500000000") -> SessionRecord:
-    """A recording of noise, with as many rows in its tables as one of drifting gratings has."""
-    rng = np.random.default_rng(0)
+def one_recording(
+    n_neurons: int, n_frames: int = N_FRAMES, session_id: str = "500000000", seed: int | None = None
+) -> SessionRecord:
+    """A recording with as many rows in its tables as one of drifting gratings has.
+
+    Its traces are zero; with a `seed` they are skewed noise, and donor, container and line follow from it.
+    """
+    rng = np.random.default_rng(seed or 0)
+    noise = None if seed is None else _skewed(rng, n_frames, n_neurons)
     time_s = np.arange(n_frames) / 30.0
     cells = 517_000_000 + np.arange(n_neurons)
     neurons = pd.DataFrame(
@@ -38,14 +44,16 @@ def one_recording(n_neurons: int, n_frames: int = N_FRAMES, session_id: str = "5
     neurons.loc[~neurons["valid_roi"], "exclusion_label"] = "duplicate"
 
     def traces(start: int, stop: int) -> np.ndarray:
-        return np.zeros((stop - start, n_neurons), np.float32)
+        return np.zeros((stop - start, n_neurons), np.float32) if noise is None else noise[start:stop]
+
+    place = seed or 0
 
     return SessionRecord(
         metadata=SessionMetadata(
             session_id=session_id,
-            donor_id="300000",
-            container_id="400000",
-            cre_line="Cux2-CreERT2",
+            donor_id=f"{300_000 + place // 6}",
+            container_id=f"{400_000 + place // 3}",
+            cre_line="Cux2-CreERT2" if seed is None else CRE_LINES[place // 6 % len(CRE_LINES)],
             area="VISp",
             depth_um=275.0,
             session_type="three_session_A",
@@ -59,6 +67,12 @@ def one_recording(n_neurons: int, n_frames: int = N_FRAMES, session_id: str = "5
         read_traces=traces,
         source_digest="0" * 32,
     )
+
+
+def _skewed(rng: np.random.Generator, n_frames: int, n_neurons: int) -> np.ndarray:
+    """Gamma noise of a shape of its own for every neuron: skewness from 1 to 8."""
+    shape = 10.0 ** rng.uniform(-1.2, 0.6, n_neurons)
+    return rng.gamma(shape, size=(n_frames, n_neurons)).astype(np.float32)
 
 
 def _presentations(time_s: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:

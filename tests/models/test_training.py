@@ -95,6 +95,7 @@ def test_reconstruction_falls_and_latents_do_not_collapse(config: PoyoConfig) ->
     assert history["latent_spread"].iloc[-1] > history["latent_spread"].iloc[0]
 
 
+@pytest.mark.slow
 def test_an_averaged_target_keeps_latents_at_their_size(config: PoyoConfig) -> None:
     def growth(**settings: Any) -> tuple[float, float]:
         model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)

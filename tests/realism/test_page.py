@@ -81,6 +81,7 @@ def test_lines_are_tabled_and_drawn() -> None:
         assert "Sst-IRES-Cre" in drawing
 
 
+@pytest.mark.slow
 def test_drawings_are_the_same_twice() -> None:
     found = measure(simulate_gratings("tiny", neurons=8))
     for draw in (figures.plane, figures.quantiles, figures.time_course):

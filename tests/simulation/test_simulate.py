@@ -320,6 +320,7 @@ def test_linked_templates_are_written_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*frames)
 
 
+@pytest.mark.slow
 def test_a_tenth_of_eyes_is_tracked() -> None:
     world = SMALL.replace(sessions=60, eye_tracking_share=0.1, trials_per_block=(1,), movie_repeats=0)
     tracked = sum(simulate_session(world, number)[0].behaviour.eye is not None for number in range(60))

@@ -348,7 +348,7 @@ def own_store(tiny_store_path, tmp_path):
     return open_store(tmp_path / "tiny.zarr")
 
 
-@pytest.mark.parametrize("elsewhere", ["processes", "cluster"])
+@pytest.mark.parametrize("elsewhere", ["processes", pytest.param("cluster", marks=pytest.mark.slow)])
 def test_results_are_the_same_wherever_they_are_computed(elsewhere, own_store, request, monkeypatch):
     base = 2.0  # a statistic of a user's own, which no module holds
     level = Statistic(

@@ -37,7 +37,9 @@ def no_links(monkeypatch):
     monkeypatch.setattr(os, "link", refuse)
 
 
-@pytest.mark.parametrize("linked", [True, False], ids=["linked", "copied"])
+@pytest.mark.parametrize(
+    "linked", [pytest.param(True, id="linked"), pytest.param(False, id="copied", marks=pytest.mark.slow)]
+)
 def test_merged_stores_are_as_if_ingested_into_one(tmp_path, write_store, make_record, monkeypatch, linked):
     a = write_store(make_record("a"), make_record("b"), name="a.zarr", traces=("raw",))
     b = write_store(
