@@ -27,6 +27,7 @@ def info(store: StorePath, as_json: AsJson = False) -> None:
     FSSPEC_S3_ANON=true for a public bucket.
     """
     from poyodata.store import open_store
+    from poyodata.store.shown import lineage_text
 
     opened = open_store(store)
     sessions = opened.sessions
@@ -42,6 +43,8 @@ def info(store: StorePath, as_json: AsJson = False) -> None:
         "hours": round(float(sessions["duration_s"].sum()) / 3600, 3),
         "stimuli": sorted(opened.presentations["stimulus"].unique().tolist()),
     }
+    if opened.lineage is not None:
+        facts["lineage"] = opened.lineage if as_json else lineage_text(opened)
     by_line = (
         sessions.groupby("cre_line")
         .agg(

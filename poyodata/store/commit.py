@@ -52,8 +52,8 @@ class Readable(Protocol):
         """All of them."""
 
 
-def read_table(path: Readable) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read a Parquet table and the metadata that `replace_table` gave it.
+def read_table(path: Readable, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a Parquet table, or some columns of it, and the metadata that `replace_table` gave it.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def read_table(path: Readable) -> tuple[pd.DataFrame, dict[str, Any]]:
         When the file is missing or damaged.
     """
     with lean_memory():
-        arrow = read_arrow(path)
+        arrow = read_arrow(path, columns=columns)
         metadata = table_metadata(arrow)
         return _to_pandas(arrow), metadata
 
@@ -109,8 +109,8 @@ def lean_memory() -> Iterator[None]:
         pa.set_memory_pool(before)
 
 
-def read_arrow(path: Readable, *, sealed: bool = True) -> Any:
-    """Read a Parquet table as a pyarrow Table, and see that its seal is unbroken.
+def read_arrow(path: Readable, *, sealed: bool = True, columns: Sequence[str] | None = None) -> Any:
+    """Read a Parquet table, or some columns of it, as a pyarrow Table, and see that its seal is unbroken.
 
     Raises
     ------
@@ -121,10 +121,10 @@ def read_arrow(path: Readable, *, sealed: bool = True) -> Any:
         content = path.read_bytes()
     except OSError as error:
         raise StoreError(_damaged(path, error)) from error
-    return parse_table(content, path, sealed=sealed)
+    return parse_table(content, path, sealed=sealed, columns=columns)
 
 
-def parse_table(content: bytes, path: object, *, sealed: bool = True) -> Any:
+def parse_table(content: bytes, path: object, *, sealed: bool = True, columns: Sequence[str] | None = None) -> Any:
     """Take the bytes of a Parquet table, wherever they were read, as a pyarrow Table.
 
     Raises
@@ -139,7 +139,9 @@ def parse_table(content: bytes, path: object, *, sealed: bool = True) -> Any:
         raise StoreError(_damaged(path, "its seal is broken" if has_seal(content) else "it bears no seal"))
     try:
         # Threads cost more than they save on the many small files.
-        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=len(content) > _LARGE_BYTES)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        wanted = None if columns is None else list(columns)
+        return file.read(columns=wanted, use_threads=len(content) > _LARGE_BYTES)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(_damaged(path, error)) from error
 
@@ -199,6 +201,8 @@ class Committed:
     annotations : dict of str to Annotation
     number : int
         How many commits of recordings there were. Flat tables bear that of the commit they were written for.
+    lineage : dict or None
+        What the store was made from, where whoever made it said so. The store does not know what it means.
     """
 
     sessions: pd.DataFrame
@@ -206,6 +210,7 @@ class Committed:
     retired: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {"sessions": {}, "stimuli": {}})
     annotations: Mapping[str, Annotation] = field(default_factory=dict)
     number: int = 0
+    lineage: Mapping[str, Any] | None = None
 
     @cached_property
     def generations(self) -> dict[str, int]:
@@ -276,7 +281,9 @@ def parse_committed(content: bytes, root: Path | str) -> Committed:
         name: Annotation(known["digest"], known["on"], tuple(known["columns"]))
         for name, known in metadata.get("annotations", {}).items()
     }
-    return Committed(sessions, stimuli, metadata["retired"], annotations, metadata.get("commit", 0))
+    return Committed(
+        sessions, stimuli, metadata["retired"], annotations, metadata.get("commit", 0), metadata.get("lineage")
+    )
 
 
 def _unsealed_version(content: bytes, table: str) -> int:
@@ -299,13 +306,15 @@ def committed_bytes(committed: Committed) -> bytes:
     """Content of ``sessions.parquet``."""
     stimuli = {name: vars(template) for name, template in sorted(committed.stimuli.items())}
     annotations = {name: vars(known) for name, known in sorted(committed.annotations.items())}
-    metadata = {
+    metadata: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "stimuli": stimuli,
         "retired": committed.retired,
         "annotations": annotations,
         "commit": committed.number,
     }
+    if committed.lineage is not None:
+        metadata["lineage"] = committed.lineage
     return table_bytes(committed.sessions, metadata)
 
 

@@ -22,6 +22,7 @@ reader may have open ever changes under its name. The same holds for stimulus te
 Commits. Adding, updating, removing and merging are each one atomic replacement of ``sessions.parquet``. All else is in
 place before it, and what it no longer names is removed after it. So every other table holds at least the rows of every
 committed recording, and readers leave out the rows of those which their ``sessions.parquet`` does not name.
+The same file carries annotations' digests and, of a store that was made from a part of another one, its lineage.
 Presentations can be tens of millions of rows (45,000 a recording where movies are shown), so they have one file a
 recording, and adding one does not write those of all others again. Reading those of one takes some milliseconds
 (`Store.presentations_of`), those of a thousand recordings a few seconds and the memory of all their rows.

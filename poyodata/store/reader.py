@@ -96,6 +96,9 @@ class Store:
         Digest of every stimulus template, by stimulus.
     annotations : dict of str to Annotation
         Labels that were joined to the neurons, by name.
+    lineage : dict or None
+        What the store was made from, where it is a copy of a part of another one; None for one of recordings as they
+        were read. No part of `digest`.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class Store:
         self.sessions = committed.sessions
         self.stimuli = {name: template.digest for name, template in committed.stimuli.items()}
         self.annotations: dict[str, Annotation] = dict(committed.annotations)
+        self.lineage: dict[str, Any] | None = None if committed.lineage is None else dict(committed.lineage)
         self._templates = dict(committed.stimuli)
         columns = ("session_id", GENERATION, "digest")
         recordings = map(Recording, *(self.sessions[column].tolist() for column in columns))
@@ -192,12 +196,27 @@ class Store:
         with told_when_gone(self._files, recordings):
             return conform(read_tables(self._files.presentations(recordings)), "presentations")
 
-    def presentations_of(self, session_id: str) -> pd.DataFrame:
-        """Presentations of one recording: what `presentations` has of it, at the price of one recording."""
+    def presentations_of(self, session_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Presentations of one recording: what `presentations` has of it, at the price of one recording.
+
+        Parameters
+        ----------
+        session_id : str
+        columns : sequence of str, optional
+            These alone are read. A movie has as many presentations as frames: some columns cost far less than all.
+
+        Raises
+        ------
+        UsageError
+            When there is no such recording or no such column.
+        """
         recordings = [self._recording(session_id)]
+        for name in columns or ():
+            if name not in TABLES["presentations"]:
+                raise UsageError(f"presentations have no column {name!r}: {nearest(name, TABLES['presentations'])}")
         with told_when_gone(self._files, recordings):
             (path,) = self._files.presentations(recordings)
-            return conform(read_table(path)[0], "presentations")
+            return conform(read_table(path, columns)[0], "presentations", columns)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:

@@ -54,10 +54,18 @@ def facts(store: Store) -> dict[str, str]:
         "CRE lines": ", ".join(sorted(sessions["cre_line"].unique())) or "none",
         "templates": ", ".join(sorted(store.stimuli)) or "none",
         "annotations": ", ".join(sorted(store.annotations)),
+        "lineage": lineage_text(store),
         "digest": store.digest[:12],
         "cache": str(store.cache_folder or ""),
     }
     return {name: value for name, value in known.items() if value}
+
+
+def lineage_text(store: Store) -> str:
+    """What a store was made from, in one line; ``""`` where it was made from recordings."""
+    known = store.lineage or {}
+    shown = {name: value for name, value in known.items() if isinstance(value, str | int) and value != ""}
+    return ", ".join(f"{name} {value[:12] if isinstance(value, str) else value}" for name, value in shown.items())
 
 
 def text(store: Store) -> str:

@@ -126,8 +126,16 @@ def empty_table(name: str) -> pd.DataFrame:
     return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in TABLES[name].items()})
 
 
-def conform(table: pd.DataFrame, name: str) -> pd.DataFrame:
+def conform(table: pd.DataFrame, name: str, only: Sequence[str] | None = None) -> pd.DataFrame:
     """Bring a table to the columns and dtypes of `TABLES`; further columns follow, each as text, number or boolean.
+
+    Parameters
+    ----------
+    table : DataFrame
+    name : str
+        Of the table.
+    only : sequence of str, optional
+        Of the columns of `TABLES`, these alone.
 
     Raises
     ------
@@ -139,10 +147,12 @@ def conform(table: pd.DataFrame, name: str) -> pd.DataFrame:
     >>> conform(pd.DataFrame({"session_id": ["a"], "digest": ["9f"], "part": ["time"]}), "parts").columns.tolist()
     ['session_id', 'part', 'digest']
     """
-    columns = TABLES[name]
+    columns = TABLES[name] if only is None else {column: TABLES[name][column] for column in only}
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise StoreError(f"table {name} lacks the columns {', '.join(missing)}; the source must give them.")
+    if only is not None and _is_in_shape(table, columns):
+        return table
     shaped: dict[str, pd.Series[Any]] = {}
     for column in [*columns, *(extra for extra in table.columns if extra not in columns)]:
         values = table[column]
@@ -156,6 +166,14 @@ def conform(table: pd.DataFrame, name: str) -> pd.DataFrame:
             ) from error
     # Not copied into one block of memory for each dtype, which takes longer than reading them.
     return pd.DataFrame(shaped, copy=False).reset_index(drop=True)
+
+
+def _is_in_shape(table: pd.DataFrame, columns: Mapping[str, str]) -> bool:
+    """Whether nothing is left to do: shaping a few small columns would take longer than reading them."""
+    if list(table.columns) != list(columns) or not isinstance(table.index, pd.RangeIndex):
+        return False
+    kinds = zip(columns.items(), table.dtypes, strict=True)
+    return all(str(dtype) == kind and not (kind == "str" and table[name].hasnans) for (name, kind), dtype in kinds)
 
 
 def _kind_of(values: pd.Series[Any]) -> str:

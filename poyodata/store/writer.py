@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
+from poyodata.digests import canonical_json
 from poyodata.errors import StoreError, UsageError, nearest
 from poyodata.store.annotations import require_free_names
 from poyodata.store.aside import Written, kept_traces, lost_traces, stored_traces, write_aside
@@ -85,6 +87,9 @@ class StoreWriter:
     ----------
     path : path-like
         Folder of the store; made where it is missing.
+    lineage : mapping, optional
+        What a new store is made from, plain enough for JSON; `Store.lineage` gives it back. Recordings are added to
+        such a store under the same lineage alone, since it would not be true of others.
 
     Raises
     ------
@@ -107,8 +112,9 @@ class StoreWriter:
     0
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], lineage: Mapping[str, Any] | None = None) -> None:
         self.path = written_folder(path)
+        self._lineage = None if lineage is None else json.loads(canonical_json(lineage))
         self._paths = Paths(self.path)
         with disk_errors(self.path):
             self._create_root()
@@ -118,7 +124,10 @@ class StoreWriter:
                 self._committed = read_committed(self._paths)
                 self._create_folders()
                 if not self._paths.table("sessions").exists():
+                    self._committed = replace(self._committed, lineage=self._lineage)
                     replace_committed(self._paths, self._committed)
+                if lineage is not None:
+                    self._require_lineage()
                 require_newest(self._paths, self._committed)
                 collect_garbage(self._paths, self._committed)
                 self._tables = {name: self._read_flat(name) for name in FLAT_TABLES}
@@ -247,6 +256,8 @@ class StoreWriter:
         """
         self._require_open()
         try:
+            if written:
+                self._require_lineage()
             with disk_errors(self.path):
                 results, arrivals = [], dict[str, Written]()
                 for one in written:
@@ -295,6 +306,15 @@ class StoreWriter:
     def _require_open(self) -> None:
         if self._lock.released:
             raise UsageError(f"this writer of {self.path} is closed; open another StoreWriter to change the store.")
+
+    def _require_lineage(self) -> None:
+        if self._lineage != self._committed.lineage:
+            is_copy = self._committed.lineage is not None
+            raise StoreError(
+                f"{self.path} is {'a copy of a part' if is_copy else 'no copy'} of another store, "
+                f"{'so that nothing else can be added to it' if is_copy else 'and cannot become one'}; choose another "
+                "folder."
+            )
 
     def _judge(self, written: Written, twin: Written | None, replace: bool) -> Status:
         """What a recording is to this store and to its `twin` in the same step; raises when it may not be taken."""

@@ -145,6 +145,10 @@ def test_tables(write_store, make_record):
         assert presentations[name].dtype == kind
         pd.testing.assert_series_equal(presentations[name], expected[name].astype(kind))
     pd.testing.assert_frame_equal(store.presentations_of("a"), presentations.iloc[:12])
+    some = ["stimulus", "start_frame", "direction_deg"]
+    pd.testing.assert_frame_equal(store.presentations_of("a", some), presentations.iloc[:12][some])
+    with pytest.raises(UsageError, match="did you mean 'start_frame'"):
+        store.presentations_of("a", ["start_frames"])
     assert store.epochs[store.epochs["session_id"] == "b"].drop(columns="session_id").values.tolist() == [
         [0, "drifting_gratings", 0, 5 * 208 + 104],
         [1, "natural_movie_one", 6 * 208, 11 * 208 + 104],
