@@ -21,7 +21,7 @@ class FakeStore:
         self.statistics_folder = folder / "statistics"
         self.sessions, self.neurons = sessions, neurons
         self.presentations, self.epochs, self.segments = presentations, epochs, segments
-        self.arrays, self.signals = arrays, {}
+        self.arrays, self.signals, self.movies = arrays, {}, {}
 
     @property
     def digest(self):
@@ -41,11 +41,16 @@ class FakeStore:
             raise UsageError(f"recording {session_id!r} has no signal {name!r}")
         return self.signals[session_id, name]
 
-    def presentations_of(self, session_id):
+    def movie(self, stimulus):
+        if stimulus not in self.movies:
+            raise UsageError(f"the store has no template of stimulus {stimulus!r}")
+        return self.movies[stimulus]
+
+    def presentations_of(self, session_id, columns=None):
         if session_id not in self.arrays:
             raise UsageError(session_id)
-        table = self.presentations
-        return table[table["session_id"] == session_id].reset_index(drop=True)
+        shown = self.presentations[self.presentations["session_id"] == session_id].reset_index(drop=True)
+        return shown if columns is None else shown[list(columns)]
 
 
 def make_store(

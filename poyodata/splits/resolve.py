@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from poyodata.digests import hash_order, json_digest, table_digest
 from poyodata.errors import SplitError, UsageError, nearest
-from poyodata.intervals import covers
-from poyodata.splits.specification import ROLES, SPLITS, Blocks, EpochOut, SplitSpec, split_spec
+from poyodata.intervals import Intervals
+from poyodata.splits.fractions import ROLES
+from poyodata.splits.movie_segments import Segmentation
+from poyodata.splits.recording import Epochs, Recording
+from poyodata.splits.specification import SPLITS, SplitSpec, split_spec
 from poyodata.splits.split import Split
-from poyodata.splits.time_roles import Recording, epochs_of, time_roles
+from poyodata.splits.time_roles import epochs_of, time_roles
+from poyodata.splits.within import Blocks, EpochOut, MovieSegments
 
 if TYPE_CHECKING:
     from poyodata.store import Store
-
-_resolved: WeakKeyDictionary[Store, dict[tuple[str, str, int], Split]] = WeakKeyDictionary()
-"""Splits of whole stores that are open: reading every presentation again would cost more than any query."""
 
 MIN_DONORS = 10
 """Below this many donors the default split stays within recordings: single animals would decide every number."""
@@ -40,14 +42,14 @@ def n_folds(store: Store, spec: str | SplitSpec, sessions: Sequence[str] | None 
     SplitError
         When a recording has fewer than two epochs of the stimulus to leave out.
     """
-    return _count_folds(list(_recordings(store, sessions)), split_spec(spec))
+    return _count_folds(_recordings(store, sessions), split_spec(spec))
 
 
 def _count_folds(recordings: Sequence[Recording], spec: SplitSpec) -> int:
     within = spec.within
     if isinstance(within, EpochOut):
-        return min(len(epochs_of(recording, within.stimulus)) for recording in recordings)
-    return (within.folds or 1) if isinstance(within, Blocks) else 1
+        return min(len(epochs_of(recording, within.stimulus).number) for recording in recordings)
+    return (within.folds or 1) if isinstance(within, Blocks | MovieSegments) else 1
 
 
 def resolve_split(store: Store, spec: str | SplitSpec, fold: int = 0, sessions: Sequence[str] | None = None) -> Split:
@@ -78,14 +80,16 @@ def resolve_split(store: Store, spec: str | SplitSpec, fold: int = 0, sessions: 
     spec = split_spec(spec)
     if sessions is not None:
         return _resolve(store, spec, fold, sessions)
-    known, key = _resolved.setdefault(store, {}), (store.digest, spec.digest, fold)
+    # On the store itself: a split holds its store, so that a table elsewhere, weak or not, would keep both forever.
+    known: dict[tuple[str, str, int], Split] = vars(store).setdefault("_splits", {})
+    key = (store.digest, spec.model_dump_json(), fold)
     if key not in known:
         known[key] = _resolve(store, spec, fold, None)
     return known[key]
 
 
 def _resolve(store: Store, spec: SplitSpec, fold: int, sessions: Sequence[str] | None) -> Split:
-    recordings = list(_recordings(store, sessions))
+    recordings = _recordings(store, sessions)
     folds = _count_folds(recordings, spec)
     if not 0 <= fold < folds:
         what = "has only fold 0" if folds == 1 else f"has the folds 0 to {folds - 1}"
@@ -93,25 +97,18 @@ def _resolve(store: Store, spec: SplitSpec, fold: int, sessions: Sequence[str] |
     ids = [recording.session_id for recording in recordings]
     table = store.sessions.set_index("session_id", drop=False).loc[ids].reset_index(drop=True)
     roles = _session_roles(table, spec)
-    windows: dict[str, list[Any]] = {"session_id": [], "start_frame": [], "stop_frame": [], "role": []}
-    trials: dict[str, list[Any]] = {"session_id": [], "stimulus": [], "trial": [], "role": []}
+    cuts: dict[str, Segmentation] = {}
+    counts, frames, role = [], [np.empty((0, 2), np.int64)], []
     for recording in recordings:
-        roles_of_time = time_roles(recording, spec, fold)
-        rows = sorted((int(a), int(b), role) for role, spans in roles_of_time.items() for a, b in spans)
+        of_time = time_roles(recording, spec, fold, cuts)
         whole = _compose(roles[recording.session_id], spec.across is not None)
-        shown = recording.presentations
-        start, stop = shown["start_frame"].to_numpy(np.int64), shown["stop_frame"].to_numpy(np.int64)
-        spans = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
-        inside = np.flatnonzero(covers(spans, start, stop))
-        at = np.searchsorted(spans[:, 0], start[inside], side="right") - 1
-        windows["session_id"] += [recording.session_id] * len(rows)
-        windows["start_frame"] += [row[0] for row in rows]
-        windows["stop_frame"] += [row[1] for row in rows]
-        windows["role"] += [whole[row[2]] for row in rows]
-        trials["session_id"] += [recording.session_id] * len(inside)
-        trials["stimulus"] += shown["stimulus"].iloc[inside].tolist()
-        trials["trial"] += shown["trial"].iloc[inside].tolist()
-        trials["role"] += [whole[rows[i][2]] for i in at]
+        spans = np.concatenate(list(of_time.values()))
+        names = np.repeat([whole[name] for name in of_time], [len(rows) for rows in of_time.values()])
+        order = np.lexsort((spans[:, 1], spans[:, 0]))
+        counts.append(len(spans))
+        frames.append(spans[order])
+        role.append(names[order])
+    joined = np.concatenate(frames)
     used = pd.DataFrame(
         {
             "session_id": pd.Series(ids, dtype="str"),
@@ -120,21 +117,37 @@ def _resolve(store: Store, spec: SplitSpec, fold: int, sessions: Sequence[str] |
             "guard_frames": [recording.guard_frames(spec.within.guard_s) for recording in recordings],
         }
     )
-    kinds = {"session_id": "str", "role": "str", "stimulus": "str"}
-    spans_table = pd.DataFrame(windows).astype({"session_id": "str", "role": "str"})
+    windows = pd.DataFrame(
+        {
+            "session_id": pd.Series(np.repeat(np.array(ids, dtype=object), counts), dtype="str"),
+            "start_frame": joined[:, 0],
+            "stop_frame": joined[:, 1],
+            "role": pd.Series(np.concatenate(role).astype(object), dtype="str"),
+        }
+    )
     digest = json_digest(
         {
             "spec": spec.digest,
             "fold": fold,
             "sources": table_digest(table[["session_id", "digest"]]),
             "sessions": table_digest(used),
-            "windows": table_digest(spans_table),
+            "windows": table_digest(windows),
         }
     )
-    trials_table = pd.DataFrame(trials).astype(kinds | {"trial": "int64"})
     # After the digest, which is over the same by `sources`.
     used["digest"] = table["digest"].astype("str")
-    return Split(spec, fold, digest, used, spans_table, trials_table).check()
+    return Split(spec, fold, digest, used, windows, store, tuple(_warnings(spec, cuts))).check()
+
+
+def _warnings(spec: SplitSpec, cuts: dict[str, Segmentation]) -> list[str]:
+    texts = [spec.caution] if spec.caution is not None else []
+    for movie, cut in sorted(cuts.items()):
+        if cut.n_within:
+            texts.append(
+                f"split {spec.name!r}: {cut.n_within} of {len(cut.starts) - 1} cuts of {movie} lie within a scene: the "
+                f"frames on both sides look alike, and only the guard of {spec.within.guard_s:g} s parts them"
+            )
+    return texts
 
 
 def _compose(session_role: str, has_across: bool) -> dict[str, str]:
@@ -144,33 +157,49 @@ def _compose(session_role: str, has_across: bool) -> dict[str, str]:
     return {"train": "train", "valid": "valid", "test": "valid" if has_across else "test"}
 
 
-def _recordings(store: Store, sessions: Sequence[str] | None) -> Iterator[Recording]:
-    """Yield the tables of each recording asked for, in the store's order."""
+def _recordings(store: Store, sessions: Sequence[str] | None) -> list[Recording]:
+    """Each recording asked for, in the store's order; presentations are read when a specification looks at them."""
     known = store.sessions["session_id"].tolist()
     for session in sessions or ():
         if session not in known:
             raise UsageError(f"the store holds no recording {session!r}: {nearest(session, known)}")
-    wanted = known if sessions is None else [session for session in known if session in set(sessions)]
+    asked = set(known if sessions is None else sessions)
+    wanted = [session for session in known if session in asked]
     if not wanted:
         raise SplitError("there are no recordings to split; ingest at least one.")
-    rates = dict(zip(known, store.sessions["rate_hz"], strict=True))
-    tables = [_by_session(table, wanted) for table in (store.segments, store.epochs)]
-    for session in wanted:
-        segments, epochs = (table(session) for table in tables)
-        yield Recording(
+    rates = dict(zip(known, store.sessions["rate_hz"].tolist(), strict=True))
+    segments, epochs = _by_session(store.segments, wanted), _by_session(store.epochs, wanted)
+    stimulus, number = epochs.table["stimulus"].tolist(), epochs.table["epoch"].tolist()
+    return [
+        Recording(
             session_id=session,
             rate_hz=float(rates[session]),
-            segments=segments[["start_frame", "stop_frame"]].to_numpy(np.int64),
-            epochs=epochs,
-            presentations=store.presentations_of(session),
+            segments=segments.frames[segments.rows[at]],
+            epochs=Epochs(
+                epochs.frames[epochs.rows[at]], tuple(stimulus[epochs.rows[at]]), tuple(number[epochs.rows[at]])
+            ),
+            read=partial(store.presentations_of, session),
+            movie=store.movie,
         )
+        for at, session in enumerate(wanted)
+    ]
 
 
-def _by_session(table: pd.DataFrame, wanted: Sequence[str]) -> Callable[[str], pd.DataFrame]:
-    kept = table[table["session_id"].isin(wanted)]
-    rows = kept.groupby("session_id", sort=False).indices
-    empty = np.empty(0, np.intp)
-    return lambda session: kept.iloc[rows.get(session, empty)].sort_values("start_frame", kind="stable")
+class _InTurn(NamedTuple):
+    """A table ordered by recording and time, its frames, and the rows of each recording."""
+
+    table: pd.DataFrame
+    frames: Intervals
+    rows: list[slice]
+
+
+def _by_session(table: pd.DataFrame, wanted: Sequence[str]) -> _InTurn:
+    code = pd.Index(wanted).get_indexer(pd.Index(table["session_id"]))
+    order = np.lexsort((table["start_frame"].to_numpy(), code))[(code < 0).sum() :]
+    edges = np.searchsorted(code[order], np.arange(len(wanted) + 1)).tolist()
+    ordered = table.iloc[order]
+    frames = ordered[["start_frame", "stop_frame"]].to_numpy(np.int64)
+    return _InTurn(ordered, frames, [slice(*pair) for pair in pairwise(edges)])
 
 
 def _session_roles(table: pd.DataFrame, spec: SplitSpec) -> dict[str, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from poyodata.errors import SplitError, UsageError, nearest
-from poyodata.intervals import Intervals
-from poyodata.splits.specification import ROLES, SplitSpec
+from poyodata.intervals import Intervals, covers
+from poyodata.splits.fractions import ROLES
+from poyodata.splits.specification import SplitSpec
 
 if TYPE_CHECKING:
     from poyodata.store import Store
@@ -32,8 +34,10 @@ class Split:
         axis; the digest of the recording's content.
     windows : DataFrame
         ``session_id, start_frame, stop_frame, role``: half-open, inside one segment, sorted, disjoint.
-    trials : DataFrame
-        ``session_id, stimulus, trial, role``: the presentations whose frames all lie in one window; no others.
+    store : Store
+        Where `trials` are read from.
+    warnings : tuple of str
+        What a reader of results must know; goes into every manifest made under it.
     """
 
     spec: SplitSpec
@@ -41,15 +45,42 @@ class Split:
     digest: str
     sessions: pd.DataFrame = field(repr=False)
     windows: pd.DataFrame = field(repr=False)
-    trials: pd.DataFrame = field(repr=False)
+    store: Store = field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """``session_id, stimulus, trial, role``: the presentations whose frames all lie in one window; no others.
+
+        Read when first asked for: with the frames of movies, these are tens of millions in a thousand recordings.
+        """
+        parts = [self._trials_of(session) for session in self.sessions["session_id"]]
+        kinds = {"session_id": "str", "stimulus": "str", "trial": "int64", "role": "str"}
+        return pd.concat(parts, ignore_index=True).astype(kinds)
+
+    def _trials_of(self, session_id: str) -> pd.DataFrame:
+        shown = self.store.presentations_of(session_id, ("stimulus", "trial", "start_frame", "stop_frame"))
+        rows = self._rows.get(session_id, np.empty(0, np.int64))
+        spans = self.windows[["start_frame", "stop_frame"]].to_numpy(np.int64)[rows]
+        start, stop = shown["start_frame"].to_numpy(np.int64), shown["stop_frame"].to_numpy(np.int64)
+        inside = np.flatnonzero(covers(spans, start, stop))
+        trials = shown[["stimulus", "trial"]].iloc[inside].reset_index(drop=True)
+        trials.insert(0, "session_id", pd.Series(session_id, index=trials.index, dtype="str"))
+        at = rows[np.searchsorted(spans[:, 0], start[inside], side="right") - 1]
+        return trials.assign(role=self.windows["role"].to_numpy()[at])
+
+    @cached_property
+    def _rows(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Rows of `windows` of each recording, in order of time."""
+        order = np.argsort(self.windows["start_frame"].to_numpy(), kind="stable")
+        groups = self.windows["session_id"].iloc[order].groupby(self.windows["session_id"].to_numpy()[order]).indices
+        return {str(session): order[rows] for session, rows in groups.items()}
 
     @cached_property
     def _intervals(self) -> dict[tuple[str, str], Intervals]:
-        groups = self.windows.groupby(["session_id", "role"], sort=False)
-        return {
-            (str(session), str(role)): rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
-            for (session, role), rows in groups
-        }
+        frames = self.windows[["start_frame", "stop_frame"]].to_numpy(np.int64)
+        groups: dict[Any, Any] = dict(self.windows.groupby(["session_id", "role"], sort=False).indices)
+        return {(str(session), str(role)): frames[rows] for (session, role), rows in groups.items()}
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -104,14 +135,18 @@ class Split:
             roles = self.sessions.groupby("donor_id")["role"].nunique()
             if (roles > 1).any():
                 raise SplitError(f"donor {roles.index[roles > 1][0]} has two session roles; a donor belongs to one.")
-        guards = dict(zip(self.sessions["session_id"], self.sessions["guard_frames"], strict=True))
-        for session_id, rows in self.windows.sort_values(["session_id", "start_frame"]).groupby("session_id"):
-            gap = rows["start_frame"].to_numpy()[1:] - rows["stop_frame"].to_numpy()[:-1]
-            changes = rows["role"].to_numpy()[1:] != rows["role"].to_numpy()[:-1]
-            if (gap < np.where(changes, guards[str(session_id)], 0)).any():
-                at = int(rows["stop_frame"].to_numpy()[:-1][gap < np.where(changes, guards[str(session_id)], 0)][0])
-                raise SplitError(
-                    f"recording {session_id}: windows overlap or lie within the guard of "
-                    f"{guards[str(session_id)]} frames at frame {at}."
-                )
+        session = pd.Index(self.sessions["session_id"]).get_indexer(self.windows["session_id"])
+        start, stop = (self.windows[name].to_numpy(np.int64) for name in ("start_frame", "stop_frame"))
+        order = np.lexsort((start, session))
+        session, start, stop = session[order], start[order], stop[order]
+        role, _ = pd.factorize(self.windows["role"])
+        changes = role[order][1:] != role[order][:-1]
+        guard = self.sessions["guard_frames"].to_numpy(np.int64)[session[1:]]
+        bad = (session[1:] == session[:-1]) & (start[1:] - stop[:-1] < np.where(changes, guard, 0))
+        if bad.any():
+            at = int(np.flatnonzero(bad)[0])
+            raise SplitError(
+                f"recording {self.sessions['session_id'].iloc[session[at]]}: windows overlap or lie within the guard "
+                f"of {guard[at]} frames at frame {stop[at]}."
+            )
         return self

@@ -19,7 +19,6 @@ import pandas as pd
 
 from poyodata.digests import json_digest, table_digest
 from poyodata.errors import SplitError, StatisticError, UsageError
-from poyodata.intervals import Intervals, covers
 from poyodata.splits import Split, SplitSpec, default_split, resolve_split
 
 if TYPE_CHECKING:
@@ -223,7 +222,8 @@ def halve_train_time(store: Store, split: Split) -> tuple[Split, Split]:
     SplitError
         When a recording has train time, but fewer than two frames of it.
     """
-    windows = split.windows[split.windows["role"].isin(["train", "identify"])]
+    windows = split.require_content(store).windows
+    windows = windows[windows["role"].isin(["train", "identify"])]
     windows = windows.sort_values(["session_id", "start_frame"], kind="stable")
     parts: tuple[list[pd.DataFrame], list[pd.DataFrame]] = ([], [])
     for session, rows in windows.groupby("session_id", sort=False):
@@ -238,21 +238,13 @@ def halve_train_time(store: Store, split: Split) -> tuple[Split, Split]:
             clipped = rows.assign(start_frame=start.clip(low, high), stop_frame=stop.clip(low, high))
             half.append(clipped[clipped["stop_frame"] > clipped["start_frame"]])
     first, second = (
-        _of_windows(store, split, pd.concat([split.windows.iloc[:0], *half], ignore_index=True), index)
+        _of_windows(split, pd.concat([split.windows.iloc[:0], *half], ignore_index=True), index)
         for index, half in enumerate(parts)
     )
     return first, second
 
 
-def _of_windows(store: Store, split: Split, windows: pd.DataFrame, half: int) -> Split:
-    """Narrow a split to windows of its own, and to the presentations that lie whole in one of them."""
-    trials = [split.trials.iloc[:0]]
-    for session, own in split.trials.groupby("session_id", sort=False):
-        shown = store.presentations_of(str(session)).merge(own, on=["session_id", "stimulus", "trial"])
-        spans: Intervals = windows.loc[windows["session_id"] == session, ["start_frame", "stop_frame"]].to_numpy(
-            np.int64
-        )
-        inside = covers(spans, shown["start_frame"], shown["stop_frame"])
-        trials.append(shown.loc[inside, split.trials.columns])
+def _of_windows(split: Split, windows: pd.DataFrame, half: int) -> Split:
+    """Narrow a split to windows of its own; its trials are the presentations that lie whole in one of them."""
     digest = json_digest({"split": split.digest, "half_of_train_time": half, "windows": table_digest(windows)})
-    return replace(split, digest=digest, windows=windows, trials=pd.concat(trials, ignore_index=True)).check()
+    return replace(split, digest=digest, windows=windows).check()

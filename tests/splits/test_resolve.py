@@ -14,6 +14,7 @@ from poyodata.splits import (
     Blocks,
     EpochOut,
     Fractions,
+    PaperTrials,
     SplitSpec,
     Trials,
     default_split,
@@ -39,12 +40,12 @@ def check_everything(store, split):
         n = int(store.sessions.set_index("session_id").loc[session, "n_frames"])
         rate = float(store.sessions.set_index("session_id").loc[session, "rate_hz"])
         label = np.full(n, "", dtype=object)
+        segments = store.segments.loc[store.segments["session_id"] == session, ["start_frame", "stop_frame"]].to_numpy()
         for row in split.windows[split.windows["session_id"] == session].itertuples():
             assert 0 <= row.start_frame < row.stop_frame <= n
             assert (label[row.start_frame : row.stop_frame] == "").all(), "roles of one recording are disjoint"
             label[row.start_frame : row.stop_frame] = row.role
-            segments = store.segments[store.segments["session_id"] == session]
-            inside = (segments["start_frame"] <= row.start_frame) & (row.stop_frame <= segments["stop_frame"])
+            inside = (segments[:, 0] <= row.start_frame) & (row.stop_frame <= segments[:, 1])
             assert inside.any(), "no window crosses a gap"
         learned = np.flatnonzero(np.isin(label, ["train", "identify"]))
         judged = np.flatnonzero(np.isin(label, ["valid", "test"]))
@@ -83,7 +84,7 @@ def test_the_digest_is_of_the_content_not_the_name():
     assert a.digest != SplitSpec(name="a", within=Blocks(folds=5, guard_s=1.0)).digest
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     layout=st.lists(
         st.tuples(st.sampled_from([GRATINGS, MOVIE, GREY]), st.integers(90, 400)), min_size=1, max_size=4
@@ -96,6 +97,7 @@ def test_the_digest_is_of_the_content_not_the_name():
             SplitSpec(name="shares", across=Across(fractions=HALVES), within=Blocks(fractions=HALVES)),
             SplitSpec(name="sites", across=Across(by="container", assign="hash"), within=Blocks(folds=3)),
             DEALT,
+            SplitSpec(name="paper", within=PaperTrials()),
         ]
     ),
     fold=st.integers(0, 2),
@@ -221,6 +223,47 @@ def test_across_composes_roles(tmp_path):
         assert set(split.windows.loc[split.windows["session_id"] == session, "role"]) == held
         learned = split.train_time(session)
         assert learned.tolist() == split.intervals(session, "train" if role == "train" else "identify").tolist()
+
+
+@pytest.mark.parametrize("assign", ["rank", "hash"])
+@pytest.mark.parametrize("name", sorted(SPLITS))
+def test_every_named_spec_goes_with_held_out_donors(name, assign, tmp_path):
+    across = Across(assign=assign, fractions=HALVES, seed=1)
+    spec = SplitSpec(name="held", across=across, within=SPLITS[name].within)
+    store = make_store(tmp_path, n_sessions=6, layout=((GRATINGS, 60), (MOVIE, 3000), (GRATINGS, 60)))
+    shown = store.presentations["stimulus"] == MOVIE
+    store.presentations.loc[shown, "movie_frame"] = store.presentations.loc[shown, "trial"] % 1000
+    store.presentations.loc[shown, "repeat"] = store.presentations.loc[shown, "trial"] // 1000
+    store.movies[MOVIE] = np.random.default_rng(0).integers(0, 255, (1000, 4, 4)).astype(np.uint8)
+    assert SplitSpec.from_yaml(spec.to_yaml()).digest == spec.digest
+    for fold in range(n_folds(store, spec)):
+        split = resolve_split(store, spec, fold)
+        assert set(split.sessions["role"]) == {"train", "test"}
+        assert "test" in set(split.windows["role"])
+        assert {"train", "identify"} <= set(split.windows["role"])
+    if assign == "rank":
+        assert split.sessions["role"].value_counts().to_dict() == {"train": 3, "test": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        pytest.param("blocks-5fold", {"epoch", "start_frame", "repeat"}, id="blocks"),
+        pytest.param("epoch-out", {"start_frame", "stop_frame"}, id="epochs"),
+    ],
+)
+def test_only_the_columns_that_a_spec_looks_at_are_read(name, columns, tmp_path, monkeypatch):
+    store, asked = make_store(tmp_path), []
+    read = store.presentations_of
+    monkeypatch.setattr(store, "presentations_of", lambda *given: (asked.append(given), read(*given))[1])
+    n_folds(store, name)
+    assert asked == []
+    split = resolve_split(store, name)
+    assert [set(given[1]) for given in asked] == [columns]
+    assert resolve_split(store, name) is split
+    assert len(asked) == 1
+    assert len(split.trials)
+    assert len(asked) == 2
 
 
 def test_hash_assignment_moves_no_donor_when_others_are_added(tmp_path):
