@@ -8,23 +8,26 @@ if __name__ != "poyodata.curation":
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from poyodata.curation.diet import Diet, Disjoint, mix
+from poyodata.curation.diet import Diet, Disjoint
+from poyodata.curation.joining import mix
+from poyodata.curation.language.parse import parse_expression
+from poyodata.curation.language.spelling import c, param
+from poyodata.curation.language.window_rule import WindowRule, WindowSample
 from poyodata.curation.library import PRESETS, load_diet
-from poyodata.curation.parse import parse_expression
-from poyodata.curation.spelling import c
-from poyodata.curation.window_rule import WindowRule
 
 if TYPE_CHECKING:
-    from poyodata.curation.leaks import LeakReport, check_leaks
+    from poyodata.curation.leaks.check import LeakReport, check_leaks
     from poyodata.curation.manifest import Manifest
     from poyodata.curation.resolve import resolve_diet
+    from poyodata.curation.selecting.draws import draw_controls
     from poyodata.curation.view import View
 
 _HOME = {
-    "LeakReport": "poyodata.curation.leaks",
+    "LeakReport": "poyodata.curation.leaks.check",
     "Manifest": "poyodata.curation.manifest",
     "View": "poyodata.curation.view",
-    "check_leaks": "poyodata.curation.leaks",
+    "check_leaks": "poyodata.curation.leaks.check",
+    "draw_controls": "poyodata.curation.selecting.draws",
     "resolve_diet": "poyodata.curation.resolve",
 }
 
@@ -36,10 +39,13 @@ __all__ = [
     "Manifest",
     "View",
     "WindowRule",
+    "WindowSample",
     "c",
     "check_leaks",
+    "draw_controls",
     "load_diet",
     "mix",
+    "param",
     "parse_expression",
     "resolve_diet",
 ]

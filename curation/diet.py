@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
-from poyodata.curation import document as documents
-from poyodata.curation import plain_text, rules
-from poyodata.curation.expressions import to_text
-from poyodata.curation.rule_document import rule_document, rule_text, windows_document
-from poyodata.curation.spelling import Condition, Term, condition_node
-from poyodata.curation.window_rule import WindowRule
+from poyodata.curation.binding import collect_parameters, settings_of, written_anew
+from poyodata.curation.documents import document as documents
+from poyodata.curation.documents import plain_text
+from poyodata.curation.documents.places import Places
+from poyodata.curation.joining import agreed_options, composed_name, joined_diet
+from poyodata.curation.language import rules
+from poyodata.curation.language.expressions import to_text
+from poyodata.curation.language.parameters import Parameter, Value, settled
+from poyodata.curation.language.rule_document import rule_document, rule_text, windows_document
+from poyodata.curation.language.spelling import Condition, Term, condition_node, operand_node
+from poyodata.curation.language.window_rule import WindowRule, WindowSample
 from poyodata.digests import canonical_json, json_digest
 from poyodata.errors import DietError, UsageError, nearest
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from poyodata.curation.explain import Explanation
     from poyodata.curation.manifest import Manifest
+    from poyodata.curation.preview import Preview
+    from poyodata.curation.selecting.selection import Selection
     from poyodata.splits import Split, SplitSpec
     from poyodata.store import Store
 
 DISJOINT_BY: tuple[str, ...] = ("donor", "container", "session", "cell", "neuron")
 MISSING: tuple[str, ...] = ("exclude", "include", "error")
+TRAIN_OR_ALL: tuple[str, ...] = ("train", "all")
 
 
 @dataclass(frozen=True)
@@ -87,17 +96,15 @@ class Diet:
             raise DietError("the description holds characters that cannot be printed; remove them.")
         if self.splits is not None:
             rules.check_name(self.splits, "a split's name")
-        if self.statistics_window not in ("train", "all"):
-            raise DietError(
-                f"unknown statistics window {self.statistics_window!r}: "
-                f"{nearest(self.statistics_window, ('train', 'all'))}"
-            )
-        if self.statistics_reference not in ("train", "all"):
-            raise DietError(
-                f"unknown reference {self.statistics_reference!r}: {nearest(self.statistics_reference, ('train', 'all'))}"
-            )
-        if self.missing not in MISSING:
-            raise DietError(f"unknown policy for missing values {self.missing!r}: {nearest(self.missing, MISSING)}")
+        for what, value, known in (
+            ("statistics window", self.statistics_window, TRAIN_OR_ALL),
+            ("reference", self.statistics_reference, TRAIN_OR_ALL),
+            ("policy for missing values", self.missing, MISSING),
+        ):
+            if value not in known:
+                raise DietError(f"unknown {what} {str(value)[:60]!r}: {nearest(str(value)[:60], known)}")
+        object.__setattr__(self, "disjoint", tuple(self.disjoint))
+        collect_parameters(self.neurons, self.windows)
 
     @classmethod
     def where(cls, condition: Condition | Term | str, *, name: str = "unnamed", **options: Any) -> Diet:
@@ -110,29 +117,51 @@ class Diet:
         return cls(rules.Everyone(), name=name, **options)
 
     @classmethod
-    def ids(cls, neuron_ids: Sequence[str], *, name: str = "unnamed", **options: Any) -> Diet:
-        """Neurons by their ``neuron_id``."""
-        return cls(rules.Ids(tuple(str(neuron_id) for neuron_id in neuron_ids)), name=name, **options)
+    def ids(cls, neuron_ids: Iterable[str] | pd.DataFrame, *, name: str = "unnamed", **options: Any) -> Diet:
+        """Neurons by their ``neuron_id``: a list of them, or a table with that column."""
+        listed: Any = neuron_ids
+        if hasattr(listed, "columns"):
+            if "neuron_id" not in listed.columns:
+                raise DietError("the table given to Diet.ids has no column 'neuron_id'; name neurons by that.")
+            listed = listed["neuron_id"]
+        if isinstance(listed, str):
+            raise DietError(f"Diet.ids takes a list; write Diet.ids([{listed!r}]).")
+        return cls(rules.Ids(tuple(str(neuron_id) for neuron_id in listed)), name=name, **options)
 
     @classmethod
-    def reference(cls, diet: str, **options: Any) -> Diet:
-        """Neurons that the diet of that name keeps, looked up when resolved."""
-        return cls(rules.Reference(diet), **({"name": diet} | options))
+    def reference(cls, diet: str, *, with_: Mapping[str, Value | Parameter] | None = None, **options: Any) -> Diet:
+        """Neurons that the diet of that name keeps, looked up when resolved.
+
+        Parameters
+        ----------
+        diet : str
+            A preset, a diet of an installed package, or the path of a file.
+        with_ : mapping, optional
+            Parameters of that diet that are set here; ``with:`` in a file.
+        **options
+            Attributes of this diet, its name among them.
+        """
+        return cls(rules.Reference(diet, tuple((with_ or {}).items())), **({"name": diet} | options))
 
     def __invert__(self) -> Diet:
-        return replace(self, neurons=rules.Complement(self.neurons), name=_composed(f"not {self.name}"), description="")
+        return self._with_rule(rules.Complement(self.neurons), f"not {self.name}")
 
     def __and__(self, other: Diet) -> Diet:
-        return _joined("and", rules.Intersect, self, other)
+        return joined_diet("and", rules.Intersect, self, other)
 
     def __or__(self, other: Diet) -> Diet:
-        return _joined("or", rules.Union, self, other)
+        return joined_diet("or", rules.Union, self, other)
 
     def __sub__(self, other: Diet) -> Diet:
-        return _joined("but not", rules.Difference, self, other)
+        return joined_diet("but not", rules.Difference, self, other)
 
     def sample(
-        self, *, fraction: float | None = None, n: int | None = None, seed: int = 0, within: str | None = None
+        self,
+        *,
+        fraction: float | Parameter | None = None,
+        n: int | Parameter | None = None,
+        seed: int | Parameter = 0,
+        within: str | None = None,
     ) -> Diet:
         """Take part of the neurons, by the smallest hash of (seed, neuron_id): nested, whatever the order of the store.
 
@@ -147,12 +176,131 @@ class Diet:
             A column; the fraction, or n, holds in each of its groups.
         """
         rule = rules.Sample(self.neurons, fraction=fraction, n=n, seed=seed, within=within)
-        return replace(self, neurons=rule, name=_composed(f"{self.name} sample"), description="")
+        return self._with_rule(rule, f"{self.name} sample")
 
-    def during(self, condition: Condition | Term | str | None = None, *, min_length_s: float | None = None) -> Diet:
-        """Eat only time in which `condition` holds, in windows of at least `min_length_s` seconds."""
+    def balance(self, by: str | Sequence[str], *, n: int | Parameter | None = None, seed: int | Parameter = 0) -> Diet:
+        """Take as many neurons from every group of the columns `by`: `n`, or as many as the smallest group has."""
+        columns = (by,) if isinstance(by, str) else tuple(by)
+        return self._with_rule(rules.Balance(self.neurons, columns, n, seed), f"{self.name} balanced")
+
+    def top(self, k: int | Parameter, by: Term | str, *, order: str = "highest", within: str | None = None) -> Diet:
+        """Take the `k` neurons that are highest, or lowest, in `by`.
+
+        Parameters
+        ----------
+        k : int
+        by : Term or str
+            A column, or a function of one: ``c.reliability``, ``"abs(skewness)"``.
+        order : {"highest", "lowest"}
+        within : str, optional
+            A column; k neurons of each of its groups.
+
+        Examples
+        --------
+        >>> Diet.everyone().top(10, by="reliability")
+        Diet('all top 10': 10 highest in reliability of (all neurons))
+        """
+        rule = rules.Top(self.neurons, k, operand_node(by), order, within)
+        return self._with_rule(rule, f"{self.name} top {settled(k)}")
+
+    def matched(
+        self,
+        on: str | Sequence[str] = (),
+        *,
+        of: Diet | None = None,
+        seed: int | Parameter = 0,
+        draw: int | Parameter = 0,
+    ) -> Diet:
+        """Take random controls for this diet: as many neurons, like them in the columns `on`.
+
+        Parameters
+        ----------
+        on : str or sequence of str
+            What must agree: columns of text (``session_id``) or of numbers, ``windows``, ``tokens``.
+        of : Diet, optional
+            The pool that is drawn from; default is every neuron.
+        seed, draw : int
+            Draws 0, 1, 2, ... of one seed are independent of each other.
+        """
+        columns = (on,) if isinstance(on, str) else tuple(on)
+        pool = rules.Everyone() if of is None else of.neurons
+        rule = rules.Match(self.neurons, pool, columns, seed, draw)
+        options = self if of is None else agreed_options((self, of))
+        return options._with_rule(rule, f"matched to {self.name}")
+
+    def during(
+        self,
+        condition: Condition | Term | str | None = None,
+        *,
+        min_length_s: float | Parameter | None = None,
+        while_: Condition | Term | str | None = None,
+        sample: WindowSample | None = None,
+    ) -> Diet:
+        """Eat only a part of the time.
+
+        Parameters
+        ----------
+        condition : Condition or str, optional
+            What was shown: ``c.stimulus == "drifting_gratings"``.
+        min_length_s : float, seconds
+            Shorter windows are left out.
+        while_ : Condition or str, optional
+            Of single frames: ``c.running_cm_s < 1``; windows are cut to the stretches in which it holds.
+        sample : WindowSample, optional
+            A part of the windows that are left.
+        """
         where = None if condition is None else condition_node(condition)
-        return replace(self, windows=WindowRule(where, min_length_s))
+        frames = None if while_ is None else condition_node(while_)
+        return replace(self, windows=WindowRule(where, min_length_s, frames, sample))
+
+    @property
+    def parameters(self) -> dict[str, Value]:
+        """Values of the diet's parameters by name, in the order in which they stand in it.
+
+        Examples
+        --------
+        >>> Diet.where("skewness <= param(max_skewness, 3.51)").parameters
+        {'max_skewness': 3.51}
+        """
+        return {name: one.default for name, one in collect_parameters(self.neurons, self.windows).items()}
+
+    def with_parameters(self, /, **values: Value) -> Diet:
+        """Set parameters: the values become the new defaults, wherever the parameter stands.
+
+        Raises
+        ------
+        UsageError
+            The diet has no such parameter.
+        DietError
+            A value of another kind, or out of range.
+
+        Examples
+        --------
+        >>> Diet.where("skewness <= param(max_skewness, 3.51)").with_parameters(max_skewness=2)
+        Diet('unnamed': skewness <= 2.0)
+        """
+        settings = settings_of(collect_parameters(self.neurons, self.windows), values)
+        try:
+            return self._rewritten(lambda parameter: settings[parameter.name])
+        except DietError as error:
+            given = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            raise DietError(f"the diet cannot have {given[:200]}: {error}") from None
+
+    def bound(self) -> Diet:
+        """Return the diet without parameters: the constants they stand for are in their place.
+
+        Examples
+        --------
+        >>> Diet.where("skewness <= param(max_skewness, 3.51)").bound()
+        Diet('unnamed': skewness <= 3.51)
+        """
+        return self._rewritten(lambda parameter: parameter.default) if self.parameters else self
+
+    def _rewritten(self, new: Callable[[Parameter], Parameter | Value]) -> Diet:
+        return replace(self, neurons=written_anew(self.neurons, new), windows=written_anew(self.windows, new))
+
+    def _with_rule(self, rule: rules.Rule, name: str) -> Diet:
+        return replace(self, neurons=rule, name=composed_name(name), description="")
 
     def named(self, name: str, description: str | None = None) -> Diet:
         """Give the diet another name, and another description where one is given."""
@@ -188,38 +336,11 @@ class Diet:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], *, folder: Path | None = None) -> Diet:
         """Read what `to_dict` writes; JSON and YAML hold the same mapping."""
-        return cls._build(dict(value), {}, folder)
+        return cls._build(dict(value), Places(), folder)
 
     @classmethod
-    def _build(cls, value: Any, lines: Mapping[plain_text.Path, int], folder: Path | None) -> Diet:
-        document = documents.read_document(value, lines)
-        builder = documents.Builder(lines)
-        where = document.windows.where
-        windows = builder.made(
-            ("windows",),
-            WindowRule,
-            None if where is None else builder.condition(where, ("windows", "where")),
-            document.windows.min_length_s,
-        )
-        disjoint = tuple(
-            builder.made(("disjoint", index), Disjoint, pair.other, pair.by)
-            for index, pair in enumerate(document.disjoint)
-        )
-        diet: Diet = builder.made(
-            (),
-            cls,
-            builder.rule(document.neurons, ("neurons",)),
-            name=document.name,
-            description=document.description,
-            splits=document.splits,
-            statistics_window=document.statistics.window,
-            statistics_reference=document.statistics.reference,
-            missing=document.missing,
-            windows=windows,
-            disjoint=disjoint,
-            folder=folder,
-        )
-        return diet
+    def _build(cls, value: Any, places: Places, folder: Path | None) -> Diet:
+        return documents.build(value, places, diet=cls, disjoint=Disjoint, folder=folder)
 
     def to_yaml(self) -> str:
         """Write the diet as YAML, which `from_yaml` reads back to an equal diet.
@@ -236,7 +357,7 @@ class Diet:
           where: skewness <= 3.51
         <BLANKLINE>
         """
-        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+        text = plain_text.write_yaml(self.to_dict())
         if len(text.encode()) > plain_text.MAX_BYTES:
             raise DietError(
                 f"diet {self.name!r} is {len(text.encode()) // 1024} KiB as YAML, above the "
@@ -258,34 +379,39 @@ class Diet:
         if isinstance(source, str) and ("\n" in source or not source.strip().endswith((".yaml", ".yml"))):
             return cls._build(*plain_text.read_yaml(source), None)
         path = Path(source)
-        try:
-            with path.open("rb") as file:
-                raw = file.read(plain_text.MAX_BYTES + 1)
-        except OSError as error:
-            raise UsageError(
-                f"no diet can be read from {str(path)!r} ({error.strerror}); give the path of a YAML file."
-            ) from None
-        try:
-            return cls._build(*plain_text.read_yaml(raw.decode("utf-8")), path.parent)
-        except UnicodeDecodeError:
-            raise DietError(f"{path.name}: not UTF-8 text; save the diet as UTF-8.") from None
-        except DietError as error:
-            raise DietError(f"{path.name}: {error}") from None
+        return cls._build(*plain_text.read_yaml(plain_text.read_file(path), str(path)), path.parent)
 
     def to_json(self) -> str:
         """Write the diet as canonical JSON: sorted keys, no spaces."""
         return canonical_json(self.to_dict())
 
     @classmethod
-    def from_json(cls, text: str) -> Diet:
-        """Read a diet from JSON; the limits are those of YAML.
+    def from_json(cls, source: str | Path) -> Diet:
+        """Read a diet from JSON text, or from a file given as a ``Path``; the limits are those of YAML.
 
         Examples
         --------
         >>> Diet.from_json(Diet.everyone().to_json()) == Diet.everyone()
         True
         """
-        return cls._build(plain_text.read_json(text), {}, None)
+        if isinstance(source, str):
+            return cls._build(*plain_text.read_json(source), None)
+        return cls._build(*plain_text.read_json(plain_text.read_file(source), str(source)), source.parent)
+
+    def to_python(self) -> str:
+        """Write the diet as Python source: run, it sets ``diet`` to an equal diet.
+
+        Examples
+        --------
+        >>> print(Diet.where("skewness <= 3.51", name="low").to_python())
+        from poyodata.curation import Diet, c
+        <BLANKLINE>
+        diet = Diet.where(c.skewness <= 3.51, name="low")
+        <BLANKLINE>
+        """
+        from poyodata.curation.language.python_source import python_source
+
+        return python_source(self)
 
     @property
     def digest(self) -> str:
@@ -304,63 +430,50 @@ class Diet:
 
         return resolve_diet(self, store, split=split, fold=fold, progress=progress)
 
+    def select(self, table: pd.DataFrame) -> Selection:
+        """Apply the rule to any table of neurons, without a store.
+
+        Parameters
+        ----------
+        table : DataFrame
+            ``neuron_id`` and every column that the rule names. A column ``role`` says which neurons are of recordings
+            to learn from, for ``quantile``, ``zscore`` and ``rank``; without it every neuron counts.
+        """
+        from poyodata.curation.selecting.selection import select_neurons
+
+        return select_neurons(self.bound(), table)
+
+    def preview(self, store: Store, split: Split | SplitSpec | str | None = None, fold: int = 0) -> Preview:
+        """Count what the diet would keep, from tables alone; see `poyodata.curation.preview.preview_diet`."""
+        from poyodata.curation.preview import preview_diet
+
+        return preview_diet(self, store, split=split, fold=fold)
+
+    def explain(
+        self, store: Store, neuron_id: str, split: Split | SplitSpec | str | None = None, fold: int = 0
+    ) -> Explanation:
+        """Say which step keeps or drops a neuron, and with which values; see `poyodata.curation.explain`."""
+        from poyodata.curation.explain import explain_neuron
+
+        return explain_neuron(self, neuron_id, store=store, split=split, fold=fold)
+
+    def draws(
+        self,
+        store: Store,
+        n: int,
+        *,
+        on: str | Sequence[str] = (),
+        of: Diet | None = None,
+        seed: int = 0,
+        split: Split | SplitSpec | str | None = None,
+        fold: int = 0,
+    ) -> list[Manifest]:
+        """Resolve `n` draws of random controls for this diet; see `poyodata.curation.selecting.draws.draw_controls`."""
+        from poyodata.curation.selecting.draws import draw_controls
+
+        return draw_controls(self, store, n, on=on, of=of, seed=seed, split=split, fold=fold)
+
     def __repr__(self) -> str:
-        during = f" during {to_text(self.windows.where)}" if self.windows.where is not None else ""
-        return f"Diet({self.name!r}: {rule_text(self.neurons)}{during})"
-
-
-def mix(*diets: Diet, name: str = "unnamed", description: str = "") -> Diet:
-    """Put several diets together; a sampled diet gives its sample.
-
-    Examples
-    --------
-    >>> low = Diet.where("skewness <= 3.51", name="low")
-    >>> mix(~low, low.sample(fraction=0.3, seed=0), name="mixed")
-    Diet('mixed': mix of not low + 0.3 of low)
-    """
-    terms = []
-    for diet in diets:
-        rule = diet.neurons
-        if isinstance(rule, rules.Sample) and rule.within is None:
-            label = diet.name.removesuffix(" sample") if diet.name != "unnamed" else ""
-            terms.append(rules.MixTerm(rule.of, name=label, fraction=rule.fraction, n=rule.n, seed=rule.seed))
-        else:
-            terms.append(rules.MixTerm(rule, name="" if diet.name == "unnamed" else diet.name))
-    joined = rules.Mix(tuple(terms))
-    return replace(_options_of(diets), neurons=joined, name=name, description=description)
-
-
-def _composed(name: str) -> str:
-    return name if len(name) <= rules.MAX_NAME else "unnamed"
-
-
-def _joined(
-    word: str, kind: type[rules.Union] | type[rules.Intersect] | type[rules.Difference], a: Diet, b: Diet
-) -> Diet:
-    name = _composed(f"({a.name}) {word} ({b.name})")
-    return replace(_options_of((a, b)), neurons=kind((a.neurons, b.neurons)), name=name, description="")
-
-
-def _options_of(diets: Sequence[Diet]) -> Diet:
-    """Take splits, windows and policies from diets that are joined; where two differ, the user must say which."""
-    if not diets:
-        raise DietError("`mix` joins at least two diets; got none.")
-    first = diets[0]
-    chosen: dict[str, Any] = {}
-    for attribute, unset in (("splits", None), ("windows", WindowRule()), ("folder", None)):
-        given = list(dict.fromkeys(getattr(diet, attribute) for diet in diets if getattr(diet, attribute) != unset))
-        if len(given) > 1:
-            raise DietError(
-                f"the diets joined here have different {attribute}; join them without, "
-                f"then set {attribute} on the result."
-            )
-        chosen[attribute] = given[0] if given else unset
-    for attribute in ("statistics_window", "missing", "statistics_reference"):
-        values = {getattr(diet, attribute) for diet in diets}
-        if len(values) > 1:
-            raise DietError(
-                f"the diets joined here differ in {attribute} ({' and '.join(sorted(values))}); "
-                f"give both the same with .with_options({attribute}=...)."
-            )
-    chosen["disjoint"] = tuple(dict.fromkeys(pair for diet in diets for pair in diet.disjoint))
-    return replace(first, **chosen)
+        bound = self.bound()
+        during = f" during {to_text(bound.windows.where)}" if bound.windows.where is not None else ""
+        return f"Diet({self.name!r}: {rule_text(bound.neurons)}{during})"

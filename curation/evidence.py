@@ -93,9 +93,19 @@ def gather(
     wanted = [name for name in columns if name not in population.columns]
     learned = _learned(diet, store, population, columns)
     sources: dict[str, Source] = {}
+    problems: list[str] = []
     for name in wanted:
         if name not in learned:
-            sources[name] = _source(diet, store, name, [*population.columns, *further, *learned])
+            try:
+                sources[name] = _source(diet, store, name, [*population.columns, *further, *learned])
+            except DietError as error:
+                problems.append(str(error))
+    if len(problems) > 1:
+        begin = f"diet {diet.name!r} names "
+        listed = " ".join(f"({number}) {said.removeprefix(begin)}" for number, said in enumerate(problems, start=1))
+        raise DietError(f"{begin}{len(problems)} columns that cannot be had: {listed}")
+    if problems:
+        raise DietError(problems[0])
     values, statistics, warnings = _computed(diet, store, split, sources, progress)
     files: dict[str, Any] = {}
     for name in wanted:

@@ -18,10 +18,12 @@ from poyodata.digests import json_digest, table_digest
 from poyodata.errors import ManifestError, UsageError
 
 if TYPE_CHECKING:
+    from poyodata.curation.changes.diff import ManifestDiff
+    from poyodata.curation.explain import Explanation
     from poyodata.curation.view import View
     from poyodata.store import Store
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 IDENTITY: tuple[str, ...] = (
     "neuron_id",
     "session_id",
@@ -36,6 +38,12 @@ IDENTITY: tuple[str, ...] = (
 )
 """Columns that say which neurons these are. The statistics' values beside them are evidence and no part of the digest,
 so that the last bit of a sum on another machine does not make another manifest."""
+
+CONSIDERED: tuple[str, ...] = tuple(name for name in IDENTITY if name != "term")
+"""Columns of `IDENTITY` that are known before anything is selected."""
+
+TABLES: tuple[str, ...] = ("neurons", "windows", "role_time", "population")
+"""Tables of a manifest: one Parquet file each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +61,23 @@ class Manifest:
         session_id, role, start_frame, stop_frame (half-open), guard_frames: all time that the split gives a role in
         the recordings of `neurons`, whatever the diet eats of it; sorted by (session_id, start_frame). What is cut
         around a window must keep clear of it.
+    population : DataFrame
+        One row for every neuron considered, sorted like `neurons`: who it is, every column that the rule named,
+        ``answer`` (kept, rejected, unknown) and ``decided_by`` (the step that dropped it, ``""`` for kept). Evidence,
+        and no part of `digest`.
     meta : dict
-        ``name``, ``diet`` (canonical), ``references``, ``store_digest``, ``split`` (spec, fold, digest, across),
-        ``statistics`` (names, versions, window and the time each was computed on, intervals, digest), ``learned``
-        (digest and lineage of every file of learned columns that was used), ``annotations`` (digest of every one that
-        was used), ``frozen``, ``funnel``, ``warnings``.
+        ``name``, ``diet`` (canonical, with constants in the place of parameters), ``parameters`` (their values),
+        ``references``, ``store_digest``, ``recordings`` (digest of every recording of the store), ``lineage`` (of a
+        packed store, else None), ``split`` (spec, fold, digest, across), ``statistics`` (names, versions, window and
+        the time each was computed on, intervals, digest), ``reference`` (neurons that quantiles compare with),
+        ``learned`` (digest and lineage of every file of learned columns that was used), ``annotations`` (digest of
+        every one that was used), ``frozen``, ``matched``, ``funnel``, ``warnings``.
     """
 
     neurons: pd.DataFrame = field(repr=False)
     windows: pd.DataFrame = field(repr=False)
     role_time: pd.DataFrame = field(repr=False)
+    population: pd.DataFrame = field(repr=False)
     meta: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -110,13 +125,23 @@ class Manifest:
     @cached_property
     def record_digest(self) -> str:
         """Sha256 over everything that is saved; finds a changed file."""
-        tables = {"neurons": table_digest(self.neurons), "role_time": table_digest(self.role_time)}
+        tables = {name: table_digest(getattr(self, name)) for name in TABLES if name != "windows"}
         return json_digest({"digest": self.digest, "meta": self.meta, **tables})
 
     def funnel(self) -> pd.DataFrame:
         """Count step by step: step, rule, kept, rejected, unknown, counts (what is counted)."""
         columns = ["step", "rule", "kept", "rejected", "unknown", "counts"]
         return pd.DataFrame(list(self.meta["funnel"]), columns=columns)
+
+    def imbalance(self) -> pd.DataFrame:
+        """How far matched controls differ from their targets: one row for each thing, role and group.
+
+        Columns: rule (which `match` of the diet), thing, role, group, target, drawn, difference; for numbers target
+        and drawn are means, smd is their difference in standard deviations, and ks the greatest distance between the
+        two cumulative distributions.
+        """
+        columns = ["rule", "thing", "role", "group", "target", "drawn", "difference", "smd", "ks"]
+        return pd.DataFrame(list(self.meta["matched"]), columns=columns)
 
     def open(self, store: Store) -> View:
         """Open the selected part of the store lazily.
@@ -130,8 +155,20 @@ class Manifest:
 
         return View(self, store)
 
+    def report(self, path: str | Path, store: Store, **options: Any) -> Path:
+        """Write the datasheet, one self-contained HTML page: `poyodata.datasheet.write_datasheet`, with its options.
+
+        Raises
+        ------
+        ManifestError
+            When the store is not what this was resolved on.
+        """
+        from poyodata.datasheet import write_datasheet
+
+        return write_datasheet(self, store, path, **options)
+
     def save(self, folder: str | Path) -> Path:
-        """Write ``neurons.parquet``, ``windows.parquet``, ``role_time.parquet`` and ``manifest.json``, all or nothing.
+        """Write ``manifest.json`` and a Parquet file of every table, all or nothing.
 
         Parameters
         ----------
@@ -150,11 +187,9 @@ class Manifest:
             target.parent.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
             try:
-                self.neurons.to_parquet(scratch / "neurons.parquet", index=False)
-                self.windows.to_parquet(scratch / "windows.parquet", index=False)
-                self.role_time.to_parquet(scratch / "role_time.parquet", index=False)
-                record = {"format": FORMAT_VERSION, "digest": self.digest, "record_digest": self.record_digest}
-                text = json.dumps(record | {"meta": self.meta}, indent=1, ensure_ascii=False)
+                for name in TABLES:
+                    getattr(self, name).to_parquet(scratch / f"{name}.parquet", index=False)
+                text = json.dumps(self._record(), indent=1, ensure_ascii=False)
                 (scratch / "manifest.json").write_text(text + "\n", encoding="utf-8")
                 scratch.chmod(0o755)
                 if target.exists():
@@ -189,29 +224,70 @@ class Manifest:
             raise UsageError(f"no manifest at {str(target)!r}; give the folder that `Manifest.save` wrote.")
         try:
             record = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-            neurons = pd.read_parquet(target / "neurons.parquet")
-            windows = pd.read_parquet(target / "windows.parquet")
-            role_time = pd.read_parquet(target / "role_time.parquet")
-        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
-            raise ManifestError(
-                f"{target}: the manifest is damaged, or of an earlier version ({error}); resolve the diet again."
-            ) from None
-        version = record.get("format") if isinstance(record, dict) else None
-        if version != FORMAT_VERSION:
-            raise ManifestError(
-                f"{target}: manifest format {version!r}, this version reads {FORMAT_VERSION}; resolve the diet again."
-            )
-        try:
-            manifest = cls(neurons, windows, role_time, record["meta"])
+            version = record.get("format") if isinstance(record, dict) else None
+            if version != FORMAT_VERSION:
+                raise ManifestError(
+                    f"{target}: manifest format {version!r}, this version reads {FORMAT_VERSION}; resolve the diet "
+                    "again."
+                )
+            tables = {
+                name: _as_written(pd.read_parquet(target / f"{name}.parquet"), record["dtypes"][name])
+                for name in TABLES
+            }
+            manifest = cls(**tables, meta=record["meta"])
             intact = manifest.digest == record["digest"] and manifest.record_digest == record["record_digest"]
-        except (KeyError, TypeError) as error:
+        except ManifestError:
+            raise
+        except (KeyError, TypeError, AttributeError) as error:
             raise ManifestError(f"{target}: the manifest lacks {error}; resolve the diet again.") from None
+        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
+            raise ManifestError(f"{target}: the manifest is damaged ({error}); resolve the diet again.") from None
         if not intact:
             raise ManifestError(
                 f"{target}: the content does not match the digest {str(record['digest'])[:12]}, so a file was changed "
                 "after it was saved. Restore it from a copy, or resolve the diet again."
             )
         return manifest
+
+    def diff(self, other: Manifest) -> ManifestDiff:
+        """Say which neurons and windows come and go from this manifest to another one, and what each is due to.
+
+        Parameters
+        ----------
+        other : Manifest
+            The later one.
+
+        Returns
+        -------
+        ManifestDiff
+        """
+        from poyodata.curation.changes.diff import diff_manifests
+
+        return diff_manifests(self, other)
+
+    def explain(self, neuron_id: str) -> Explanation:
+        """Say which step of the rule kept or dropped a neuron, with the values that it looked at.
+
+        Raises
+        ------
+        UsageError
+            The manifest considered no neuron of that name.
+        """
+        from poyodata.curation.explain import explain_neuron
+
+        return explain_neuron(self, neuron_id)
+
+    def _record(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT_VERSION,
+            "digest": self.digest,
+            "record_digest": self.record_digest,
+            "dtypes": {
+                name: {str(column): str(dtype) for column, dtype in getattr(self, name).dtypes.items()}
+                for name in TABLES
+            },
+            "meta": self.meta,
+        }
 
     def _facts(self) -> dict[str, str]:
         neurons = self.neurons
@@ -237,6 +313,12 @@ class Manifest:
             f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in self._facts().items()
         )
         return f"<table><caption>Manifest</caption>{rows}</table>"
+
+
+def _as_written(table: pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """Bring a table that another program may have written again to the columns and dtypes that it was saved with."""
+    other = {name: dtype for name, dtype in dtypes.items() if str(table[name].dtype) != dtype}
+    return table[list(dtypes)].astype(other)
 
 
 def plain_meta(meta: Mapping[str, Any]) -> dict[str, Any]:

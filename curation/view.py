@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from poyodata.curation.changes.store_change import store_change
 from poyodata.curation.manifest import Manifest
 from poyodata.errors import ManifestError, UsageError, nearest
 from poyodata.intervals import Intervals, subtract
@@ -27,12 +29,13 @@ class View:
     ----------
     manifest : Manifest
     store : Store
-        Must have the digest that the manifest was resolved on.
+        Must be what the manifest was resolved on: the same recordings, and those annotations and learned columns that
+        the diet used.
 
     Raises
     ------
     ManifestError
-        The store is another, or was changed since.
+        The store is another, or moved since; the message says what did.
 
     Attributes
     ----------
@@ -43,10 +46,11 @@ class View:
     """
 
     def __init__(self, manifest: Manifest, store: Store) -> None:
-        if store.digest != manifest.store_digest:
+        change = store_change(manifest.meta, store)
+        if change:
             raise ManifestError(
-                f"manifest {manifest.name!r} was resolved on a store of digest {manifest.store_digest[:12]}, but "
-                f"this store has {store.digest[:12]}: it is another store, or it was changed. Open the right one, or "
+                f"manifest {manifest.name!r} was resolved on a store of digest {manifest.store_digest[:12]}, and this "
+                f"store ({store.digest[:12]}) is another, or has moved since: {change.text()}. Open the right one, or "
                 f"resolve the diet again: poyodata diet resolve {manifest.name} {store.path}"
             )
         self.manifest = manifest
@@ -126,6 +130,36 @@ class View:
         self._rows_of(session_id)
         traces: npt.NDArray[np.float32] = self.store.traces(session_id)
         return traces
+
+    def materialise(self, path: str | Path, progress: Callable[[int], None] | None = None) -> Store:
+        """Write a packed store: the selected neurons alone, with every frame, opened like any other store.
+
+        Frame numbers, presentations, gaps, signals, masks and stimulus templates are as they were, and so is every
+        value of the traces; trace columns are numbered anew. Annotations are carried for these neurons; learned columns
+        are not, which a warning in the log says. Where the same was begun before and cut short, it goes on there.
+
+        Parameters
+        ----------
+        path : path-like
+            A new folder, or one that holds a packed store of exactly this manifest.
+        progress : callable, optional
+            Called with 1 after each recording, in place of the bar.
+
+        Returns
+        -------
+        Store
+            ``lineage`` says what it is of. Manifests that are resolved on it carry that in ``meta["lineage"]``.
+
+        Raises
+        ------
+        UsageError
+            The folder holds something else, or is a URL.
+        StoreError
+            What is read is damaged, or the disk is full or may not be written. Recordings that are finished stay.
+        """
+        from poyodata.curation.packing import pack_view
+
+        return pack_view(self, path, progress)
 
     def _rows_of(self, session_id: str) -> npt.NDArray[np.int64]:
         if session_id not in self._rows:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from poyodata.curation.leaks.fitted import TRAIN_ROLES, Fitted, fitted_on
 from poyodata.curation.view import View
 from poyodata.digests import array_digest, json_digest
 from poyodata.errors import LoaderError
@@ -27,11 +28,14 @@ class Normalisation:
         ``(dff - shift) * scale`` has mean 0 and variance 1 over the frames it was fitted on.
     digest : str
         Of both, and of the frames they were fitted on.
+    fitted : Fitted or None
+        What was looked at for it, for ``check_leaks(stages, fitted=[...])``; None where nothing was fitted.
     """
 
     shift: Mapping[str, npt.NDArray[np.float32]]
     scale: Mapping[str, npt.NDArray[np.float32]]
     digest: str
+    fitted: Fitted | None = None
 
 
 def fit_normalisation(view: View) -> Normalisation:
@@ -43,7 +47,7 @@ def fit_normalisation(view: View) -> Normalisation:
         When a recording has no such window.
     """
     windows = view.manifest.windows
-    fitted: pd.DataFrame = windows[windows["role"].isin(["train", "identify"])]
+    fitted: pd.DataFrame = windows[windows["role"].isin(TRAIN_ROLES)]
     shift: dict[str, npt.NDArray[np.float32]] = {}
     scale: dict[str, npt.NDArray[np.float32]] = {}
     state: list[list[str]] = []
@@ -62,7 +66,7 @@ def fit_normalisation(view: View) -> Normalisation:
         shift[session_id] = np.where(np.isfinite(mean), mean, 0.0).astype(np.float32)
         scale[session_id] = np.where(usable, 1.0 / np.where(usable, std, 1.0), 0.0).astype(np.float32)
         state.append([session_id, array_digest(shift[session_id]), array_digest(scale[session_id]), array_digest(rows)])
-    return Normalisation(shift, scale, json_digest(state))
+    return Normalisation(shift, scale, json_digest(state), fitted_on(view.manifest, "dff", "normalisation"))
 
 
 def identity_normalisation(view: View) -> Normalisation:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from poyodata._version import version as __version__
 
 if TYPE_CHECKING:
-    from poyodata.curation import Diet, Manifest, c, mix
+    from poyodata.curation import Diet, Manifest, c, mix, param
     from poyodata.splits import SplitSpec, resolve_split
     from poyodata.statistics import compute_statistics
     from poyodata.store import Store, open_store
@@ -25,6 +25,7 @@ _HOME = {
     "compute_statistics": "poyodata.statistics",
     "mix": "poyodata.curation",
     "open_store": "poyodata.store",
+    "param": "poyodata.curation",
     "resolve_split": "poyodata.splits",
 }
 
@@ -38,6 +39,7 @@ __all__ = [
     "compute_statistics",
     "mix",
     "open_store",
+    "param",
     "resolve_split",
 ]
 

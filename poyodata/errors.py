@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class PoyodataError(ValueError):
@@ -46,8 +47,51 @@ class StatisticError(PoyodataError):
     """A statistic is unknown or cannot be computed."""
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a file, and where.
+
+    Attributes
+    ----------
+    line, column : int or None
+        Counted from 1; None where there is no file.
+    path : str
+        Keys and positions that lead there: ``neurons.mix.1.fraction``.
+    message : str
+        One sentence.
+    name : str
+        Of the file.
+
+    Examples
+    --------
+    >>> print(Problem(3, 10, "neurons.where", "write == to compare.", "mine.yaml"))
+    mine.yaml:3:10: neurons.where: write == to compare.
+    """
+
+    line: int | None
+    column: int | None
+    path: str
+    message: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        at = [self.name] if self.name else []
+        at += [] if self.line is None else [str(self.line), str(self.column or 1)]
+        return ": ".join(part for part in (":".join(at), self.path, self.message) if part)
+
+
 class DietError(PoyodataError):
-    """A diet is not well formed, or selects nothing."""
+    """A diet is not well formed, or selects nothing.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        Everything that is wrong with a file, in the order in which it stands there; empty for other errors.
+    """
+
+    def __init__(self, message: str = "", problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class ManifestError(PoyodataError):

@@ -13,6 +13,7 @@ import pytest
 
 from poyodata.curation import Diet, Manifest, load_diet
 from poyodata.digests import json_digest, table_digest
+from poyodata.errors import UsageError
 
 LINES = ("Sst-IRES-Cre", "Vip-IRES-Cre", "Cux2-CreERT2", "Emx1-IRES-Cre")
 PER_SESSION = 12
@@ -23,7 +24,7 @@ RATE_HZ = 30.0
 GUARD_FRAMES = 15
 
 
-@dataclass
+@dataclass(eq=False)  # hashed by identity, as a Store is
 class TinyStore:
     """What curation uses of a store, built from frames."""
 
@@ -37,14 +38,25 @@ class TinyStore:
     extra: str = ""
     moments: pd.DataFrame = field(default_factory=pd.DataFrame)
     annotations: dict = field(default_factory=dict)
+    signals: dict = field(default_factory=dict)
+    lineage: dict | None = None
 
     @property
     def digest(self) -> str:
         ordered = self.sessions.sort_values("session_id", ignore_index=True)
         return json_digest([table_digest(ordered), self.extra])
 
-    def presentations_of(self, session_id: str) -> pd.DataFrame:
-        return self.presentations[self.presentations["session_id"] == session_id].reset_index(drop=True)
+    def time_s(self, session_id: str) -> np.ndarray:
+        return np.arange(self.sessions.set_index("session_id").loc[session_id, "n_frames"]) / RATE_HZ
+
+    def signal(self, session_id: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+        if (session_id, name) not in self.signals:
+            raise UsageError(f"recording {session_id!r} has no signal {name!r}")
+        return self.signals[session_id, name]
+
+    def presentations_of(self, session_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        shown = self.presentations[self.presentations["session_id"] == session_id].reset_index(drop=True)
+        return shown if columns is None else shown[list(columns)]
 
 
 def build_store(n_sessions: int = 8) -> TinyStore:
@@ -68,6 +80,7 @@ def build_store(n_sessions: int = 8) -> TinyStore:
                 "rate_hz": RATE_HZ,
                 "n_frames": n_frames,
                 "n_neurons": PER_SESSION,
+                "digest": f"content of {session_id}",
             }
         )
         for column in range(PER_SESSION):
@@ -172,6 +185,7 @@ def build_split(store: TinyStore, *, across: bool = False, fold: int = 0, name: 
         digest=digest,
         sessions=sessions,
         windows=windows,
+        warnings=(),
         require_content=lambda _store: None,
     )
 

@@ -1,94 +1,14 @@
 from __future__ import annotations
 
-import json
-import time
-from pathlib import Path
-
+import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from poyodata.curation import PRESETS, Diet, Disjoint, c, load_diet, mix, rules
-from poyodata.curation.parse import parse_expression
-from poyodata.curation.window_rule import WindowRule
+from poyodata.curation import Diet, Disjoint, WindowSample, c, load_diet, mix, param
+from poyodata.curation.language import rules
+from poyodata.curation.language.expressions import Call, Column
+from poyodata.curation.language.parse import parse_expression
+from poyodata.curation.language.window_rule import WindowRule
 from poyodata.errors import DietError, UsageError
-
-plain = st.text(
-    st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" #:'\"-"), min_size=1, max_size=12
-).filter(lambda text: bool(text.strip()))
-expressions = st.sampled_from(
-    [
-        "skewness <= 3.51",
-        "x == 'a: # b'",
-        "not (a or b)",
-        "x in ['yes', 'on', '1']",
-        "True",
-        "x > 1e-07",
-        'x == "it\'s"',
-    ]
-).map(parse_expression)
-fractions = st.floats(0, 1, exclude_min=True)
-seeds = st.integers(0, 2**31)
-amounts = st.one_of(fractions.map(lambda f: {"fraction": f}), st.integers(1, 10**6).map(lambda n: {"n": n}))
-simple = st.one_of(
-    st.just(rules.Everyone()),
-    expressions.map(rules.Where),
-    st.lists(plain, min_size=1, max_size=3, unique=True).map(lambda names: rules.Ids(tuple(names))),
-    plain.map(rules.Reference),
-)
-
-
-def grown(inner: st.SearchStrategy[rules.Rule]) -> st.SearchStrategy[rules.Rule]:
-    several = st.lists(inner, min_size=2, max_size=3).map(tuple)
-    whole_or_part = st.one_of(st.just({}), amounts, st.floats(0.01, 0.3).map(lambda share: {"share": share}))
-    term = st.builds(
-        lambda of, name, amount, seed: rules.MixTerm(of, name=name, **amount, seed=seed if amount else 0),
-        inner,
-        st.one_of(st.just(""), plain),
-        whole_or_part,
-        seeds,
-    )
-    fixed = inner.map(rules.MixTerm)
-    return st.one_of(
-        several.map(rules.Union),
-        several.map(rules.Intersect),
-        several.map(rules.Difference),
-        inner.map(rules.Complement),
-        st.builds(
-            lambda of, amount, seed, within: rules.Sample(of, **amount, seed=seed, within=within),
-            inner,
-            amounts,
-            seeds,
-            st.sampled_from([None, "cre_line"]),
-        ),
-        st.builds(lambda first, rest: rules.Mix((first, *rest)), fixed, st.lists(term, min_size=1, max_size=2)),
-    )
-
-
-diets = st.builds(
-    Diet,
-    st.recursive(simple, grown, max_leaves=6),
-    name=plain,
-    description=st.lists(st.one_of(st.just(""), plain), max_size=3).map("\n".join),
-    splits=st.one_of(st.none(), plain),
-    statistics_window=st.sampled_from(["train", "all"]),
-    missing=st.sampled_from(["exclude", "include", "error"]),
-    windows=st.builds(
-        WindowRule,
-        st.one_of(st.none(), st.just(parse_expression("stimulus == 'a' and not blank"))),
-        st.one_of(st.none(), st.floats(0.01, 100)),
-    ),
-    disjoint=st.lists(st.builds(Disjoint, plain, st.sampled_from(["donor", "cell"])), max_size=2).map(tuple),
-)
-
-
-@settings(max_examples=400, deadline=None)
-@given(diets)
-def test_yaml_json_and_python_round_trip(diet: Diet) -> None:
-    assert Diet.from_yaml(diet.to_yaml()) == diet
-    assert Diet.from_json(diet.to_json()) == diet
-    assert Diet.from_dict(json.loads(json.dumps(diet.to_dict()))) == diet
-    assert Diet.from_yaml(diet.to_yaml()).digest == diet.digest
 
 
 def test_the_document_of_the_design_is_read() -> None:
@@ -113,12 +33,13 @@ disjoint: []
     diet = Diet.from_yaml(text)
     assert diet.splits == "donor-70-10-20"
     assert diet.windows == WindowRule(parse_expression("stimulus == 'drifting_gratings'"), 1.9)
-    assert diet.neurons == load_diet("mixed-30").neurons
+    unpredictable, predictable = rules.Reference("unpredictable"), rules.Reference("predictable")
+    assert diet.neurons == rules.Mix((rules.MixTerm(unpredictable), rules.MixTerm(predictable, fraction=0.3)))
 
 
 def test_python_operators_build_the_rules_of_the_presets() -> None:
     predictable = Diet.where((c.skewness <= 3.51) & (c.kurtosis <= 22.62), name="predictable")
-    assert predictable.neurons == load_diet("predictable").neurons
+    assert predictable.neurons == load_diet("predictable").bound().neurons
     assert (~predictable).neurons == rules.Complement(predictable.neurons)
     mixed = mix(~predictable, predictable.sample(fraction=0.30, seed=0), name="mixed-30")
     assert mixed.to_dict()["neurons"] == {
@@ -150,109 +71,112 @@ def test_joined_diets_keep_what_they_agree_on_and_refuse_what_they_do_not() -> N
         a.during(c.trial > 1) | b.during(c.trial > 2)
 
 
-BAD = {
-    "unknown key": ("diet: 1\nneuron: all\nneurons: all\n", ["line 2", "did you mean 'neurons'?"]),
-    "unknown key below": (
-        "diet: 1\nneurons:\n  mix:\n  - of: all\n  - of: all\n    fracton: 0.3\n",
-        ["line 6", "'fraction'"],
+METHODS = {
+    "balance": (
+        lambda diet: diet.balance("cre_line", n=5, seed=1),
+        rules.Balance(rules.Everyone(), ("cre_line",), 5, 1),
     ),
-    "unknown operator": ("diet: 1\nneurons:\n  wher: x > 1\n", ["line 3", "did you mean 'where'?"]),
-    "both share and fraction": (
-        "diet: 1\nneurons:\n  mix:\n  - of: all\n  - of: all\n    share: 0.3\n    fraction: 0.3\n",
-        ["both fraction and share"],
+    "balance to the smallest": (
+        lambda diet: diet.balance(["cre_line", "area"]),
+        rules.Balance(rules.Everyone(), ("cre_line", "area")),
     ),
-    "two operators": ("diet: 1\nneurons: {where: x > 1, diet: all}\n", ["exactly one", "where and diet"]),
-    "no operator": ("diet: 1\nneurons: {}\n", ["no operator"]),
-    "no neurons": ("diet: 1\nname: x\n", ["'neurons' is missing"]),
-    "no version": ("neurons: all\n", ["diet: 1"]),
-    "other version": ("diet: 2\nneurons: all\n", ["reads `diet: 1`"]),
-    "expression": ("diet: 1\nneurons:\n  where: skewness = 3\n", ["line 3", "write =="]),
-    "window column": (
-        "diet: 1\nneurons: all\nwindows:\n  where: skewness > 3\n",
-        ["line 3", "no column of that"],
+    "top": (
+        lambda diet: diet.top(10, by=abs(c.skewness), order="lowest", within="cre_line"),
+        rules.Top(rules.Everyone(), 10, Call("abs", Column("skewness")), "lowest", "cre_line"),
     ),
-    "negative length": ("diet: 1\nneurons: all\nwindows: {min_length_s: -1}\n", ["above 0"]),
-    "fraction above one": ("diet: 1\nneurons: {sample: {of: all, fraction: 1.5}}\n", ["at most 1"]),
-    "sample of nothing": ("diet: 1\nneurons: {sample: {of: all}}\n", ["either a fraction or n"]),
-    "shares above one": (
-        "diet: 1\nneurons: {mix: [{of: all}, {of: all, share: 0.6}, {of: all, share: 0.6}]}\n",
-        ["add up to 1.2"],
+    "top by a text": (lambda diet: diet.top(3, "reliability"), rules.Top(rules.Everyone(), 3, Column("reliability"))),
+    "matched": (
+        lambda diet: diet.matched(on=["session_id", "tokens"], of=Diet.ids(["a"]), seed=2, draw=3),
+        rules.Match(rules.Everyone(), rules.Ids(("a",)), ("session_id", "tokens"), 2, 3),
     ),
-    "missing policy": ("diet: 1\nneurons: all\nmissing: drop\n", ["line 3", "'drop'"]),
-    "unquoted id": ("diet: 1\nneurons: {ids: [527745328_517399188]}\n", ["expected a text", "quotes"]),
-    "date as name": ("diet: 1\nname: 2024-01-01\nneurons: all\n", ["line 2", "quotes"]),
-    "number as name": ("diet: 1\nname: 30\nneurons: all\n", ["line 2", "quotes"]),
-    "bad disjoint": ("diet: 1\nneurons: all\ndisjoint: [{from: all, by: doner}]\n", ["did you mean 'donor'?"]),
-    "twice": ("diet: 1\nneurons: all\nneurons: all\n", ["line 3", "twice"]),
-    "not yaml": ("diet: 1\nneurons: [\n", ["not YAML"]),
-    "tab": ("diet: 1\n\tneurons: all\n", ["line 2"]),
-    "list": ("- diet\n- 1\n", ["a mapping"]),
-    "empty": ("\n\n", ["empty"]),
-    "two documents": ("diet: 1\nneurons: all\n---\ndiet: 1\n", ["not YAML"]),
-    "tag": ("diet: 1\nneurons: !!python/object/apply:os.system ['true']\n", ["line 2", "tags"]),
-    "alias": ("diet: 1\nneurons: &a {union: [*a, *a]}\n", ["anchors"]),
-    "merge": ("diet: 1\nneurons: {<<: {where: x > 1}}\n", ["unknown key"]),
-    "bomb": ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", ["anchors"]),
-    "deep flow": ("diet: 1\nneurons: " + "[" * 60000 + "\n", ["levels deep"]),
-    "deep complement": ("diet: 1\nneurons: " + "{complement: " * 80 + "all" + "}" * 80, ["nested"]),
-    "too large": ("diet: 1\n# " + "x" * 70000 + "\n", ["64 KiB"]),
-    "long number": ("diet: 1\nneurons: {sample: {of: all, n: " + "9" * 60000 + "}}\n", ["quotes"]),
-    "sexagesimal": ("diet: 1\nneurons: {sample: {of: all, n: 1" + ":59" * 9000 + "}}\n", ["quotes"]),
-    "null byte": ("diet: 1\nname: \0\n", ["cannot be read"]),
-    "control in name": ('diet: 1\nname: "a\\x07"\nneurons: all\n', ["printable"]),
-    "complex key": ("diet: 1\n? [a, b]\n: 1\n", ["plain word"]),
-    "infinite": ("diet: 1\nneurons: {sample: {of: all, fraction: .inf}}\n", []),
-    "not a number": ("diet: 1\nneurons: {sample: {of: all, fraction: .nan}}\n", []),
-    "null rule": ("diet: 1\nneurons: null\n", ["mapping"]),
-    "one in a union": ("diet: 1\nneurons: {union: [all]}\n", ["at least two"]),
-    "ids twice": ("diet: 1\nneurons: {ids: [a, a]}\n", ["twice"]),
+    "matched in number": (lambda diet: diet.matched(), rules.Match(rules.Everyone())),
+    "sample": (
+        lambda diet: diet.sample(fraction=param("share", 0.3), within="x@natural movie"),
+        rules.Sample(rules.Everyone(), fraction=param("share", 0.3), within="x@natural movie"),
+    ),
+    "reference": (
+        lambda diet: Diet.reference("predictable", with_={"max_skewness": 3.0, "a": param("b", 1)}),
+        rules.Reference("predictable", (("a", param("b", 1)), ("max_skewness", 3.0))),
+    ),
+    "ids of a table": (lambda diet: Diet.ids(pd.DataFrame({"neuron_id": ["a", "b"]})), rules.Ids(("a", "b"))),
 }
 
 
-@pytest.mark.parametrize(("text", "expected"), BAD.values(), ids=BAD.keys())
-def test_wrong_yaml_is_a_diet_error_that_says_where(text: str, expected: list[str]) -> None:
-    begun = time.process_time()
-    with pytest.raises(DietError) as caught:
-        Diet.from_yaml(text)
-    assert time.process_time() - begun < 1
-    message = str(caught.value)
-    assert len(message) < 1000
-    for part in expected:
-        assert part in message, message
+@pytest.mark.parametrize(("method", "rule"), METHODS.values(), ids=METHODS.keys())
+def test_methods_make_rules_and_keep_the_options(method: object, rule: rules.Rule) -> None:
+    diet = Diet.everyone(splits="epoch-out", description="gone")
+    made = method(diet)
+    assert made.neurons == rule
+    assert made.description == ""
+    if "reference" not in made.name and made.name != "unnamed" and not isinstance(rule, rules.Reference):
+        assert made.splits == "epoch-out"
 
 
-def test_every_error_of_a_document_is_named_at_once() -> None:
-    with pytest.raises(DietError, match=r"line 2 \(nam\).*line 4 \(neurons.wher\)"):
-        Diet.from_yaml("diet: 1\nnam: x\nneurons:\n  wher: x > 1\n")
+def test_windows_are_chosen_by_what_is_shown_what_the_animal_does_and_by_chance() -> None:
+    part = WindowSample(fraction=0.5)
+    diet = Diet.everyone().during(c.trial > 1, min_length_s=2, while_=c.running_cm_s < 1, sample=part)
+    assert diet.windows == WindowRule(
+        parse_expression("trial > 1"), 2.0, parse_expression("running_cm_s < 1"), WindowSample(fraction=0.5)
+    )
+    assert Diet.everyone().during(while_="role == 'train'").windows.where is None
 
 
-def test_a_mapping_nested_without_end_is_refused() -> None:
-    rule: dict[str, object] = {"where": "x > 1"}
-    for _ in range(3000):
-        rule = {"complement": rule}
-    with pytest.raises(DietError):
-        Diet.from_dict({"diet": 1, "neurons": rule})
+WRONG = {
+    "top of a condition": (lambda: Diet.everyone().top(3, by="x > 1"), "a column or a function of one"),
+    "top of a quantile": (lambda: Diet.everyone().top(3, by=c.x.quantile(0.5)), "a column or a function of one"),
+    "top of nothing": (lambda: Diet.everyone().top(0, by="x"), "at least 1"),
+    "unknown order": (lambda: Diet.everyone().top(1, by="x", order="high"), "did you mean 'highest'"),
+    "balance by nothing": (lambda: Diet.everyone().balance([]), "takes columns under `by`"),
+    "balance by twice": (lambda: Diet.everyone().balance(["x", "x"]), "twice"),
+    "matched on a phrase": (lambda: Diet.everyone().matched(on="cre line"), "names a column"),
+    "ids of a text": (lambda: Diet.ids("abc"), r"Diet.ids\(\['abc'\]\)"),
+    "ids of another table": (lambda: Diet.ids(pd.DataFrame({"x": [1]})), "no column 'neuron_id'"),
+    "condition as a rule": (lambda: Diet(c.x > 1), "Diet.where"),
+    "joined with a condition": (lambda: Diet.everyone() & (c.x > 1), "joined with a diet; got Condition"),
+    "reference set twice": (lambda: rules.Reference("a", (("x", 1), ("x", 2))), "set twice"),
+    "reference of no name": (lambda: Diet.reference("a", with_={"x y": 1}), "name of a parameter"),
+    "splits of both": (
+        lambda: Diet.everyone(splits="epoch-out").matched(of=Diet.everyone(splits="blocks-5fold")),
+        "different splits",
+    ),
+    "unknown policy": (lambda: Diet.everyone(missing="drop"), "unknown policy for missing values 'drop'"),
+    "share of a mix": (lambda: mix(Diet.everyone()), "at least two"),
+}
 
 
-def test_presets_and_files_are_loaded_by_name(tmp_path: Path) -> None:
-    for name in PRESETS:
-        assert load_diet(name).name == name
-        assert load_diet(name).description
-    file = tmp_path / "mine.yaml"
-    file.write_text(load_diet("predictable").named("mine").to_yaml(), encoding="utf-8")
-    assert load_diet(file) == load_diet(str(file)) == load_diet("predictable").named("mine")
-    assert load_diet({"diet": 1, "neurons": "all"}).neurons == rules.Everyone()
-    with pytest.raises(UsageError, match="did you mean 'predictable'"):
-        load_diet("predictabel")
-    with pytest.raises(UsageError, match="no diet can be read"):
-        load_diet(tmp_path / "none.yaml")
-    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00diet")
-    with pytest.raises(DietError, match="UTF-8"):
-        load_diet(tmp_path / "bytes.yaml")
+@pytest.mark.parametrize(("wrong", "expected"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_diets_get_advice(wrong: object, expected: str) -> None:
+    with pytest.raises(DietError, match=expected):
+        wrong()
 
 
-def test_the_presets_in_the_folder_are_those_named() -> None:
-    import poyodata.curation
+def test_unknown_options_are_refused() -> None:
+    with pytest.raises(UsageError, match="did you mean 'missing'"):
+        Diet.everyone().with_options(mising="error")
+    assert Diet.everyone().with_options(disjoint=[Disjoint("a")]).disjoint == (Disjoint("a"),)
 
-    folder = Path(poyodata.curation.__file__).parent / "presets"
-    assert sorted(path.stem for path in folder.glob("*.yaml")) == sorted(PRESETS)
+
+def test_a_mix_names_its_terms_after_its_diets() -> None:
+    low = Diet.where("x < 1", name="low")
+    terms = mix(low, low.sample(n=3), Diet.where("x > 1"), Diet.reference("a").sample(n=1), Diet.reference("b")).neurons
+    assert isinstance(terms, rules.Mix)
+    assert [term.name for term in terms.terms] == ["low", "low", "", "", ""]
+    assert [term.n for term in terms.terms] == [None, 3, None, 1, None]
+
+
+def test_select_works_on_any_table_of_neurons_with_the_parameters_as_they_are_set() -> None:
+    table = pd.DataFrame({"neuron_id": ["a", "b", "c", "d"], "x": [1.0, 2.0, 3.0, 4.0]})
+    diet = Diet.where(c.x <= param("most", 2.0))
+    assert diet.select(table).kept.tolist() == [True, True, False, False]
+    assert diet.with_parameters(most=3).select(table).kept.tolist() == [True, True, True, False]
+    assert Diet.where(c.x > c.x.quantile(param("q", 0.5))).select(table).kept.tolist() == [False, False, True, True]
+    ranked = table.assign(role=["train", "train", "test", "test"])
+    assert Diet.where(c.x.rank() >= 1).select(ranked).kept.tolist() == [False, True, True, True]
+    assert Diet.everyone().top(param("k", 1), by="x", order="lowest").select(table).kept.tolist()[0]
+
+
+def test_parameters_of_a_preset_reach_the_diets_it_refers_to() -> None:
+    table = pd.DataFrame({"neuron_id": ["a", "b", "c"], "skewness": [1.0, 3.0, 9.0], "kurtosis": [1.0, 1.0, 1.0]})
+    diet = load_diet("unpredictable")
+    assert diet.select(table).kept.tolist() == [False, False, True]
+    assert diet.with_parameters(max_skewness=2).select(table).kept.tolist() == [False, True, True]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from poyodata.curation import Diet, Manifest, c, load_diet
-from poyodata.curation.manifest import IDENTITY
+from poyodata.curation.manifest import IDENTITY, TABLES
 from poyodata.errors import DietError, ManifestError, UsageError
 
 Resolve = Callable[..., Manifest]
@@ -31,7 +34,7 @@ def test_a_manifest_lists_neurons_windows_and_where_they_come_from(manifest: Man
     assert manifest.neurons["term"].value_counts().to_dict() == {"unpredictable": 48, "predictable": 12}
     assert manifest.roles == ("test", "train", "valid")
     assert manifest.store_digest == store.digest
-    assert manifest.meta["references"].keys() == {"predictable", "unpredictable"}
+    assert {name.split(" with ")[0] for name in manifest.meta["references"]} == {"predictable", "unpredictable"}
     assert manifest.meta["statistics"]["names"] == ["moments"]
     funnel = manifest.funnel()
     assert funnel.columns.tolist() == ["step", "rule", "kept", "rejected", "unknown", "counts"]
@@ -48,11 +51,13 @@ def test_saving_and_loading_gives_the_same_manifest(manifest: Manifest, tmp_path
     pd.testing.assert_frame_equal(again.neurons, manifest.neurons)
     pd.testing.assert_frame_equal(again.windows, manifest.windows)
     pd.testing.assert_frame_equal(again.role_time, manifest.role_time)
+    pd.testing.assert_frame_equal(again.population, manifest.population)
     assert again.meta == manifest.meta
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
         "m",
         "manifest.json",
         "neurons.parquet",
+        "population.parquet",
         "role_time.parquet",
         "windows.parquet",
     ]
@@ -91,6 +96,12 @@ def _change_role_time(folder: Path) -> None:
     table.to_parquet(folder / "role_time.parquet", index=False)
 
 
+def _change_answer(folder: Path) -> None:
+    table = pd.read_parquet(folder / "population.parquet")
+    table.loc[0, "answer"] = "unknown"
+    table.to_parquet(folder / "population.parquet", index=False)
+
+
 def _change_json(old: str, new: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         text = (folder / "manifest.json").read_text()
@@ -107,11 +118,14 @@ def _change_json(old: str, new: str) -> Callable[[Path], None]:
         pytest.param(_change_value, id="statistic value"),
         pytest.param(_change_window, id="window"),
         pytest.param(_change_role_time, id="time of a role"),
-        pytest.param(lambda folder: (folder / "role_time.parquet").unlink(), id="saved before there was role time"),
+        pytest.param(_change_answer, id="population"),
+        pytest.param(lambda folder: (folder / "population.parquet").unlink(), id="saved before there was a population"),
         pytest.param(_change_json('"seed": 0', '"seed": 1'), id="diet"),
         pytest.param(_change_json('"digest": "', '"digest": "0'), id="digest"),
-        pytest.param(_change_json('"format": 1', '"format": 9'), id="format"),
+        pytest.param(_change_json('"format": 2', '"format": 1'), id="format"),
         pytest.param(_change_json('"store_digest"', '"shop_digest"'), id="key"),
+        pytest.param(_change_json('"cell_specimen_id": "Int64"', '"cell_specimen_id": "str"'), id="dtype"),
+        pytest.param(_change_json('"cell_specimen_id": "Int64"', '"cell": "Int64"'), id="column"),
         pytest.param(_change_json("{", "["), id="json"),
         pytest.param(lambda folder: (folder / "windows.parquet").unlink(), id="file gone"),
         pytest.param(lambda folder: (folder / "windows.parquet").write_bytes(b"PAR1"), id="truncated"),
@@ -172,13 +186,88 @@ def test_the_digest_is_that_of_the_content(
     assert same.digest == manifest.digest
     assert same.record_digest == manifest.record_digest
 
+
+def test_the_digest_is_the_same_in_a_fresh_process(manifest: Manifest, tmp_path: Path) -> None:
     folder = manifest.save(tmp_path / "m")
-    pd.read_parquet(folder / "windows.parquet").to_parquet(
-        folder / "windows.parquet", index=False, compression="gzip", row_group_size=7
+    program = (
+        "import sys; from poyodata.curation import Manifest; found = Manifest.load(sys.argv[1]); "
+        "sys.stdout.write(found.digest + found.record_digest)"
     )
-    program = "import sys; from poyodata.curation import Manifest; sys.stdout.write(Manifest.load(sys.argv[1]).digest)"
-    found = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
-    assert found.stdout == manifest.digest
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    found = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True, env=environment
+    )
+    assert found.stdout == manifest.digest + manifest.record_digest
+
+
+def _arrow(change: Callable[[pa.Table], pa.Table], **options: Any) -> Callable[[Path], None]:
+    """Write a file again, as a program that knows nothing of pandas might."""
+
+    def rewrite(file: Path) -> None:
+        table = change(pq.read_table(file)).replace_schema_metadata(None)
+        pq.write_table(table, file, **options)
+
+    return rewrite
+
+
+def _cast(old: Callable[[pa.DataType], bool], new: pa.DataType) -> Callable[[pa.Table], pa.Table]:
+    def change(table: pa.Table) -> pa.Table:
+        fields = [field.with_type(new) if old(field.type) else field for field in table.schema]
+        return table.cast(pa.schema(fields))
+
+    return change
+
+
+def _missing_as_nan(table: pa.Table) -> pa.Table:
+    """Whole numbers of which some are missing become floats, as pandas has it without its nullable types."""
+    frame = table.to_pandas()
+    return pa.Table.from_pandas(frame.astype({name: "float64" for name in frame if str(frame[name].dtype) == "Int64"}))
+
+
+def _as_it_is(table: pa.Table) -> pa.Table:
+    return table
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        pytest.param(_arrow(_as_it_is), id="no pandas metadata"),
+        pytest.param(_arrow(_as_it_is, version="1.0", data_page_version="1.0"), id="format 1.0"),
+        pytest.param(_arrow(_as_it_is, use_dictionary=False, compression="none"), id="no dictionary"),
+        pytest.param(_arrow(_as_it_is, compression="gzip", row_group_size=7), id="gzip, small row groups"),
+        pytest.param(_arrow(_cast(pa.types.is_string, pa.large_string())), id="large strings"),
+        pytest.param(_arrow(_cast(pa.types.is_large_string, pa.string())), id="short strings"),
+        pytest.param(_arrow(_cast(lambda kind: kind == pa.int64(), pa.int32())), id="int32"),
+        pytest.param(_arrow(lambda table: table.unify_dictionaries().select(table.column_names[::-1])), id="columns"),
+        pytest.param(
+            _arrow(
+                lambda table: pa.table(
+                    {
+                        name: table[name].dictionary_encode()
+                        if pa.types.is_large_string(table[name].type) or pa.types.is_string(table[name].type)
+                        else table[name]
+                        for name in table.column_names
+                    }
+                )
+            ),
+            id="categories",
+        ),
+        pytest.param(_arrow(_missing_as_nan), id="missing as nan"),
+    ],
+)
+def test_another_parquet_writer_changes_nothing(
+    rewrite: Callable[[Path], None], manifest: Manifest, tmp_path: Path
+) -> None:
+    folder = manifest.save(tmp_path / "m")
+    assert manifest.neurons["cell_specimen_id"].isna().any()
+    for file in folder.glob("*.parquet"):
+        before = file.read_bytes()
+        rewrite(file)
+        assert file.read_bytes() != before
+    again = Manifest.load(folder)
+    assert (again.digest, again.record_digest) == (manifest.digest, manifest.record_digest)
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(manifest, name))
 
 
 def test_another_seed_split_or_name_is_another_manifest(
@@ -186,9 +275,8 @@ def test_another_seed_split_or_name_is_another_manifest(
 ) -> None:
     during = c.stimulus == "drifting_gratings"
     base = load_diet("mixed-30").during(during, min_length_s=1.9)
-    text = base.to_yaml()
     others = [
-        (Diet.from_yaml(text.replace("seed: 0", "seed: 1")), make_split(store)),
+        (base.with_parameters(seed=1), make_split(store)),
         (base.named("other"), make_split(store)),
         (base, make_split(store, fold=1)),
         (base.during(during & ~c.blank, min_length_s=1.9), make_split(store)),
@@ -208,12 +296,53 @@ def test_columns_of_recordings_can_be_named(resolve: Resolve, store: Any, make_s
     assert manifest.neurons["sex"].unique().tolist() == ["F"]
 
 
-def test_a_store_that_moved_is_refused(manifest: Manifest, store: Any) -> None:
+def _with_sessions(store: Any, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    store.sessions = change(store.sessions).reset_index(drop=True)
+
+
+def _moved(store: Any, names: list[str]) -> None:
+    rows = store.sessions["session_id"].isin(names)
+    store.sessions.loc[rows, "digest"] = store.sessions.loc[rows, "digest"] + " again"
+
+
+@pytest.mark.parametrize(
+    ("move", "said"),
+    [
+        pytest.param(
+            lambda store: _with_sessions(store, lambda table: table.iloc[1:]),
+            "1 recording was removed (s00).",
+            id="removed",
+        ),
+        pytest.param(
+            lambda store: _with_sessions(
+                store, lambda table: pd.concat([table, table.iloc[:1].assign(session_id="s99")])
+            ),
+            "1 recording was added (s99).",
+            id="added",
+        ),
+        pytest.param(lambda store: _moved(store, ["s03"]), "1 recording was changed (s03).", id="changed"),
+        pytest.param(
+            lambda store: (
+                _moved(store, [f"s0{n}" for n in range(1, 6)]),
+                _with_sessions(store, lambda table: table.iloc[1:]),
+            ),
+            "1 recording was removed (s00), 5 recordings were changed (s01, s02, s03, ...).",
+            id="several",
+        ),
+        pytest.param(
+            lambda store: setattr(store, "extra", "a template"), "a stimulus template or the format", id="template"
+        ),
+    ],
+)
+def test_a_store_that_moved_is_refused_and_what_moved_is_said(
+    move: Callable[[Any], Any], said: str, manifest: Manifest, store: Any
+) -> None:
     manifest.open(store)
-    store.extra = "another recording"
+    move(store)
     with pytest.raises(ManifestError) as caught:
         manifest.open(store)
     message = str(caught.value)
+    assert said in message
     assert manifest.store_digest[:12] in message and store.digest[:12] in message
     assert "poyodata diet resolve mixed-30" in message
 

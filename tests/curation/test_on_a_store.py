@@ -147,6 +147,7 @@ def test_the_lineage_of_a_run_is_clean_under_one_fold_and_leaks_under_two(small:
     leaks = check_leaks(stages, allow_leakage="planted").leaks
     assert {leak.check for leak in leaks} == {
         "test windows seen in training",
+        "test windows within the guard of training",
         "statistics under another split than the test",
     }
 

@@ -122,7 +122,7 @@ def test_a_single_frame_in_the_guard_is_a_leak(store: Store, split: Split) -> No
     before = int(split.intervals(session, "test")[1][0])
     # A split in memory that gives the frames near its own test time to training, as another fold would.
     for frame, leaks in ((before - guard - 1, False), (before - guard, True)):
-        loose = Split(split.spec, 1, "other", split.sessions.assign(guard_frames=0), split.windows, split.trials)
+        loose = Split(split.spec, 1, "other", split.sessions.assign(guard_frames=0), split.windows, split.store)
         write(store, loose, {session: np.array([[frame, frame + 1]])})
         if leaks:
             with pytest.raises(DietError, match=f"1 frames of 1 recordings in or beside test time .first {session}"):

@@ -1,0 +1,260 @@
+"""The leak checks: each looks for one thing that must not be, in a stage, a pair of stages, or something fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from poyodata.curation.leaks.fitted import TRAIN_ROLES, Fitted
+from poyodata.curation.leaks.report import LeakCheck
+from poyodata.curation.leaks.stages import Eaten
+from poyodata.curation.windows.recordings import STRIDE
+from poyodata.intervals import Intervals, as_intervals
+
+Stage = tuple[str, Eaten]
+FAR = np.int64(2**62)
+
+
+def _listed(check: str, stages: str, checked: int, found: Iterable[Any], note: str = "") -> LeakCheck:
+    names = sorted(map(str, found))
+    return LeakCheck(check, stages, checked, len(names), f"first {names[0]}{note}" if names else "")
+
+
+# -- one stage -------------------------------------------------------------------------------------------------------
+
+
+def statistics_window(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
+    """Statistics and learned columns that looked past the train-role time of the stage's own split."""
+    statistics, learned = eaten.manifest.meta["statistics"], eaten.learned
+    moved = statistics["split_digest"] != eaten.manifest.split_digest
+    beyond = [*statistics["names"]] if statistics["window"] != "train" or moved else []
+    beyond += [name for name, known in learned.items() if known["beyond_train"] or moved]
+    detail = f"{', '.join(beyond)} on window {statistics['window']!r}" if beyond else ""
+    checked = len(statistics["names"]) + len(learned)
+    yield LeakCheck("statistics beyond train-role time", stage, checked, len(beyond), detail)
+
+
+def statistics_labels(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
+    """Held-out neurons that were selected by a statistic, or a model's column, which looks at labels."""
+    using = [
+        *eaten.manifest.meta["statistics"]["uses_labels"],
+        *(name for name, known in eaten.learned.items() if known["uses_labels"]),
+    ]
+    held = int((eaten.manifest.neurons["role"] != "train").sum())
+    found = held if using else 0
+    detail = f"by {', '.join(using)}" if found else ""
+    yield LeakCheck("held-out neurons selected by labels", stage, held, found, detail)
+
+
+def thresholds_reference(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
+    """Quantiles, z scores and ranks whose reference population holds animals that the split holds out."""
+    known = eaten.thresholds
+    # Without an axis across recordings all of them are train, so that "all" is the same population.
+    found = [name for name, entry in known.items() if entry["reference"] != "train" and eaten.across is not None]
+    yield _listed("thresholds that know held-out animals", stage, len(known), found)
+
+
+def matched_time(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
+    """Windows or tokens of more than train-role time that controls were matched by."""
+    known: Mapping[str, Sequence[str]] = eaten.manifest.meta.get("counted") or {}
+    found = [name for name, roles in known.items() if set(roles) - set(TRAIN_ROLES)]
+    yield _listed("controls matched beyond train-role time", stage, len(known), found)
+
+
+def two_roles(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
+    """Donors, containers and cells of which one recording is in one role of the split and another in another."""
+    for unit in ("donor", "container", "cell"):
+        # A split by recording puts recordings of one plane apart on purpose; its donors and cells are found.
+        if unit != "container" or eaten.across != "session":
+            checked, found = eaten.in_two_roles(unit)
+            yield _listed(f"{unit}s in two roles of the split", stage, checked, found)
+
+
+def packed_split(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
+    """Recordings of a packed store under other roles than those under which statistics chose its neurons."""
+    used = [(entry, moved) for entry, moved in eaten.packed if entry.get("evidence", True)]
+    names = {name for _, moved in used for name in moved}
+    checked = len(eaten.units("session")) if used else 0
+    note = f", packed under split {str(used[0][0]['split'])[:12]}" if used else ""
+    found = _listed("packed store under another split", stage, checked, names, note)
+    idle = "packed by metadata alone" if eaten.packed else "not a packed store"
+    yield found if used else LeakCheck(found.check, stage, 0, 0, idle)
+
+
+# -- two stages: an earlier one, and one with windows to test on; or one stage and itself ---------------------------
+
+
+def tested_time(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
+    """Test windows that share a frame with a window looked at, whatever the neurons."""
+    yield _near("test windows seen in training", stages, earlier.seen, later, guard=False)
+
+
+def tested_guard(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
+    """Test windows nearer to a window looked at than their split's guard: dF/F of the one decays into the other."""
+    yield _near("test windows within the guard of training", stages, earlier.seen, later, guard=True)
+
+
+def _near(check: str, stages: str, seen: Intervals, later: Eaten, *, guard: bool) -> LeakCheck:
+    test = later.tested
+    distance, place = _distance(test, seen), test[:, 0] // STRIDE
+    hit = (distance >= 0) & (distance < later.guard[place]) if guard else distance < 0
+    checked = int((np.bincount(seen[:, 0] // STRIDE, minlength=len(later.recordings)) > 0)[place].sum())
+    detail = "" if checked else "no recording in common"
+    if hit.any():
+        start, stop = test[int(np.flatnonzero(hit)[0])]
+        name, first = later.recordings[start // STRIDE], start % STRIDE
+        detail = f"first recording {name}, frames {first} to {first + stop - start}"
+    return LeakCheck(check, stages, checked, int(hit.sum()), detail)
+
+
+def _distance(windows: Intervals, seen: Intervals) -> npt.NDArray[np.int64]:
+    """Frames between every window and the nearest interval of `seen` (sorted, disjoint); -1 where they overlap."""
+    if len(seen) == 0:
+        return np.full(len(windows), FAR)
+    edges = np.concatenate([[[-FAR, -FAR]], seen, [[FAR, FAR]]])
+    before = np.searchsorted(edges[:, 0], windows[:, 1], side="left") - 1
+    near = np.minimum(windows[:, 0] - edges[before, 1], edges[before + 1, 0] - windows[:, 1])
+    distance: npt.NDArray[np.int64] = np.maximum(near, -1)
+    return distance
+
+
+def statistics_split(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
+    """Statistics and learned columns of another split, whose train-role time the test may lie in."""
+    under = str(earlier.manifest.meta["statistics"]["split_digest"])
+    under_own = under == earlier.manifest.split_digest
+    yield _split_moved(
+        "statistics under another split than the test",
+        stages,
+        earlier.named_statistics,
+        earlier.splits if under_own else frozenset([under]),
+        later,
+    )
+
+
+def thresholds_split(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
+    """Quantiles, z scores and ranks of another split, whose reference population the test's animals may be in."""
+    check = "thresholds under another split than the test"
+    yield _split_moved(check, stages, list(earlier.thresholds), earlier.splits, later)
+
+
+def _split_moved(check: str, stages: str, used: Sequence[str], splits: frozenset[str], later: Eaten) -> LeakCheck:
+    moved = not splits & later.splits
+    detail = ""
+    if used and moved:
+        under = " or ".join(sorted(digest[:12] for digest in splits))
+        detail = f"{', '.join(used)}: split {under}, tested under {later.manifest.split_digest[:12]}"
+    return LeakCheck(check, stages, len(used), len(used) * moved, detail)
+
+
+def held_out_units(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
+    """Donors, containers and cells that a split holds out for the test, but that an earlier stage learnt from."""
+    for unit in ("donor", "container", "cell"):
+        check = f"test {unit}s learnt from with labels"
+        if earlier.label_free:
+            yield LeakCheck(check, stages, 0, 0, "the earlier stage uses no labels")
+        elif unit != "container" or later.across != "session":
+            held = later.held_out(unit)
+            yield _listed(check, stages, len(held), held & earlier.learnt(unit))
+
+
+# -- two stages, whatever their order --------------------------------------------------------------------------------
+
+
+def same_store(stages: str, first: Eaten, second: Eaten) -> Iterator[LeakCheck]:
+    """Recordings of one name but of other content: their frames cannot be held against each other.
+
+    Stores that were packed from one store hold the same recordings, and so may two states of a store.
+    """
+    check = "stages of different stores"
+    if first.stores & second.stores:
+        yield LeakCheck(check, stages, 1, 0)
+        return
+    mine, other = (eaten.manifest.meta.get("recordings") or {} for eaten in (first, second))
+    names = sorted(set(mine) & set(other))
+    moved = [name for name in names if mine[name] != other[name]]
+    if moved or not (mine and other):
+        digests = f"{first.manifest.store_digest[:12]} and {second.manifest.store_digest[:12]}"
+        what = f"recording {moved[0]} is not the same in both: " if moved else ""
+        yield LeakCheck(check, stages, max(len(names), 1), max(len(moved), 1), what + digests)
+        return
+    yield LeakCheck(check, stages, len(names), 0, "" if names else "no recording in common")
+
+
+def declared_disjoint(stages: Sequence[Stage]) -> Iterator[LeakCheck]:
+    """What a diet promised not to share with another, wherever in the run the two are eaten, as references too."""
+    for name, eaten in stages:
+        for declarer, pair in _promises(eaten):
+            unit, check = pair["by"], f"{pair['by']}s shared although declared disjoint"
+            own = eaten.meant_by(declarer)
+            met = False
+            for other, meant in stages:
+                # A stage that eats the same diet once more is no other diet, even where this one is a part of it.
+                again = meant.manifest.meta["diet"] == eaten.manifest.meta["diet"]
+                theirs = None if again else meant.meant_by(pair["from"])
+                if own is None or theirs is None:
+                    continue
+                met = True
+                mine = eaten.units(unit, own)
+                yield _listed(check, f"{name} | {other}", len(mine), mine & meant.units(unit, theirs))
+            if not met:
+                yield LeakCheck(check, name, 0, 0, f"no other stage eats {pair['from']!r}")
+
+
+def _promises(eaten: Eaten) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Every declared pair of a stage's diet and of the diets that it refers to, with the diet that declares it."""
+    meta = eaten.manifest.meta
+    for name, document in [(eaten.manifest.name, meta["diet"]), *(meta.get("references") or {}).items()]:
+        for pair in document.get("disjoint", ()):
+            yield name, pair
+
+
+# -- what was fitted, and a stage that is tested ----------------------------------------------------------------------
+
+
+def fitted_roles(name: str, fitted: Sequence[Fitted]) -> Iterator[LeakCheck]:
+    """Roles of time that a fit looked at and that are not of train."""
+    check = "fitted beyond train-role time"
+    for one in fitted:
+        beyond = [role for role in one.roles if role not in TRAIN_ROLES]
+        yield _listed(check, f"{one.kind} {one.name}", len(one.roles), beyond)
+    if not fitted:
+        yield LeakCheck(check, name, 0, 0, "nothing fitted was given")
+
+
+def fitted_split(stages: str, fitted: Fitted, later: Eaten) -> Iterator[LeakCheck]:
+    """A fit of another split, where it does not say which frames it looked at."""
+    used = [fitted.name] if fitted.looked_at is None else []
+    under = frozenset([str(fitted.split_digest)])
+    yield _split_moved("fitted under another split than the test", stages, used, under, later)
+
+
+def fitted_time(stages: str, fitted: Fitted, later: Eaten) -> Iterator[LeakCheck]:
+    """A fit that looked at frames of a test window or within its guard."""
+    looked = fitted.looked_at or {}
+    place = later.recordings.get_indexer(pd.Index(list(looked), dtype=object))
+    rows = [frames + at * STRIDE for at, frames in zip(place, looked.values(), strict=True) if at >= 0]
+    seen = as_intervals(np.concatenate([np.empty((0, 2), np.int64), *rows]))
+    yield _near("test windows seen by what was fitted", stages, seen, later, guard=False)
+    yield _near("test windows within the guard of what was fitted", stages, seen, later, guard=True)
+
+
+def fitted_donors(stages: str, fitted: Fitted, later: Eaten) -> Iterator[LeakCheck]:
+    """A value for all neurons, or one that used labels, which was fitted on animals that the test holds out."""
+    donors = later.held_out("donor")
+    asked = fitted.shared or fitted.uses_labels
+    if asked:
+        yield _listed("test donors in what was fitted", stages, len(donors), donors & set(fitted.donors))
+    else:
+        yield LeakCheck("test donors in what was fitted", stages, 0, 0, "every neuron by itself, without labels")
+
+
+STAGE_CHECKS = (statistics_window, statistics_labels, thresholds_reference, matched_time, two_roles, packed_split)
+"""Of every stage."""
+TEST_CHECKS = (tested_time, tested_guard, statistics_split, thresholds_split, held_out_units)
+"""Of every stage with every stage after it that is tested, itself included."""
+FITTED_CHECKS = (fitted_split, fitted_time, fitted_donors)
+"""Of everything fitted with every stage that is tested."""

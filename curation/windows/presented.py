@@ -1,0 +1,184 @@
+"""Presentations that a condition keeps: trials whole within one role, and of grey screen what lies in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from poyodata.curation.language.expressions import And, Column, Compare, Literal, Membership, Node, columns_of, to_text
+from poyodata.curation.language.window_rule import SIGNALS, TIMES, compares_with_others
+from poyodata.curation.selecting.evaluate import Evaluator
+from poyodata.curation.selecting.reference_population import ReferencePopulation
+from poyodata.curation.selecting.selection import Step
+from poyodata.curation.windows.behaviour import Behaviour
+from poyodata.curation.windows.recordings import Recordings, holder, off_axis
+from poyodata.intervals import as_intervals, covers, intersect
+from poyodata.vocabulary import SPONTANEOUS
+
+BATCH_ROWS = 2_000_000
+"""Presentations that are looked at together: enough for one operation to be worth it, too few to fill the memory."""
+
+_PLACE = ("session_id", "stimulus", "epoch", "trial", "start_frame", "stop_frame")
+_SHOWN = ("blank", "direction_deg", "temporal_frequency_hz", "movie_frame")
+
+
+@dataclass(frozen=True)
+class Presented:
+    """Presentations that a condition keeps, each with its role.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Sorted by recording and time.
+    steps : list of Step
+    notes : list of str
+    frozen : dict
+        What ``quantile``, ``zscore`` and ``rank`` came to, by their text.
+    """
+
+    rows: pd.DataFrame
+    steps: list[Step]
+    notes: list[str]
+    frozen: dict[str, Any]
+
+
+def choose_presentations(where: Node, recordings: Recordings, behaviour: Behaviour) -> Presented:
+    """Keep the presentations that lie whole within one role and of which a condition holds.
+
+    Only what the condition names is read. Where it cannot hold but of some stimuli, the presentations of others, of
+    which movies have very many, are counted and let go.
+
+    Parameters
+    ----------
+    where : Node
+        Over `poyodata.curation.language.window_rule.WINDOW_COLUMNS`. What it compares with a reference population, it
+        compares with presentations of role train.
+    recordings : Recordings
+    behaviour : Behaviour
+
+    Returns
+    -------
+    Presented
+
+    Raises
+    ------
+    DietError
+        Unknown column or text, or kinds that cannot be compared.
+    """
+    named = columns_of(where)
+    own = [name for name in named if name not in (*_PLACE, *_SHOWN, "role", *TIMES, *SIGNALS)]
+    only = _stimuli_of(where)
+    if only is not None and not only <= set(recordings.epochs["stimulus"].unique()):
+        only = None  # a name that no recording has: all rows are needed to say what they have
+    parts, n_inside, n_gone, n_all = [], 0, 0, 0
+    for table in _batches(recordings, (*_PLACE, *_SHOWN, *own)):
+        rows = _in_roles(table, recordings)
+        inside = (rows["role"] != "").to_numpy(bool)
+        n_all, n_inside = n_all + len(rows), n_inside + int(inside.sum())
+        if only is not None:
+            wanted = rows["stimulus"].isin(only).to_numpy(bool) & inside
+            n_gone += int(inside.sum()) - int(wanted.sum())
+            rows = rows[wanted]
+        parts.append(rows)
+    rows = pd.concat(parts, ignore_index=True) if len(parts) != 1 else parts[0].reset_index(drop=True)
+    asked = [name for name in named if name in TIMES or name in SIGNALS]
+    if asked:
+        rows = rows.assign(**_of_behaviour(rows, asked, recordings, behaviour))
+    inside = (rows["role"] != "").to_numpy(bool)
+    train = (rows["role"] == "train").to_numpy(bool)
+    evaluator = Evaluator(
+        rows, noun="presentation", reference=ReferencePopulation(train, name="train", noun="presentation")
+    )
+    answer = evaluator.evaluate(where)
+    kept, unknown = answer.true & inside, answer.unknown & inside
+    rejected = int(inside.sum()) - int(kept.sum()) - int(unknown.sum()) + n_gone
+    steps = [
+        Step(
+            "windows.role",
+            "presentations whole within one role and without a gap",
+            n_inside,
+            n_all - n_inside,
+            0,
+            "presentations",
+        ),
+        Step("windows.where", to_text(where), int(kept.sum()), rejected, int(unknown.sum()), "presentations"),
+    ]
+    order = ["session_id", "start_frame"]
+    chosen = rows[kept].sort_values(order, kind="stable").reset_index(drop=True)
+    return Presented(chosen, steps, evaluator.notes, dict(evaluator.reference.frozen))
+
+
+def _batches(recordings: Recordings, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Presentations of the recordings, of some of them at a time."""
+    parts: list[pd.DataFrame] = []
+    for session in recordings.sessions["session_id"]:
+        parts.append(recordings.store.presentations_of(session, columns))
+        if sum(map(len, parts)) >= BATCH_ROWS:
+            yield pd.concat(parts, ignore_index=True)
+            parts = []
+    if parts:
+        yield pd.concat(parts, ignore_index=True)
+
+
+def _in_roles(presentations: pd.DataFrame, recordings: Recordings) -> pd.DataFrame:
+    """Presentations with their role, ``""`` where they lie whole in none; spontaneous time cut to what lies in one."""
+    table, frames = recordings.place(presentations)
+    roles, role_frames = recordings.place(recordings.roles)
+    _, segments = recordings.place(recordings.segments)
+    role = np.full(len(table), "", dtype=object)
+    # A movie frame may be shorter than a frame of the microscope, and hold none.
+    holds = frames[:, 1] > frames[:, 0]
+    long = (table["stimulus"] == SPONTANEOUS).to_numpy(bool) & holds
+    parts = []
+    for name in sorted(roles["role"].unique()):
+        # Pieces of one role that touch are one: a trial may lie across them and is still whole within the role.
+        whole = intersect(as_intervals(role_frames[(roles["role"] == name).to_numpy(bool)]), segments)
+        role[covers(whole, frames[:, 0], frames[:, 1]) & holds & ~long] = name
+        # Spontaneous activity has no trials: of each stretch, what lies in the role is taken.
+        spans = frames[long]
+        pieces = intersect(spans, whole)
+        part = table[long].iloc[holder(spans, pieces)].reset_index(drop=True)
+        part["start_frame"], part["stop_frame"] = off_axis(pieces).T
+        part["trial"], part["role"] = np.int64(-1), name
+        parts.append(part)
+    trials = table[~long].assign(role=role[~long])
+    rows = pd.concat([trials, *[part for part in parts if len(part)]], ignore_index=True) if parts else trials
+    rows["role"] = rows["role"].astype("str")
+    return rows
+
+
+def _of_behaviour(
+    rows: pd.DataFrame, asked: Sequence[str], recordings: Recordings, behaviour: Behaviour
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Time and behaviour of every presentation with a role, recording by recording; NaN for the others."""
+    found = {name: np.full(len(rows), np.nan) for name in asked}
+    rate_hz = dict(zip(recordings.sessions["session_id"], recordings.sessions["rate_hz"], strict=True))
+    frames = rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
+    inside = rows[(rows["role"] != "").to_numpy(bool)]
+    for session, at in inside.groupby("session_id", sort=True).groups.items():
+        place = np.asarray(at, np.int64)
+        values = behaviour.of_windows(str(session), frames[place], asked, float(rate_hz[session]))
+        for name, column in values.items():
+            found[name][place] = column
+    return found
+
+
+def _stimuli_of(where: Node) -> frozenset[str] | None:
+    """Stimuli beyond which a condition cannot hold; None where it may of any, or looks at others to compare with."""
+    if compares_with_others(where):
+        return None
+    for term in where.terms if isinstance(where, And) else (where,):
+        match term:
+            case Compare(operators=("==",), operands=(Column("stimulus"), Literal(value))):
+                return frozenset({str(value)})
+            case Compare(operators=("==",), operands=(Literal(value), Column("stimulus"))):
+                return frozenset({str(value)})
+            case Membership(operand=Column("stimulus"), values=values, negated=False):
+                if all(isinstance(value, Literal) for value in values):
+                    return frozenset(str(value.value) for value in values if isinstance(value, Literal))
+    return None

@@ -1,0 +1,73 @@
+"""Names of the leak checks, and short ways to say a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.curation.leaks.leak_cases import Recording, Run, Span, held, manifest, recording, run, trained
+
+TIME, NEAR = "test windows seen in training", "test windows within the guard of training"
+DONORS, CONTAINERS, CELLS = (f"test {unit}s learnt from with labels" for unit in ("donor", "container", "cell"))
+TWO_DONORS, TWO_CONTAINERS, TWO_CELLS = (f"{u}s in two roles of the split" for u in ("donor", "container", "cell"))
+REFERENCE, THRESHOLD_SPLIT = "thresholds that know held-out animals", "thresholds under another split than the test"
+WINDOW, STATISTIC_SPLIT = "statistics beyond train-role time", "statistics under another split than the test"
+LABELS, MATCHED = "held-out neurons selected by labels", "controls matched beyond train-role time"
+FIT_ROLES, FIT_SPLIT = "fitted beyond train-role time", "fitted under another split than the test"
+FIT_TIME = "test windows seen by what was fitted"
+FIT_NEAR = "test windows within the guard of what was fitted"
+FIT_DONORS = "test donors in what was fitted"
+PACKED, STORES = "packed store under another split", "stages of different stores"
+
+FOLD_1: tuple[Span, ...] = (("test", 0, 40), ("valid", 50, 90), ("train", 100, 200))
+NAMELESS: dict[str, Any] = {"container": None, "cells": (None, None)}
+LEARNT: Span = ("train", 0, 100)
+BY_MICE: dict[str, Any] = {"across": "donor"}
+
+
+def shared(by: str) -> str:
+    return f"{by}s shared although declared disjoint"
+
+
+def after(*spans: Span, **options: Any) -> Run:
+    """One recording, pretrained on these windows of it and then tested as its split says."""
+    return run(manifest(recording(0).eat(*spans)), manifest(recording(0)), **options)
+
+
+def alone(*recordings: Recording, **options: Any) -> Run:
+    """One stage."""
+    return run(manifest(*recordings, **options))
+
+
+def before_mice(*recordings: Recording, **options: Any) -> Run:
+    """Pretrain on these recordings; then a test on mouse d2, which a split across mice holds out."""
+    return run(manifest(*recordings, **{"split": "split b"} | options), manifest(trained(0), held(4), **BY_MICE))
+
+
+def mice(*recordings: Recording, **options: Any) -> Run:
+    """One stage under a split across mice, which tests on mouse d2."""
+    return alone(*recordings, held(4), **BY_MICE | options)
+
+
+def fitted(*changes: Any, **options: Any) -> Run:
+    return run(manifest(recording(0), recording(1)), fitted=[*changes], **options)
+
+
+def promise(other: str, by: str) -> dict[str, Any]:
+    return {"disjoint": [{"from": other, "by": by}]}
+
+
+def low_inside(*ids: str, **further: Any) -> dict[str, Any]:
+    """References of a diet that refers to `low`, which means these neurons."""
+    return {"low": {"diet": 1, "name": "low", "neurons": {"ids": list(ids)}} | further}
+
+
+ORIGINAL = manifest(recording(0), recording(1))
+
+
+def mice_fitted(*fits: Any) -> Run:
+    return run(manifest(trained(0), held(2), held(4), **BY_MICE), fitted=[*fits])
+
+
+def number(by: str) -> int:
+    """Recording that shares just this with recording 1."""
+    return 1 if by in ("session", "neuron") else 0
