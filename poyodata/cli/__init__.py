@@ -17,7 +17,9 @@ from poyodata.errors import PoyodataError
 # In the order in which `poyodata --help` lists their commands.
 # isort: off
 from poyodata.cli import demonstrating, simulating, fetching  # noqa: F401
-from poyodata.cli import ingesting, storing, statistics, dieting, exporting, judging  # noqa: F401
+from poyodata.cli import ingesting, storing, statistics  # noqa: F401
+from poyodata.cli import diets_files, diets_resolving, diets_manifests  # noqa: F401
+from poyodata.cli import exporting, judging  # noqa: F401
 # isort: on
 
 __all__ = ["app", "main"]

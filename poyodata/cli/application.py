@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-diet_app = typer.Typer(help="Data diets: list, show, resolve.", no_args_is_help=True, rich_markup_mode=None)
+diet_app = typer.Typer(help="Data diets: which neurons, and which time.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(diet_app, name="diet")
 fetch_app = typer.Typer(help="Recordings from public archives: allen.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(fetch_app, name="fetch")

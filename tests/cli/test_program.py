@@ -85,7 +85,7 @@ def test_diets_are_listed_and_shown(program: Program) -> None:
     assert status == 0
     for name in ("predictable", "unpredictable", "inhibitory", "mixed-30"):
         assert name in out
-    assert "skewness <= 3.51 and kurtosis <= 22.62" in program("diet", "show", "predictable")[1]
+    assert "skewness <= param(max_skewness, 3.51)" in program("diet", "show", "predictable")[1]
 
 
 def truncated(raw: Path) -> Path:
@@ -172,7 +172,7 @@ def test_wrong_calls(
         ),
         pytest.param("diet: 1\nname: a\nneuron: {where: skewness < 1}\n", "did you mean 'neurons'", id="unknown-key"),
         pytest.param("diet: 1\nname: a\nneurons: {where: 'cre_line == \"SST\"'}\n", "Sst-IRES-Cre", id="unknown-line"),
-        pytest.param("diet: [\n", "line 2", id="broken-yaml"),
+        pytest.param("diet: [\n", "bad.yaml:2:1: not YAML", id="broken-yaml"),
     ],
 )
 def test_bad_diets(program: Program, tiny_store_path: Path, tmp_path: Path, yaml: str, words: str) -> None:

@@ -1,0 +1,330 @@
+"""The commands under ``diet``: what they print, write, refuse, and how they end."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from poyodata.cli import app
+from poyodata.curation import Diet, Manifest, load_diet
+from poyodata.store import StoreWriter, open_store
+from tests.cli.conftest import Program
+
+COMMANDS = list(typer.main.get_command(app).commands["diet"].commands)  # type: ignore[attr-defined]
+SWEEP = """\
+diet: 1
+name: sweep
+description: Of low skewness.
+neurons:
+  sample:
+    of: {where: "skewness <= param(max_skewness, 3.51)"}
+    fraction: {param: share, default: 0.5}
+    seed: {param: seed, default: 0}
+"""
+BROKEN = """\
+diet: 1
+name: broken
+neuron: all
+neurons:
+  sample:
+    of: {where: skewnes <= }
+    fraction: 1.5
+windows: {wher: blank}
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(SWEEP)
+    return file
+
+
+@pytest.fixture(scope="module")
+def manifests(tiny_store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Manifests of skewness up to 1.3, and up to 1.1; nobody may write to them."""
+    folder, store = tmp_path_factory.mktemp("manifests"), open_store(tiny_store_path)
+    loose, strict = (Diet.where(f"skewness <= {limit}", name="low").resolve(store) for limit in (1.3, 1.1))
+    return loose.save(folder / "loose"), strict.save(folder / "strict")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(program: Program, command: str) -> None:
+    status, out, _ = program("diet", command, "--help")
+    assert status == 0
+    assert f"Example: poyodata diet {command}" in " ".join(out.split())
+
+
+def test_the_commands_are_those_promised() -> None:
+    assert set(COMMANDS) >= {"list", "show", "validate", "preview", "resolve", "diff", "report", "sample", "explain"}
+
+
+def test_presets_are_listed_with_parameters(program: Program) -> None:
+    status, out, _ = program("diet", "list", "--json")
+    assert status == 0
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert rows["predictable"]["origin"] == "poyodata"
+    assert rows["predictable"]["parameters"] == load_diet("predictable").parameters
+    assert rows["mixed-30"]["description"] == load_diet("mixed-30").description
+
+
+def test_a_folder_is_listed_and_what_is_broken_is_told(program: Program, sweep: Path) -> None:
+    status, out, _ = program("diet", "list", sweep.parent)
+    assert status == 0
+    assert "max_skewness=3.51, share=0.5, seed=0" in out
+    (sweep.parent / "broken.yaml").write_text(BROKEN)
+    status, out, err = program("diet", "list", sweep.parent)
+    assert status == 1
+    assert "max_skewness" in out
+    assert "broken.yaml" in err
+
+
+def test_shown_as_yaml_json_and_python(program: Program, sweep: Path) -> None:
+    diet = load_diet(sweep)
+    assert Diet.from_yaml(program("diet", "show", sweep)[1] + "\n") == diet
+    assert json.loads(program("diet", "show", sweep, "--json")[1]) == diet.to_dict()
+    assert program("diet", "show", sweep, "--python")[1].strip() == diet.to_python().strip()
+
+
+def test_parameters_are_set(program: Program, sweep: Path, tiny_store_path: Path, tmp_path: Path) -> None:
+    settings = ("--set", "max_skewness=2", "--set", "share = 0.9", "--set", "seed=3")
+    expected = load_diet(sweep).with_parameters(max_skewness=2.0, share=0.9, seed=3)
+    assert Diet.from_yaml(program("diet", "show", sweep, *settings)[1] + "\n") == expected
+    status, out, _ = program("diet", "resolve", sweep, tiny_store_path, *settings, "--json")
+    assert status == 0
+    assert json.loads(out)["digest"] == expected.resolve(open_store(tiny_store_path)).digest
+    assert json.loads(out)["parameters"] == {"max_skewness": 2.0, "share": 0.9, "seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        pytest.param("max_skewnes=2", "did you mean 'max_skewness'", id="name"),
+        pytest.param("max_skewness=much", "max_skewness", id="kind"),
+        pytest.param("seed=0.5", "seed", id="fraction-for-a-whole-number"),
+        pytest.param("share=2", "at most 1", id="out-of-range"),
+        pytest.param("max_skewness", "--set max_skewness=3.0", id="no-value"),
+        pytest.param("max_skewness=", "--set max_skewness=3.0", id="empty-value"),
+    ],
+)
+def test_wrong_settings(program: Program, sweep: Path, setting: str, said: str) -> None:
+    status, out, err = program("diet", "show", sweep, "--set", setting)
+    assert status == 2
+    assert not out
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_every_problem_of_a_file_is_printed_with_its_place(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    status, out, _ = program("diet", "validate", tmp_path / "broken.yaml")
+    assert status == 1
+    lines = [int(found) for found in re.findall(r"broken\.yaml:(\d+):\d+: ", out)]
+    assert lines == sorted(lines)
+    assert len(lines) == 4
+    assert {3, 6, 8} <= set(lines)
+    status, out, _ = program("diet", "validate", tmp_path / "broken.yaml", "--json")
+    assert status == 1
+    assert {row["line"] for row in json.loads(out)} == set(lines)
+    assert all(row["column"] >= 1 for row in json.loads(out))
+
+
+def test_names_are_checked_on_a_store(program: Program, sweep: Path, tiny_store_path: Path) -> None:
+    named = sweep.with_name("named.yaml")
+    named.write_text("diet: 1\nname: a\nneurons: {where: cre_line == 'SST' and skewnes < 2}\n")
+    status, out, _ = program("diet", "validate", sweep, named)
+    assert (status, out.count("well formed")) == (0, 2)
+    status, out, _ = program("diet", "validate", sweep, named, tiny_store_path)
+    assert status == 1
+    assert out.count("well formed") == 1
+    assert "named.yaml:3:" in out
+    assert "Sst-IRES-Cre" in out
+    assert "did you mean 'skewness'" in out
+
+
+def test_the_schema_is_the_published_one(program: Program) -> None:
+    status, out, _ = program("diet", "schema")
+    assert status == 0
+    page = Path(__file__).resolve().parents[2] / "docs" / "diet.schema.json"
+    assert json.loads(out) == json.loads(page.read_text())
+
+
+def test_a_preview_counts_what_resolving_keeps(program: Program, sweep: Path, tiny_store_path: Path) -> None:
+    kept = len(load_diet(sweep).resolve(open_store(tiny_store_path)).neurons)
+    status, out, err = program("diet", "preview", sweep, tiny_store_path)
+    assert status == 0
+    assert f"{kept} of 36 neurons" in out
+    assert "counting sweep" in err
+    status, out, _ = program("diet", "preview", sweep, tiny_store_path, "--json")
+    assert json.loads(out)["kept"] == kept
+
+
+def test_resolve_takes_split_and_fold(program: Program, tiny_store_path: Path, tmp_path: Path) -> None:
+    arguments = ("diet", "resolve", "predictable", tiny_store_path, "--splits", "blocks-5fold", "--fold", 2)
+    status, out, err = program(*arguments, "--out", tmp_path / "m", "--json")
+    assert status == 0
+    assert "resolving predictable" in err
+    manifest = Manifest.load(tmp_path / "m")
+    assert manifest.meta["split"]["fold"] == 2
+    assert json.loads(out)["digest"] == manifest.digest
+    assert manifest.digest in program(*arguments)[1]
+
+
+def test_draws_are_written_beside_the_manifest(program: Program, tiny_store_path: Path, tmp_path: Path) -> None:
+    out_folder = tmp_path / "m"
+    arguments = (
+        "diet",
+        "resolve",
+        "predictable",
+        tiny_store_path,
+        "--set",
+        "max_skewness=1.3",
+        "--out",
+        out_folder,
+        "--draws",
+        3,
+        "--seed",
+        5,
+    )
+    status, out, _ = program(*arguments, "--on", "cre_line")
+    assert status == 0
+    kept = Manifest.load(out_folder)
+    draws = [Manifest.load(out_folder / f"draw-{number:03d}") for number in range(3)]
+    assert [len(draw.neurons) for draw in draws] == [len(kept.neurons)] * 3
+    assert len({draw.digest for draw in draws}) == 3
+    assert "cre_line" in out
+    again = tmp_path / "again"
+    arguments = (
+        "diet",
+        "resolve",
+        "predictable",
+        tiny_store_path,
+        "--set",
+        "max_skewness=1.3",
+        "--out",
+        again,
+        "--draws",
+        2,
+        "--seed",
+        5,
+    )
+    status, out, _ = program(*arguments, "--on", "cre_line", "--json")
+    assert json.loads(out)["draws"] == [draw.digest for draw in draws[:2]]
+    assert json.loads(out)["imbalance"]
+
+
+def test_a_diff_ends_with_one(program: Program, manifests: tuple[Path, Path]) -> None:
+    loose, strict = manifests
+    assert program("diet", "diff", loose, loose)[0] == 0
+    status, out, _ = program("diet", "diff", loose, strict)
+    assert status == 1
+    assert "1.3" in out
+    assert "1.1" in out
+    status, out, _ = program("diet", "diff", loose, strict, "--json")
+    assert status == 1
+    gone = len(Manifest.load(loose).neurons) - len(Manifest.load(strict).neurons)
+    assert json.loads(out)["counts"]["neurons_went"] == gone > 0
+
+
+def test_why_a_neuron_was_dropped(program: Program, manifests: tuple[Path, Path], tiny_store_path: Path) -> None:
+    population = Manifest.load(manifests[1]).population.set_index("neuron_id")
+    dropped = population.index[(population["answer"] == "rejected").to_numpy(bool)][0]
+    status, out, _ = program("diet", "explain", dropped, "--manifest", manifests[1])
+    assert status == 0
+    assert "skewness <= 1.1" in out
+    assert f"{population.loc[dropped, 'skewness']:.4g}"[:4] in out
+    status, out, _ = program("diet", "explain", dropped, "all", tiny_store_path, "--json")
+    assert status == 0
+    assert json.loads(out)["answer"] == "kept"
+
+
+def test_a_page_of_a_manifest_and_of_a_diet(
+    program: Program, manifests: tuple[Path, Path], tiny_store_path: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    status, _, err = program("diet", "report", manifests[0], tiny_store_path, "--out", page, "--with", manifests[1])
+    assert status == 0
+    assert "writing the page" in err
+    assert Manifest.load(manifests[0]).digest in page.read_text()
+
+
+def test_traces_are_drawn(
+    program: Program, manifests: tuple[Path, Path], tiny_store_path: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "traces.svg"
+    status, out, _ = program("diet", "sample", manifests[0], tiny_store_path, "--out", picture, "-n", 2)
+    assert status == 0
+    assert "<svg" in picture.read_text()
+    assert Manifest.load(manifests[0]).digest in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["show", "predictabel"], "did you mean 'predictable'", id="show-unknown"),
+        pytest.param(["show", "all", "--json", "--python"], "give one of", id="two-forms"),
+        pytest.param(["list", "nowhere"], "'nowhere' is no folder", id="no-folder"),
+        pytest.param(["validate", "STORE"], "at least one diet", id="store-alone"),
+        pytest.param(["validate", "nowhere.yaml"], "nowhere.yaml", id="no-file"),
+        pytest.param(["preview", "predictabel", "STORE"], "did you mean", id="preview-unknown"),
+        pytest.param(["preview", "all", "nowhere.zarr"], "nowhere.zarr", id="no-store"),
+        pytest.param(["resolve", "all", "STORE", "--splits", "block-5fold"], "did you mean 'blocks-5fold'", id="split"),
+        pytest.param(["resolve", "all", "STORE", "--fold", "7"], "folds 0 to 4", id="fold"),
+        pytest.param(["resolve", "all", "STORE", "--draws", "2"], "--out", id="draws-nowhere"),
+        pytest.param(["resolve", "all", "STORE", "--on", "cre_line"], "--draws", id="on-without-draws"),
+        pytest.param(["diff", "MANIFEST", "nowhere"], "no manifest at 'nowhere'", id="diff-nowhere"),
+        pytest.param(["explain", "x"], "--manifest", id="explain-nothing"),
+        pytest.param(["explain", "x", "all", "STORE", "--manifest", "MANIFEST"], "leave out", id="explain-both"),
+        pytest.param(["explain", "x", "--manifest", "MANIFEST"], "'x'", id="explain-unknown-neuron"),
+        pytest.param(["report", "MANIFEST", "STORE", "--out", "p.html", "--fold", "1"], "leave out", id="report-fold"),
+        pytest.param(["sample", "MANIFEST", "STORE", "--out", "t.gif"], ".gif", id="sample-format"),
+    ],
+)
+def test_wrong_calls(
+    program: Program,
+    manifests: tuple[Path, Path],
+    tiny_store_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"STORE": tiny_store_path, "MANIFEST": manifests[0]}
+    status, out, err = program("diet", *(places.get(word, word) for word in arguments))
+    assert status == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert not out
+
+
+def test_another_store_is_refused(program: Program, manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    StoreWriter(tmp_path / "other.zarr").close()
+    status, _, err = program("diet", "report", manifests[0], tmp_path / "other.zarr", "--out", tmp_path / "p.html")
+    assert status == 1
+    assert "store" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "p.html").exists()
+
+
+@pytest.mark.slow
+def test_the_real_recording_is_parted_in_three(program: Program, real_recording: Path, tmp_path: Path) -> None:
+    store = tmp_path / "real.zarr"
+    assert program("ingest", real_recording, "--mapping", "abo-dg-527745328", "--out", store)[0] == 0
+    rules = {
+        "predictable": "{where: skewness <= 3.51 and kurtosis <= 22.62}",
+        "high-in-both": "{where: skewness > 3.51 and kurtosis > 22.62}",
+        "neither": "{difference: [all, {diet: predictable.yaml}, {diet: high-in-both.yaml}]}",
+    }
+    kept = {}
+    for name, rule in rules.items():
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(f"diet: 1\nname: {name}\nstatistics: {{window: all}}\nneurons: {rule}\n")
+        status, out, _ = program("diet", "preview", file, store, "--json")
+        assert status == 0
+        kept[name] = json.loads(out)["kept"]
+    assert kept == {"predictable": 111, "high-in-both": 105, "neither": 38}
