@@ -7,6 +7,7 @@ is all that is needed, so longer keys are left to `hashlib`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numba
 import numpy as np
@@ -59,7 +60,7 @@ _SIGNATURE = numba.void(_BYTES, _ENDS, _ENDS, _BYTES, numba.uint64[::1])
 
 
 @numba.njit(nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _mix(a, b, c, d, x, y):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any) -> Any:
     """The function G of the standard, on four words of the state."""
     a = a + b + x
     d = d ^ a
@@ -78,7 +79,7 @@ def _mix(a, b, c, d, x, y):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN
 
 # The state is sixteen scalars, which stay in registers; as an array it took five times as long.
 @compiled(_SIGNATURE)
-def _hashes(text, start, stop, prefix, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _hashes(text: Any, start: Any, stop: Any, prefix: Any, out: Any) -> None:
     m = np.zeros(16, np.uint64)
     for key in range(len(start)):
         m[:] = np.uint64(0)

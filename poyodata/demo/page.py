@@ -11,7 +11,7 @@ import pandas as pd
 
 from poyodata._version import version
 from poyodata.curation import Manifest
-from poyodata.curation.leaks import LeakReport
+from poyodata.curation.leaks.check import LeakReport
 from poyodata.demo.results import ResultRow, result_table
 from poyodata.drawing import as_svg, new_figure
 from poyodata.plots.plane import MAX_KURTOSIS, MAX_SKEWNESS, moments_plane

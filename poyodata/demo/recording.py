@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.curation import Manifest, c, check_leaks, load_diet
-from poyodata.curation.leaks import LeakReport
+from poyodata.curation.leaks.check import LeakReport
 from poyodata.demo import page as sections
 from poyodata.demo.decoders import Lesson, Recipe, poyo_predictions, ridge_predictions, train_poyo
 from poyodata.demo.results import DemoResult, ResultRow, require_same_trials, training_cost

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata._version import version
-from poyodata.curation.evaluate import Evaluator
-from poyodata.curation.expressions import columns_of
+from poyodata.curation.language.expressions import columns_of
+from poyodata.curation.language.parse import parse_expression
 from poyodata.curation.manifest import Manifest
-from poyodata.curation.parse import parse_expression
 from poyodata.curation.resolve import SESSION_COLUMNS, statistic_columns
+from poyodata.curation.selecting.evaluate import Evaluator
 from poyodata.digests import json_digest, table_digest
 from poyodata.errors import DietError, UsageError, nearest
 from poyodata.export.recording import Recording
