@@ -47,9 +47,10 @@ class FakeStore:
         return self.movies[stimulus]
 
     def presentations_of(self, session_id, columns=None):
-        if session_id not in self.arrays:
+        wanted = [session_id] if isinstance(session_id, str) else list(session_id)
+        if not set(wanted) <= set(self.arrays):
             raise UsageError(session_id)
-        shown = self.presentations[self.presentations["session_id"] == session_id].reset_index(drop=True)
+        shown = self.presentations[self.presentations["session_id"].isin(wanted)].reset_index(drop=True)
         return shown if columns is None else shown[list(columns)]
 
 

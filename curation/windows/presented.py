@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,12 @@ from poyodata.curation.selecting.reference_population import ReferencePopulation
 from poyodata.curation.selecting.selection import Step
 from poyodata.curation.windows.behaviour import Behaviour
 from poyodata.curation.windows.recordings import Recordings, holder, off_axis
-from poyodata.intervals import as_intervals, covers, intersect
+from poyodata.intervals import Intervals, as_intervals, covers, intersect
 from poyodata.vocabulary import SPONTANEOUS
 
-BATCH_ROWS = 2_000_000
-"""Presentations that are looked at together: enough for one operation to be worth it, too few to fill the memory."""
+BATCH = 40
+"""Recordings that are looked at together: enough for one operation to be worth it. With movies they are two million
+rows, too few to fill the memory."""
 
 _PLACE = ("session_id", "stimulus", "epoch", "trial", "start_frame", "stop_frame")
 _SHOWN = ("blank", "direction_deg", "temporal_frequency_hz", "movie_frame")
@@ -76,8 +77,9 @@ def choose_presentations(where: Node, recordings: Recordings, behaviour: Behavio
     if only is not None and not only <= set(recordings.epochs["stimulus"].unique()):
         only = None  # a name that no recording has: all rows are needed to say what they have
     parts, n_inside, n_gone, n_all = [], 0, 0, 0
+    time_of = _time_of_roles(recordings)
     for table in _batches(recordings, (*_PLACE, *_SHOWN, *own)):
-        rows = _in_roles(table, recordings)
+        rows = _in_roles(table, recordings, time_of)
         inside = (rows["role"] != "").to_numpy(bool)
         n_all, n_inside = n_all + len(rows), n_inside + int(inside.sum())
         if only is not None:
@@ -115,29 +117,31 @@ def choose_presentations(where: Node, recordings: Recordings, behaviour: Behavio
 
 def _batches(recordings: Recordings, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Presentations of the recordings, of some of them at a time."""
-    parts: list[pd.DataFrame] = []
-    for session in recordings.sessions["session_id"]:
-        parts.append(recordings.store.presentations_of(session, columns))
-        if sum(map(len, parts)) >= BATCH_ROWS:
-            yield pd.concat(parts, ignore_index=True)
-            parts = []
-    if parts:
-        yield pd.concat(parts, ignore_index=True)
+    sessions = recordings.sessions["session_id"].tolist()
+    for first in range(0, len(sessions), BATCH):
+        yield recordings.store.presentations_of(sessions[first : first + BATCH], columns)
 
 
-def _in_roles(presentations: pd.DataFrame, recordings: Recordings) -> pd.DataFrame:
+def _time_of_roles(recordings: Recordings) -> dict[str, Intervals]:
+    """Time of every role without gaps, on the common axis of the recordings."""
+    roles, frames = recordings.place(recordings.roles)
+    _, segments = recordings.place(recordings.segments)
+    # Pieces of one role that touch are one: a trial may lie across them and is still whole within the role.
+    return {
+        name: intersect(as_intervals(frames[(roles["role"] == name).to_numpy(bool)]), segments)
+        for name in sorted(map(str, roles["role"].unique()))
+    }
+
+
+def _in_roles(presentations: pd.DataFrame, recordings: Recordings, time_of: Mapping[str, Intervals]) -> pd.DataFrame:
     """Presentations with their role, ``""`` where they lie whole in none; spontaneous time cut to what lies in one."""
     table, frames = recordings.place(presentations)
-    roles, role_frames = recordings.place(recordings.roles)
-    _, segments = recordings.place(recordings.segments)
     role = np.full(len(table), "", dtype=object)
     # A movie frame may be shorter than a frame of the microscope, and hold none.
     holds = frames[:, 1] > frames[:, 0]
     long = (table["stimulus"] == SPONTANEOUS).to_numpy(bool) & holds
     parts = []
-    for name in sorted(roles["role"].unique()):
-        # Pieces of one role that touch are one: a trial may lie across them and is still whole within the role.
-        whole = intersect(as_intervals(role_frames[(roles["role"] == name).to_numpy(bool)]), segments)
+    for name, whole in time_of.items():
         role[covers(whole, frames[:, 0], frames[:, 1]) & holds & ~long] = name
         # Spontaneous activity has no trials: of each stretch, what lies in the role is taken.
         spans = frames[long]

@@ -20,8 +20,8 @@ STRIDE = 2**40
 class HoldsPresentations(HoldsSignals, Protocol):
     """What is asked of a store."""
 
-    def presentations_of(self, session_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Presentations of one recording, of these columns alone."""
+    def presentations_of(self, session_id: str | Sequence[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Presentations of one recording, or of some, of these columns alone."""
 
 
 @dataclass(frozen=True)

@@ -196,12 +196,13 @@ class Store:
         with told_when_gone(self._files, recordings):
             return conform(read_tables(self._files.presentations(recordings)), "presentations")
 
-    def presentations_of(self, session_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Presentations of one recording: what `presentations` has of it, at the price of one recording.
+    def presentations_of(self, session_id: str | Sequence[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Presentations of one recording, or of some: what `presentations` has of them, at the price of these alone.
 
         Parameters
         ----------
-        session_id : str
+        session_id : str or sequence of str
+            Several are read together, which costs less than one by one.
         columns : sequence of str, optional
             These alone are read. A movie has as many presentations as frames: some columns cost far less than all.
 
@@ -210,13 +211,16 @@ class Store:
         UsageError
             When there is no such recording or no such column.
         """
-        recordings = [self._recording(session_id)]
+        wanted = [session_id] if isinstance(session_id, str) else session_id
+        recordings = [self._recording(name) for name in wanted]
+        if not recordings:
+            return empty_table("presentations")[list(columns or TABLES["presentations"])]
         for name in columns or ():
             if name not in TABLES["presentations"]:
                 raise UsageError(f"presentations have no column {name!r}: {nearest(name, TABLES['presentations'])}")
         with told_when_gone(self._files, recordings):
-            (path,) = self._files.presentations(recordings)
-            return conform(read_table(path, columns)[0], "presentations", columns)
+            paths = self._files.presentations(recordings)
+            return conform(read_tables(paths, columns), "presentations", columns)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:

@@ -54,8 +54,9 @@ class TinyStore:
             raise UsageError(f"recording {session_id!r} has no signal {name!r}")
         return self.signals[session_id, name]
 
-    def presentations_of(self, session_id: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        shown = self.presentations[self.presentations["session_id"] == session_id].reset_index(drop=True)
+    def presentations_of(self, session_id: str | Sequence[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
+        wanted = [session_id] if isinstance(session_id, str) else list(session_id)
+        shown = self.presentations[self.presentations["session_id"].isin(wanted)].reset_index(drop=True)
         return shown if columns is None else shown[list(columns)]
 
 

@@ -147,6 +147,9 @@ def test_tables(write_store, make_record):
     pd.testing.assert_frame_equal(store.presentations_of("a"), presentations.iloc[:12])
     some = ["stimulus", "start_frame", "direction_deg"]
     pd.testing.assert_frame_equal(store.presentations_of("a", some), presentations.iloc[:12][some])
+    both = store.presentations_of(["b", "a"], some)
+    pd.testing.assert_frame_equal(both, pd.concat([presentations[12:], presentations[:12]], ignore_index=True)[some])
+    pd.testing.assert_frame_equal(store.presentations_of([], some), presentations.iloc[:0][some])
     with pytest.raises(UsageError, match="did you mean 'start_frame'"):
         store.presentations_of("a", ["start_frames"])
     assert store.epochs[store.epochs["session_id"] == "b"].drop(columns="session_id").values.tolist() == [

@@ -131,10 +131,10 @@ def test_letting_other_stimuli_go_early_changes_nothing(
 ) -> None:
     store = running_store(3)
     diet = Diet.everyone().during(condition & c.role.isin(["train", "valid", "test"]))
-    monkeypatch.setattr(module, "BATCH_ROWS", 50)
+    monkeypatch.setattr(module, "BATCH", 1)
     early = resolve(diet, store, build_split(store))
     monkeypatch.setattr(module, "_stimuli_of", lambda where: None)
-    monkeypatch.setattr(module, "BATCH_ROWS", 10**9)
+    monkeypatch.setattr(module, "BATCH", 10**9)
     late = resolve(diet, store, build_split(store))
     pd.testing.assert_frame_equal(early.windows, late.windows)
     pd.testing.assert_frame_equal(early.funnel(), late.funnel())
