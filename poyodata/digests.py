@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xxhash
 
-MANY = 500_000
+MANY = 200_000
 """From this many keys on, a kernel hashes them."""
 
 
