@@ -92,6 +92,9 @@ class Diet:
     def __post_init__(self) -> None:
         rules.check_rule_size(self.neurons)
         rules.check_name(self.name, "a diet's name")
+        for what, part, kind in (("description", self.description, str), ("window rule", self.windows, WindowRule)):
+            if not isinstance(part, kind):
+                raise DietError(f"a diet's {what} is a {kind.__name__}; got {type(part).__name__}.")
         if not all(line.isprintable() for line in self.description.split("\n")):
             raise DietError("the description holds characters that cannot be printed; remove them.")
         if self.splits is not None:
@@ -126,6 +129,8 @@ class Diet:
             listed = listed["neuron_id"]
         if isinstance(listed, str):
             raise DietError(f"Diet.ids takes a list; write Diet.ids([{listed!r}]).")
+        if not isinstance(listed, Iterable):
+            raise DietError(f"Diet.ids takes a list of neuron_id, or a table with them; got {type(listed).__name__}.")
         return cls(rules.Ids(tuple(str(neuron_id) for neuron_id in listed)), name=name, **options)
 
     @classmethod
@@ -142,6 +147,12 @@ class Diet:
             Attributes of this diet, its name among them.
         """
         return cls(rules.Reference(diet, tuple((with_ or {}).items())), **({"name": diet} | options))
+
+    def __bool__(self) -> bool:
+        raise DietError(
+            f"diet {self.name!r} has no truth value by itself: join diets with & | - ~ (not and / or / not), as in "
+            "low & deep; to ask whether there is one, write `diet is not None`."
+        )
 
     def __invert__(self) -> Diet:
         return self._with_rule(rules.Complement(self.neurons), f"not {self.name}")
@@ -180,7 +191,7 @@ class Diet:
 
     def balance(self, by: str | Sequence[str], *, n: int | Parameter | None = None, seed: int | Parameter = 0) -> Diet:
         """Take as many neurons from every group of the columns `by`: `n`, or as many as the smallest group has."""
-        columns = (by,) if isinstance(by, str) else tuple(by)
+        columns = _column_names(by, "balance")
         return self._with_rule(rules.Balance(self.neurons, columns, n, seed), f"{self.name} balanced")
 
     def top(self, k: int | Parameter, by: Term | str, *, order: str = "highest", within: str | None = None) -> Diet:
@@ -222,10 +233,12 @@ class Diet:
         seed, draw : int
             Draws 0, 1, 2, ... of one seed are independent of each other.
         """
-        columns = (on,) if isinstance(on, str) else tuple(on)
+        columns = _column_names(on, "matched")
+        if of is not None and not isinstance(of, Diet):
+            raise DietError(f"controls are drawn from a diet: of=Diet.reference(...); got {type(of).__name__}.")
+        options = self if of is None else agreed_options((self, of))
         pool = rules.Everyone() if of is None else of.neurons
         rule = rules.Match(self.neurons, pool, columns, seed, draw)
-        options = self if of is None else agreed_options((self, of))
         return options._with_rule(rule, f"matched to {self.name}")
 
     def during(
@@ -336,7 +349,8 @@ class Diet:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], *, folder: Path | None = None) -> Diet:
         """Read what `to_dict` writes; JSON and YAML hold the same mapping."""
-        return cls._build(dict(value), Places(), folder)
+        given: Any = value
+        return cls._build(dict(given) if isinstance(given, Mapping) else given, Places(), folder)
 
     @classmethod
     def _build(cls, value: Any, places: Places, folder: Path | None) -> Diet:
@@ -374,8 +388,9 @@ class Diet:
         DietError
             With line and path of everything that is wrong.
         UsageError
-            No such file.
+            No such file, or neither a text nor a path.
         """
+        _check_source(source, "from_yaml")
         if isinstance(source, str) and ("\n" in source or not source.strip().endswith((".yaml", ".yml"))):
             return cls._build(*plain_text.read_yaml(source), None)
         path = Path(source)
@@ -394,6 +409,7 @@ class Diet:
         >>> Diet.from_json(Diet.everyone().to_json()) == Diet.everyone()
         True
         """
+        _check_source(source, "from_json")
         if isinstance(source, str):
             return cls._build(*plain_text.read_json(source), None)
         return cls._build(*plain_text.read_json(plain_text.read_file(source), str(source)), source.parent)
@@ -438,10 +454,22 @@ class Diet:
         table : DataFrame
             ``neuron_id`` and every column that the rule names. A column ``role`` says which neurons are of recordings
             to learn from, for ``quantile``, ``zscore`` and ``rank``; without it every neuron counts.
+
+        Raises
+        ------
+        UsageError
+            It is no table.
+        DietError
+            It lacks a column, has one twice, or holds lists; and as resolving does.
         """
+        from poyodata.curation.selecting.given_table import check_table
+        from poyodata.curation.selecting.references import References
         from poyodata.curation.selecting.selection import select_neurons
 
-        return select_neurons(self.bound(), table)
+        diet = self.bound()
+        references = References(diet)
+        check_table(table, ["neuron_id", *references.columns])
+        return select_neurons(diet, table, references)
 
     def preview(self, store: Store, split: Split | SplitSpec | str | None = None, fold: int = 0) -> Preview:
         """Count what the diet would keep, from tables alone; see `poyodata.curation.preview.preview_diet`."""
@@ -477,3 +505,17 @@ class Diet:
         bound = self.bound()
         during = f" during {to_text(bound.windows.where)}" if bound.windows.where is not None else ""
         return f"Diet({self.name!r}: {rule_text(bound.neurons)}{during})"
+
+
+def _check_source(source: Any, method: str) -> None:
+    if not isinstance(source, str | Path):
+        raise UsageError(
+            f"Diet.{method} takes a text or a Path, not a {type(source).__name__}; Diet.from_dict reads a mapping."
+        )
+
+
+def _column_names(given: Any, method: str) -> tuple[str, ...]:
+    """Columns given as one name or several."""
+    if not isinstance(given, Iterable):
+        raise DietError(f"`{method}` takes the name of a column or a list of names; got {type(given).__name__}.")
+    return (given,) if isinstance(given, str) else tuple(given)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BOUNDS: tuple[str, ...] = ("_low", "_high")
 """Endings of the columns that hold the bounds of a statistic's interval."""
 
+ALL_TIME = "statistics were computed on all time, test time included (statistics: {window: all})"
+"""Remark on statistics that are not of train-role time."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -212,8 +215,7 @@ def _computed(
         "time": {name: _time(diet.statistics_window, name) for name in (*plain, *uncertain)},
         "intervals": {"names": list(uncertain), **asdict(resampling)} if uncertain else None,
     }
-    said = "statistics were computed on all time, test time included (statistics: {window: all})"
-    return tables, meta, [said] if everything and sources else []
+    return tables, meta, [ALL_TIME] if everything and sources else []
 
 
 def _time(window: str, name: str) -> str:

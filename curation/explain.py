@@ -201,7 +201,7 @@ def _steps(
     """One row a step of the rule."""
     answers = {step.step: answer for step, answer in selection.trace}
     places = {
-        path: place_in(rule, path, table, answers, selection.frozen, row)
+        path: place_in(rule, path, table, selection, answers, row)
         for rule, path in _rules(diet.neurons, diet, "neurons", references)
     }
     rows = []

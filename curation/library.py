@@ -62,6 +62,8 @@ def load_diet(source: str | Path | Mapping[str, Any] | Diet, *, folder: Path | N
         return source
     if isinstance(source, Mapping):
         return Diet.from_dict(source, folder=folder)
+    if not isinstance(source, str | Path):
+        raise UsageError(f"a diet is found by a name, a path or a mapping; got {type(source).__name__}.")
     if isinstance(source, str) and source in PRESETS:
         _refuse_two_homes(source)
         return _preset(source)

@@ -45,6 +45,9 @@ CONSIDERED: tuple[str, ...] = tuple(name for name in IDENTITY if name != "term")
 TABLES: tuple[str, ...] = ("neurons", "windows", "role_time", "population")
 """Tables of a manifest: one Parquet file each."""
 
+FILES: tuple[str, ...] = ("manifest.json", *(f"{name}.parquet" for name in TABLES))
+"""Files of a saved manifest, and all that saving ever replaces."""
+
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
@@ -173,17 +176,22 @@ class Manifest:
         Parameters
         ----------
         folder : path
-            A new folder, or one that holds an earlier manifest, which is replaced.
+            A new folder, or one that holds an earlier manifest, whose files are replaced; what else lies there stays.
+
+        Returns
+        -------
+        Path
+            The folder.
 
         Raises
         ------
         UsageError
             The folder holds something else, or cannot be written.
         """
-        target = Path(folder)
-        if target.exists() and not (target / "manifest.json").is_file():
-            raise UsageError(f"{target} exists and holds no manifest; give a new folder.")
+        given = Path(folder)
         try:
+            target = given.resolve()  # a link stays one
+            _require_own(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
             try:
@@ -193,20 +201,16 @@ class Manifest:
                 (scratch / "manifest.json").write_text(text + "\n", encoding="utf-8")
                 scratch.chmod(0o755)
                 if target.exists():
-                    # A folder cannot be replaced in one step: the old one is set aside first and deleted last.
-                    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-                    target.rename(aside / "old")
-                    scratch.rename(target)
-                    shutil.rmtree(aside)
+                    _exchange(scratch, target)
                 else:
                     scratch.rename(target)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         except OSError as error:
             raise UsageError(
-                f"the manifest cannot be written to {target} ({error.strerror}); give another folder."
+                f"the manifest cannot be written to {given} ({error.strerror}); give another folder."
             ) from error
-        return target
+        return given
 
     @classmethod
     def load(cls, folder: str | Path) -> Manifest:
@@ -231,8 +235,7 @@ class Manifest:
                     "again."
                 )
             tables = {
-                name: _as_written(pd.read_parquet(target / f"{name}.parquet"), record["dtypes"][name])
-                for name in TABLES
+                name: _as_written(_read_table(target / f"{name}.parquet"), record["dtypes"][name]) for name in TABLES
             }
             manifest = cls(**tables, meta=record["meta"])
             intact = manifest.digest == record["digest"] and manifest.record_digest == record["record_digest"]
@@ -313,6 +316,51 @@ class Manifest:
             f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in self._facts().items()
         )
         return f"<table><caption>Manifest</caption>{rows}</table>"
+
+
+def _require_own(target: Path) -> None:
+    """Raise unless there is nothing yet, or what an earlier `Manifest.save` wrote."""
+    if not target.exists() and not target.is_symlink():
+        return
+    if not (target / "manifest.json").is_file():
+        raise UsageError(f"{target} exists and holds no manifest; give a new folder.")
+    try:
+        record = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    strange = [name for name in FILES if (target / name).is_dir()]
+    if not isinstance(record, dict) or not {"format", "record_digest"} <= record.keys() or strange:
+        raise UsageError(
+            f"{target} exists, and its {strange[0] if strange else 'manifest.json'} is none that `Manifest.save` "
+            "wrote; give a new folder."
+        )
+
+
+def _exchange(scratch: Path, target: Path) -> None:
+    """Put a new manifest in the place of an earlier one, and leave beside it whatever else lay there."""
+    # A folder cannot be replaced in one step: the old one is set aside first, and of it only a manifest's files go.
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    old = target.rename(aside / "old")
+    scratch.rename(target)
+    for entry in list(old.iterdir()):
+        if entry.name in FILES:
+            entry.unlink()
+        else:
+            entry.rename(target / entry.name)
+    old.rmdir()
+    aside.rmdir()
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read a table by what Parquet itself says of it: pandas does not know every dtype that it writes beside that."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # As floats, whole numbers of which some are missing would be rounded.
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    table = pq.read_table(path, partitioning=None).replace_schema_metadata(None)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    return frame
 
 
 def _as_written(table: pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:

@@ -20,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from poyodata.curation.leaks.role_digests import role_digests
+from poyodata.curation.leaks.grounds import grounds_of
 from poyodata.digests import array_digest, json_digest
 from poyodata.errors import PoyodataError, StoreError, UsageError
 from poyodata.intervals import Intervals
 from poyodata.progress import stage
+from poyodata.splits.role_digests import role_digests
 from poyodata.statistics.learned.columns import learned_columns
 from poyodata.store import Store, StoreWriter, open_store
 from poyodata.store.annotations import annotate
@@ -48,6 +49,7 @@ _log = logging.getLogger(__name__)
 def pack_view(view: View, path: str | Path, progress: Callable[[int], None] | None = None) -> Store:
     """Write the selected neurons of a view into a store of their own; see `View.materialise`."""
     folder = written_folder(path)
+    _require_outside(folder, view.store)
     lineage = lineage_of(view)
     _require_free(folder, lineage)
     if progress is not None:
@@ -78,10 +80,11 @@ def lineage_of(view: View) -> dict[str, Any]:
         ``manifest``, ``diet``, ``name``, ``store``, ``split``, ``split_name``, ``fold``, ``recordings`` and ``neurons``
         (how many), ``roles`` (digest of the roles of each recording, by which checks for leaks know the split again on
         a store of other digests), ``evidence`` (statistics, learned columns and thresholds that chose the neurons),
+        ``grounds`` (how they did, which checks for leaks judge as if the manifest at hand had done it; see `Grounds`),
         ``before`` (the same of a store that was packed itself, else None).
     """
     manifest: Manifest = view.manifest
-    split = manifest.meta["split"]
+    split, grounds = manifest.meta["split"], grounds_of(manifest)
     return {
         "manifest": manifest.digest,
         "diet": json_digest(manifest.meta["diet"]),
@@ -93,16 +96,17 @@ def lineage_of(view: View) -> dict[str, Any]:
         "recordings": len(view),
         "neurons": len(manifest.neurons),
         "roles": role_digests(manifest.role_time),
-        "evidence": evidence_of(manifest),
+        "evidence": grounds.names,
+        "grounds": grounds.summary(),
         "before": view.store.lineage,
     }
 
 
-def evidence_of(manifest: Manifest) -> list[str]:
-    """Name what chose the neurons by looking at time or at other animals: statistics, learned columns, thresholds."""
-    meta = manifest.meta
-    thresholds = [name for name, entry in meta["frozen"].items() if "reference" in entry]
-    return sorted({*meta["statistics"]["names"], *meta["learned"], *meta["counted"], *thresholds})
+def _require_outside(folder: Path, store: Store) -> None:
+    """Raise where the packed store would lie in the folders of the store that it is packed from."""
+    source = Path(store.path).resolve()
+    if source in folder.resolve().parents:
+        raise UsageError(f"{folder} lies within the store that is packed, {source}; give a folder outside of it.")
 
 
 def _require_free(folder: Path, lineage: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.curation.diet import Diet
+from poyodata.curation.evidence import ALL_TIME, source_of
 from poyodata.curation.language.rule_document import rule_text
 from poyodata.curation.language.rules import Balance, Everyone
 from poyodata.curation.language.window_rule import WindowRule
@@ -23,6 +24,7 @@ from poyodata.curation.resolve import Ground
 from poyodata.curation.selecting.references import References
 from poyodata.curation.selecting.selection import Step, select_neurons
 from poyodata.splits import Split, SplitSpec, default_split, resolve_split
+from poyodata.vocabulary import CURATION_COLUMNS
 
 if TYPE_CHECKING:
     from poyodata.store import Store
@@ -140,9 +142,9 @@ def preview_diet(diet: Diet, store: Store, split: Split | SplitSpec | str | None
     references = References(diet)
     if references.counted:  # windows and tokens of recordings are those of this very diet
         ground = Ground.prepare(diet, store, chosen)
-        table, invalid = ground.evidence.table, ground.invalid
+        table, invalid, remarks = ground.evidence.table, ground.invalid, ground.evidence.warnings
     else:
-        table, invalid = known.table(diet, store, chosen, references.columns)
+        table, invalid, remarks = known.table(diet, store, chosen, references.columns)
     selection = select_neurons(diet, table, references, trace=True, allow_empty=True)
     kept = np.flatnonzero(selection.kept)
     _, rejected, unknown = selection.trace[-1][1].counts()
@@ -173,7 +175,7 @@ def preview_diet(diet: Diet, store: Store, split: Split | SplitSpec | str | None
         tokens=tokens,
         cut=diet.windows != WindowRule(),
         steps=(*first, *selection.steps),
-        warnings=tuple(selection.warnings),
+        warnings=(*chosen.warnings, *remarks, *selection.warnings),
     )
 
 
@@ -192,16 +194,21 @@ class _Known:
         self._default = self._default or default_split(store)
         return self._default
 
-    def table(self, diet: Diet, store: Store, split: Split, columns: Sequence[str]) -> tuple[pd.DataFrame, int]:
-        """Neurons considered with the columns that the rule names, and how many were left out for a label."""
+    def table(
+        self, diet: Diet, store: Store, split: Split, columns: Sequence[str]
+    ) -> tuple[pd.DataFrame, int, list[str]]:
+        """Neurons considered with the columns that the rule names, how many were left out for a label, and remarks."""
         labelled = any(name in _LABELLED for name in columns)
         base, invalid = self._base(store, split, labelled)
         window = diet.statistics_window
-        wanted = [name for name in columns if name not in base.columns]
+        # Roles stand there for whoever counts by them; no rule may ask for them, and gathering says so.
+        wanted = [name for name in columns if name not in base.columns or name in CURATION_COLUMNS]
         lacking = [name for name in wanted if (split.digest, labelled, window, name) not in self._columns]
         found: dict[str, pd.Series[Any]] = {}
+        remarks: list[str] = []
         if lacking:
             ground = Ground.prepare(_asking(diet, lacking, labelled), store, split)
+            remarks = list(ground.evidence.warnings)
             # A model may write its columns again while the store is open.
             learned = {name for known in ground.evidence.learned.values() for name in known["columns"]}
             found = {name: ground.evidence.table[name] for name in lacking}
@@ -212,7 +219,9 @@ class _Known:
             name: found[name] if name in found else self._columns[split.digest, labelled, window, name]
             for name in wanted
         }
-        return base.assign(**values) if values else base, invalid
+        if window == "all" and ALL_TIME not in remarks and any(source_of(name) for name in wanted if name not in found):
+            remarks.insert(0, ALL_TIME)  # what was kept from an earlier preview is of all time as well
+        return base.assign(**values) if values else base, invalid, remarks
 
     def _base(self, store: Store, split: Split, labelled: bool) -> tuple[pd.DataFrame, int]:
         if (split.digest, labelled) not in self._tables:

@@ -148,6 +148,7 @@ class Ground:
                 "digest": self.split.digest,
                 "across": self.split.spec.across.by if self.split.spec.across is not None else None,
             },
+            "roles": self.split.role_digests,
             "statistics": self.evidence.statistics,
             "reference": diet.statistics_reference,
             "learned": self.evidence.learned,

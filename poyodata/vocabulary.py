@@ -59,8 +59,8 @@ EXPRESSION_FUNCTIONS: tuple[str, ...] = ("abs", "isnan", "log10", "param", "quan
 RESERVED_WORDS: tuple[str, ...] = tuple(name for name in EXPRESSION_FUNCTIONS if name != "rank")
 """Names that no column may have. Parentheses tell ``rank(x)`` from a column ``rank``, which users have."""
 
-CURATION_COLUMNS: tuple[str, ...] = ("role", "term", "guard_frames")
-"""Columns that curation puts beside those of neurons and presentations."""
+CURATION_COLUMNS: tuple[str, ...] = ("role", "term", "guard_frames", "windows", "tokens")
+"""Columns that curation puts beside those of neurons and presentations, and what its matched controls count."""
 
 DIRECTIONS_DEG: tuple[float, ...] = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0, 270.0, 315.0)
 TEMPORAL_FREQUENCIES_HZ: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0)

@@ -10,8 +10,8 @@ rule looked at.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from poyodata.curation.changes.causes import (
+    OTHER,
+    Cause,
+    asked_of_split,
+    column_cause,
+    counted_cause,
+    counts,
+    named,
+    split_cause,
+)
 from poyodata.curation.changes.document_change import Document, Edit, edits_between
-from poyodata.curation.changes.store_change import StoreChange, between
+from poyodata.curation.changes.store_change import between
 from poyodata.curation.diet import Diet
-from poyodata.curation.evidence import source_of
+from poyodata.curation.language.rules import COUNTED
 from poyodata.curation.selecting.references import References
 from poyodata.curation.selecting.selection import select_neurons
-from poyodata.errors import DietError, StatisticError
+from poyodata.errors import DietError
 
 if TYPE_CHECKING:
     from poyodata.curation.manifest import Manifest
@@ -34,30 +44,6 @@ Mask = npt.NDArray[np.bool_]
 States = npt.NDArray[np.object_]
 
 VERDICT: tuple[str, ...] = ("answer", "decided_by")
-OTHER = "other"
-"""Cause of what no step explains: another version of the package, or a choice that a table of neurons cannot repeat."""
-
-
-@dataclass(frozen=True)
-class Cause:
-    """One thing in which two manifests differ.
-
-    Attributes
-    ----------
-    cause : str
-        What kind of thing: ``threshold``, ``recording added``, ``statistic version`` ...
-    what : str
-        Which one.
-    before, after : str
-    column : str
-        Column whose values changed; ``""`` for other causes.
-    """
-
-    cause: str
-    what: str = ""
-    before: str = ""
-    after: str = ""
-    column: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -225,19 +211,25 @@ def _steps(world: World) -> Iterator[Step]:
     change = between(before.meta, after.meta)
     for kind, names in (("recording removed", change.removed), ("recording added", change.added)):
         if names:
-            yield Step(Cause(kind, _named(names), *_counts(before, after)), _taking(world, names))
+            yield Step(Cause(kind, named(names), *counts(before, after)), _taking(world, names))
     if change.changed:
-        yield Step(Cause("recording changed", _named(change.changed)), _taking(world, change.changed))
+        yield Step(Cause("recording changed", named(change.changed)), _taking(world, change.changed))
     fresh = np.isin(world.session_id, [*change.removed, *change.added, *change.changed])
     in_one = (world.held[0] != world.held[1]) & ~fresh
     if before.split_digest != after.split_digest:
         moved = in_one & world.in_one_split
-        yield Step(split_cause(before, after), lambda world: _take_split(world, moved))
+        # A split's digest is over its recordings too: without another role it is not the split that changed.
+        if asked_of_split(before) != asked_of_split(after) or (moved | (world.differs("role") & ~fresh)).any():
+            yield Step(split_cause(before, after), lambda world: _take_split(world, moved))
         in_one &= ~moved
-    causes = {name: _column_cause(world, name, change) for name in sorted(world.columns) if name not in _IDENTITY}
-    for name, cause in causes.items():
-        if (world.differs(name) & ~fresh).any():
-            yield Step(cause, partial(_take_column, name))
+    differ = [name for name in sorted(world.columns) if name not in _IDENTITY and (world.differs(name) & ~fresh).any()]
+    counted = [name for name in differ if name in COUNTED]
+    cause = counted_cause(before, after) if counted else None
+    if cause is not None:
+        yield Step(cause, partial(_take_columns, counted))
+        differ = [name for name in differ if name not in counted]
+    for name in differ:
+        yield Step(column_cause(before, after, name), partial(_take_columns, [name]))
     if in_one.any():
         what = "regions with an exclusion label, which only a rule that names them considers"
         yield Step(Cause("clause", what), lambda world: world.take_rows(in_one))
@@ -259,57 +251,13 @@ def _take_split(world: World, moved: Mask) -> None:
     world.take_column("role", world.held[1])
 
 
-def _take_column(name: str, world: World) -> None:
-    world.take_column(name, world.both)
+def _take_columns(names: Sequence[str], world: World) -> None:
+    for name in names:
+        world.take_column(name, world.both)
 
 
 def _take_edit(edit: Edit, world: World) -> None:
     edit.apply(world.diet)
-
-
-def split_cause(before: Manifest, after: Manifest) -> Cause:
-    """Say how the splits of two manifests differ."""
-    pair = [manifest.meta["split"] for manifest in (before, after)]
-    one, other = (f"{split['spec'].get('name', '')}, fold {split['fold']}" for split in pair)
-    if one == other:
-        one, other = (f"{text} ({split['digest'][:12]})" for text, split in zip((one, other), pair, strict=True))
-    return Cause("split", "fold" if pair[0]["spec"] == pair[1]["spec"] else "specification", one, other)
-
-
-def _column_cause(world: World, name: str, change: StoreChange) -> Cause:
-    """Say why the values of a column are others, although its recordings are the same."""
-    one, other = (manifest.meta for manifest in (world.before, world.after))
-    try:
-        source = source_of(name)
-    except StatisticError:
-        source = None
-    if source is not None:
-        statistic = source.statistic
-        pair = [meta["statistics"] for meta in (one, other)]
-        versions = [known["versions"].get(statistic) for known in pair]
-        if versions[0] != versions[1]:
-            return Cause("statistic version", f"{statistic} ({name})", str(versions[0]), str(versions[1]), name)
-        if pair[0]["window"] != pair[1]["window"]:
-            return Cause("statistics window", name, pair[0]["window"], pair[1]["window"], column=name)
-        if pair[0]["window"] == "train" and world.before.split_digest != world.after.split_digest:
-            cause = split_cause(world.before, world.after)
-            return Cause("split", f"{name} on other train time", cause.before, cause.after, column=name)
-    for file in change.learned:
-        if name in one["learned"][file]["columns"]:
-            digests = [meta["learned"][file]["digest"][:12] for meta in (one, other)]
-            return Cause("learned column", f"{name} of {file}", digests[0], digests[1], name)
-    if source is None and change.annotations:
-        return Cause("annotation", f"{name} of {', '.join(change.annotations)}", column=name)
-    return Cause("value", name, column=name)
-
-
-def _named(names: tuple[str, ...]) -> str:
-    return f"{len(names):,}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
-
-
-def _counts(before: Manifest, after: Manifest) -> tuple[str, str]:
-    one, other = (f"{len(manifest.meta['recordings']):,} recordings" for manifest in (before, after))
-    return one, other
 
 
 def _told_apart(causes: list[Cause]) -> list[Cause]:

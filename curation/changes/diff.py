@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from poyodata.curation.changes.counterfactual import Cause, neuron_causes, split_cause
+from poyodata.curation.changes.causes import Cause, split_cause, window_cause, window_causes
+from poyodata.curation.changes.counterfactual import neuron_causes
 from poyodata.curation.changes.document_change import shown
 from poyodata.curation.changes.store_change import between
 from poyodata.intervals import as_intervals, covers
@@ -143,7 +144,7 @@ def _window_causes(before: Manifest, after: Manifest, causes: list[Cause]) -> tu
         rows[name] = pd.Series([words[index] for index in said], dtype="str")
     rows = rows.sort_values(["session_id", "start_frame", "stop_frame", "role"], kind="stable", ignore_index=True)
     used = [reasons[index] for index in sorted(set(said.tolist()))]
-    asked = _asked_otherwise(before, after)
+    asked = window_causes(before, after)
     return rows, [cause for cause in dict.fromkeys([*used, *asked]) if cause not in causes]
 
 
@@ -161,20 +162,16 @@ def _reasons(
     # Windows go with the last neuron of a recording, and come with the first: not by a rule of their own.
     alone = sessions.isin(eaten[0] ^ eaten[1]).to_numpy(bool)
     yield Cause("neurons", "recordings in which only one of the two has a neuron"), alone
-    if before.split_digest != after.split_digest:
-        elsewhere = np.where(came, ~_has_role(rows, before), ~_has_role(rows, after))
-        split = next((cause for cause in causes if cause.cause == "split"), split_cause(before, after))
-        yield split, elsewhere
-    asked = _asked_otherwise(before, after)
     everything = np.ones(len(rows), np.bool_)
-    if len(asked) == 1:
-        yield asked[0], everything
-    elif asked:
-        # Which of several parts cut one window cannot be told without the recording.
-        parts = ", ".join(cause.what for cause in asked)
-        yield Cause("windows", parts), everything
+    split = split_cause(before, after)
     if before.split_digest != after.split_digest:
-        yield split, everything
+        yield split, np.where(came, ~_has_role(rows, before), ~_has_role(rows, after))
+    rule = window_cause(before, after)
+    if rule is not None:
+        yield rule, everything
+    for cause in causes:
+        if cause == split or cause.cause in kinds:  # thresholds of windows compare with those of other recordings
+            yield cause, everything
     yield Cause("other", "nothing that the manifests say of windows"), everything
 
 
@@ -196,13 +193,6 @@ def _frames(table: pd.DataFrame, names: pd.Index[str]) -> npt.NDArray[np.int64]:
     return frames
 
 
-def _asked_otherwise(before: Manifest, after: Manifest) -> list[Cause]:
-    """Parts of the rule for windows that differ: where, while, min_length_s, sample."""
-    pair = [manifest.meta["diet"].get("windows", {}) for manifest in (before, after)]
-    parts = [part for part in dict.fromkeys([*pair[0], *pair[1]]) if pair[0].get(part) != pair[1].get(part)]
-    return [Cause("windows", part, *(shown(rule.get(part, "")) for rule in pair)) for part in parts]
-
-
 def _settings(before: Manifest, after: Manifest) -> Iterator[Cause]:
     """Differences that change neither a neuron nor a window by themselves, or have not done so here."""
     one, other = before.meta, after.meta
@@ -217,6 +207,11 @@ def _settings(before: Manifest, after: Manifest) -> Iterator[Cause]:
     change = between(one, other)
     for name in change.annotations:
         yield Cause("annotation", name, *(meta["annotations"][name][:12] for meta in (one, other)))
+    gone, come = (
+        sorted(here["annotations"].keys() - there["annotations"].keys()) for here, there in ((one, other), (other, one))
+    )
+    if gone and come and one["diet"] == other["diet"]:  # of another diet, it is the diet that asks for them
+        yield Cause("annotation", f"{', '.join(gone)} -> {', '.join(come)}")
     for name in change.learned:
         yield Cause("learned column", name, *(meta["learned"][name]["digest"][:12] for meta in (one, other)))
     if change.other:

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from poyodata.curation.diet import Diet
 from poyodata.curation.language.expressions import And, to_text
 from poyodata.curation.language.parse import parse_expression
+from poyodata.curation.language.rule_document import rule_text, term_text
+from poyodata.curation.language.rules import Mix
 from poyodata.digests import canonical_json
 from poyodata.errors import DietError
 
@@ -86,9 +89,24 @@ def edits_between(
 
 
 def shown(value: Any) -> str:
-    """Write a part of a document on one short line."""
-    text = value if isinstance(value, str) else canonical_json(value)
+    """Write a part of a document on one short line: a rule, or a term of a mix, as funnels say it."""
+    text = value if isinstance(value, str) else _said(value) or canonical_json(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _said(value: Any) -> str:
+    """Say a rule, a term of a mix, or several, in words; nothing where it is neither."""
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return f"[{', '.join(_said(item) or canonical_json(item) for item in value)}]"
+    if not isinstance(value, dict):
+        return ""
+    try:
+        if "of" not in value:
+            return rule_text(Diet.from_dict({"diet": 1, "neurons": value}).neurons)
+        mixed = Diet.from_dict({"diet": 1, "neurons": {"mix": [{"of": "all"}, value]}}).neurons
+    except DietError:
+        return ""
+    return term_text(mixed.terms[1]) if isinstance(mixed, Mix) else ""
 
 
 def _walk(a: Any, b: Any, path: Path) -> Iterator[Edit]:

@@ -45,7 +45,7 @@ class KnownNames:
     """
 
     def __init__(self, store: Store, split: Split | None = None) -> None:
-        self.store = store
+        self.store, self.split = store, split
         neurons = store.neurons
         if split is not None:
             neurons = neurons[neurons["session_id"].isin(split.sessions["session_id"])].reset_index(drop=True)

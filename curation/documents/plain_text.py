@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from poyodata.curation.documents.places import Path, Places, TextPlace, printable
+from poyodata.curation.documents.places import Path, Places, Position, TextPlace, printable
 from poyodata.errors import DietError, UsageError
 
 MAX_BYTES = 64 * 1024
@@ -20,8 +20,17 @@ MAX_YAML_DEPTH = 100
 TOO_DEEP = f"a diet may be nested {MAX_YAML_DEPTH} levels deep at most."
 TOO_LONG = f"a diet is {MAX_BYTES // 1024} KiB at most; name neurons by a rule, or split the diet in several."
 
+NO_WORD = "a key must be a plain word."
+TWICE = "stands there twice; keep one."
+
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
+"""What is no number of JSON; texts are among the matches so that it is not looked for within them."""
+
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 """Numbers that YAML 1.1 takes for texts, such as 1e9; people, JSON and YAML 1.2 take them for numbers."""
+
+_NUMBERS = ("int", "float", "timestamp")
+"""What YAML 1.1 takes a bare ``527745328_517399188`` for; under ``ids`` it is the text that stands there."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -96,13 +105,17 @@ def read_yaml(text: str, name: str = "<yaml>") -> tuple[Any, Places]:
     >>> value["neurons"], places.key(("neurons", "where")), places.value(("neurons", "where"))
     ({'where': 'skewness <= 1e1'}, (3, 3), (3, 10))
     """
+    return _read_yaml(text, name, bare_ids=True)
+
+
+def _read_yaml(text: str, name: str, *, bare_ids: bool) -> tuple[Any, Places]:
     check_length(text, name)
     places = Places(name, text)
     try:
         root = _Loader(text).get_single_node()
         if root is None:
             raise places.error("the diet is empty; begin with `diet: 1` and `neurons:`.")
-        return _plain(root, (), places), places
+        return _plain(root, (), places, bare_ids), places
     except _RefusedError as refused:
         raise places.error(str(refused), refused.line, refused.column) from None
     except yaml.MarkedYAMLError as error:
@@ -116,24 +129,26 @@ def read_yaml(text: str, name: str = "<yaml>") -> tuple[Any, Places]:
         raise places.error("not YAML: the text holds characters that cannot be read; write plain UTF-8 text.") from None
 
 
-def _plain(node: yaml.Node, path: Path, places: Places) -> Any:
+def _plain(node: yaml.Node, path: Path, places: Places, bare_ids: bool) -> Any:
     start = (node.start_mark.line + 1, node.start_mark.column + 1)
     places.values[path] = start
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*path, index), places) for index, item in enumerate(node.value)]
+        return [_plain(item, (*path, index), places, bare_ids) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name is None or not name.isprintable():
-                raise _RefusedError(key.start_mark, "a key must be a plain word.")
+                raise _RefusedError(key.start_mark, NO_WORD)
             if name in mapping:
-                raise _RefusedError(key.start_mark, f"{name[:60]!r} stands there twice; keep one.")
-            mapping[name] = _plain(value, (*path, name), places)
+                raise _RefusedError(key.start_mark, f"{name[:60]!r} {TWICE}")
+            mapping[name] = _plain(value, (*path, name), places, bare_ids)
             places.keys[(*path, name)] = (key.start_mark.line + 1, key.start_mark.column + 1)
         return mapping
     kind = node.tag.rsplit(":", 1)[-1]
     style = getattr(node, "style", None)
+    if bare_ids and kind in _NUMBERS and "ids" in path[-2:]:
+        kind = "str"
     try:
         match kind:
             case "str":
@@ -192,18 +207,23 @@ def read_json(text: str, name: str = "<json>") -> tuple[Any, Places]:
         Not JSON, above 64 KiB, nested too deeply, or with keys that stand there twice.
     """
     check_length(text, name)
+    text = text.removeprefix("\ufeff")  # as YAML does: some editors write one
     places = Places(name, text)
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         read: dict[str, Any] = {}
         for key, value in pairs:
+            if not key.isprintable():
+                raise places.error(NO_WORD, *_place_as_yaml(text))
             if key in read:
-                raise places.error(f"{key[:60]!r} stands there twice; keep one.")
+                raise places.error(f"{key[:60]!r} {TWICE}", *_place_as_yaml(text))
             read[key] = value
         return read
 
     def constant(word: str) -> Any:
-        raise places.error(f"{word} is no number of JSON; write one, or leave the entry out.")
+        found = (match for match in _CONSTANT.finditer(text) if match[0] == word)
+        at = next((_place(text, match.start()) for match in found), (None, None))
+        raise places.error(f"{word} is no number of JSON; write one, or leave the entry out.", *at)
 
     try:
         value = json.loads(text, object_pairs_hook=mapping, parse_constant=constant)
@@ -217,10 +237,25 @@ def read_json(text: str, name: str = "<json>") -> tuple[Any, Places]:
     return value, places
 
 
+def _place(text: str, offset: int) -> Position:
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+def _place_as_yaml(text: str) -> Position:
+    """Where YAML, of which JSON is a part, refuses the same key."""
+    try:
+        read_yaml(text)
+    except DietError as error:
+        one = error.problems[0]
+        if one.line is not None and one.column is not None and one.message.endswith((NO_WORD, TWICE)):
+            return one.line, one.column
+    return None, None
+
+
 def _places_of_json(text: str, value: Any, bare: Places) -> Places:
     """Places of the entries of a JSON document, by reading it as YAML; none where YAML reads it otherwise."""
     try:
-        read, places = read_yaml(text, bare.name)
+        read, places = _read_yaml(text, bare.name, bare_ids=False)
     except DietError:
         return bare
     return places if read == value else bare

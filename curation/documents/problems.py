@@ -28,13 +28,17 @@ from poyodata.curation.language.expressions import (
 )
 from poyodata.curation.language.parameters import Parameter, settled
 from poyodata.curation.language.parse import located_parts
+from poyodata.curation.language.window_rule import FRAME_COLUMNS, WINDOW_COLUMNS
 from poyodata.curation.library import FILES, load_diet
 from poyodata.curation.selecting.references import References
 from poyodata.errors import DietError, PoyodataError, Problem, nearest
-from poyodata.splits import Split, split_spec
+from poyodata.splits import Split, resolve_split, split_spec
 
 if TYPE_CHECKING:
     from poyodata.store import Store
+
+_COLUMNS: dict[str, tuple[str, ...]] = {"where": tuple(WINDOW_COLUMNS), "while": tuple(FRAME_COLUMNS)}
+"""Columns that conditions of windows and of frames may name."""
 
 MAX_IDS = 10
 """Unknown neurons that are named one by one."""
@@ -133,7 +137,10 @@ class _Finder:
 
     def _split(self, name: str) -> Iterator[Problem]:
         try:
-            split_spec(name)
+            spec = split_spec(name)
+            # Of a diet that is referred to only the neurons count, and another split may be asked for.
+            if self.names is not None and self.names.split is None and not self.seen:
+                resolve_split(self.names.store, spec)
         except PoyodataError as error:
             yield self._tell(("splits",), error)
 
@@ -218,7 +225,8 @@ class _Clauses:
 
     def problems(self, text: str, root: Node, path: Path, places: Places) -> Iterator[Problem]:
         parts = located_parts(text)
-        used = {id(part) for part, _ in walk(parts[-1][0])}
+        last = parts[-1][0]
+        used = {id(part) for part, _ in walk(last)}
         at = {id(part): (line, column) for part, line, column in parts if id(part) in used}
         wrong: set[int] = set()
         for part, line, column in parts:
@@ -227,7 +235,10 @@ class _Clauses:
             for blamed, message in self._of(part, wrong):
                 wrong.add(id(part))
                 yield places.problem(path, message, places.within(path, *at.get(id(blamed), (line, column))))
-        if path[-1] == "by" and id(parts[-1][0]) not in wrong:
+        if path[-1] != "by" and isinstance(last, Column | Call) and id(last) not in wrong:
+            for blamed, message in self._tried(last, last, as_condition=True):
+                yield places.problem(path, message, places.within(path, *at[id(blamed)]))
+        elif path[-1] == "by" and id(last) not in wrong:
             kind = self.names.evaluator(self.table, root).values(root).kind
             if kind not in ("number", "empty"):
                 yield places.problem(path, "`top` orders by numbers; name a column of numbers.", places.value(path))
@@ -237,7 +248,9 @@ class _Clauses:
         match part:
             case Column():
                 why = self.names.unknown(part.name, self.table)
-                if why is not None:
+                if part.name not in _COLUMNS.get(self.table, (part.name,)):
+                    wrong.add(id(part))  # told when the diet was read
+                elif why is not None:
                     yield part, why
             case Call() | Quantile():
                 if id(part.operand) in wrong:
@@ -259,10 +272,12 @@ class _Clauses:
                     if isinstance(term, Column) and id(term) not in wrong:
                         yield from self._tried(term, term)
 
-    def _tried(self, node: Node, blamed: Node) -> Iterator[tuple[Node, str]]:
+    def _tried(self, node: Node, blamed: Node, as_condition: bool = False) -> Iterator[tuple[Node, str]]:
         evaluator = self.names.evaluator(self.table, node)
         try:
-            if isinstance(node, Quantile) or (isinstance(node, Call) and node.function != "isnan"):
+            if as_condition:
+                evaluator.evaluate(node)
+            elif isinstance(node, Quantile) or (isinstance(node, Call) and node.function != "isnan"):
                 evaluator.values(node)
             else:
                 evaluator.evaluate(node)

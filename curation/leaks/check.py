@@ -70,9 +70,10 @@ def check_leaks(
         listed = "; ".join(
             f"{leak.check} [{leak.stages}]: {leak.found} of {leak.checked}, {leak.detail}" for leak in report.leaks
         )
+        unchecked = "".join(f" Not checked: {one.check} [{one.stages}], {one.detail}." for one in report.unchecked)
         raise LeakError(
-            f"{what} from training into the test: {listed}. Resolve all stages on one store with one split and fold, "
-            'or give allow_leakage="<reason>", which then stands in every report.'
+            f"{what} from training into the test: {listed}.{unchecked} Resolve all stages on one store with one split "
+            'and fold, or give allow_leakage="<reason>", which then stands in every report.'
         )
     return report
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.curation.leaks.fitted import TRAIN_ROLES, Fitted
+from poyodata.curation.leaks.grounds import Grounds
 from poyodata.curation.leaks.report import LeakCheck
 from poyodata.curation.leaks.stages import Eaten
 from poyodata.curation.windows.recordings import STRIDE
@@ -28,41 +29,35 @@ def _listed(check: str, stages: str, checked: int, found: Iterable[Any], note: s
 
 
 def statistics_window(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
-    """Statistics and learned columns that looked past the train-role time of the stage's own split."""
-    statistics, learned = eaten.manifest.meta["statistics"], eaten.learned
-    moved = statistics["split_digest"] != eaten.manifest.split_digest
-    beyond = [*statistics["names"]] if statistics["window"] != "train" or moved else []
-    beyond += [name for name, known in learned.items() if known["beyond_train"] or moved]
-    detail = f"{', '.join(beyond)} on window {statistics['window']!r}" if beyond else ""
-    checked = len(statistics["names"]) + len(learned)
-    yield LeakCheck("statistics beyond train-role time", stage, checked, len(beyond), detail)
+    """Statistics and learned columns that looked past the train-role time of the split that they were used under."""
+    found = [(one, name) for one in eaten.grounds for name in one.beyond]
+    detail = ", ".join(f"{name} on window {one.window!r}{one.place}" for one, name in found)
+    checked = sum(len(one.named) for one in eaten.grounds)
+    yield LeakCheck("statistics beyond train-role time", stage, checked, len(found), detail)
 
 
 def statistics_labels(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
     """Held-out neurons that were selected by a statistic, or a model's column, which looks at labels."""
-    using = [
-        *eaten.manifest.meta["statistics"]["uses_labels"],
-        *(name for name, known in eaten.learned.items() if known["uses_labels"]),
-    ]
-    held = int((eaten.manifest.neurons["role"] != "train").sum())
+    using = [one for one in eaten.grounds if one.labels]
+    then = frozenset(name for one in using for name in one.held_out)
+    held = int(eaten.held_now_or_in(then).sum())
     found = held if using else 0
-    detail = f"by {', '.join(using)}" if found else ""
-    yield LeakCheck("held-out neurons selected by labels", stage, held, found, detail)
+    by = ", ".join(f"{name}{one.place}" for one in using for name in one.labels)
+    yield LeakCheck("held-out neurons selected by labels", stage, held, found, f"by {by}" if found else "")
 
 
 def thresholds_reference(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
     """Quantiles, z scores and ranks whose reference population holds animals that the split holds out."""
-    known = eaten.thresholds
-    # Without an axis across recordings all of them are train, so that "all" is the same population.
-    found = [name for name, entry in known.items() if entry["reference"] != "train" and eaten.across is not None]
-    yield _listed("thresholds that know held-out animals", stage, len(known), found)
+    checked = sum(len(one.thresholds) for one in eaten.grounds)
+    found = [f"{name}{one.place}" for one in eaten.grounds for name in one.knows_held_out]
+    yield _listed("thresholds that know held-out animals", stage, checked, found)
 
 
 def matched_time(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
     """Windows or tokens of more than train-role time that controls were matched by."""
-    known: Mapping[str, Sequence[str]] = eaten.manifest.meta.get("counted") or {}
-    found = [name for name, roles in known.items() if set(roles) - set(TRAIN_ROLES)]
-    yield _listed("controls matched beyond train-role time", stage, len(known), found)
+    checked = sum(len(one.counted) for one in eaten.grounds)
+    found = [f"{name}{one.place}" for one in eaten.grounds for name in one.past_train]
+    yield _listed("controls matched beyond train-role time", stage, checked, found)
 
 
 def two_roles(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
@@ -76,7 +71,7 @@ def two_roles(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
 
 def packed_split(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
     """Recordings of a packed store under other roles than those under which statistics chose its neurons."""
-    used = [(entry, moved) for entry, moved in eaten.packed if entry.get("evidence", True)]
+    used = [(entry, moved) for (entry, moved), one in zip(eaten.packed, eaten.grounds_before, strict=True) if one.names]
     names = {name for _, moved in used for name in moved}
     checked = len(eaten.units("session")) if used else 0
     note = f", packed under split {str(used[0][0]['split'])[:12]}" if used else ""
@@ -124,30 +119,42 @@ def _distance(windows: Intervals, seen: Intervals) -> npt.NDArray[np.int64]:
 
 def statistics_split(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
     """Statistics and learned columns of another split, whose train-role time the test may lie in."""
+    check = "statistics under another split than the test"
     under = str(earlier.manifest.meta["statistics"]["split_digest"])
-    under_own = under == earlier.manifest.split_digest
-    yield _split_moved(
-        "statistics under another split than the test",
-        stages,
-        earlier.named_statistics,
-        earlier.splits if under_own else frozenset([under]),
-        later,
-    )
+    known = under == earlier.manifest.split_digest or under in later.splits
+    yield _split_moved(check, stages, earlier, later, lambda one: one.named, "" if known else under)
 
 
 def thresholds_split(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
     """Quantiles, z scores and ranks of another split, whose reference population the test's animals may be in."""
     check = "thresholds under another split than the test"
-    yield _split_moved(check, stages, list(earlier.thresholds), earlier.splits, later)
+    yield _split_moved(check, stages, earlier, later, lambda one: list(one.thresholds))
 
 
-def _split_moved(check: str, stages: str, used: Sequence[str], splits: frozenset[str], later: Eaten) -> LeakCheck:
-    moved = not splits & later.splits
-    detail = ""
-    if used and moved:
-        under = " or ".join(sorted(digest[:12] for digest in splits))
-        detail = f"{', '.join(used)}: split {under}, tested under {later.manifest.split_digest[:12]}"
-    return LeakCheck(check, stages, len(used), len(used) * moved, detail)
+def _split_moved(
+    check: str,
+    stages: str,
+    earlier: Eaten,
+    later: Eaten,
+    used: Callable[[Grounds], Sequence[str]],
+    unknown: str = "",
+) -> LeakCheck:
+    """What saw, under other roles, recordings or animals that are tested; `unknown` is a split whose roles none know.
+
+    What chose the neurons of a stage's own packed store is held against that stage by `packed_split`.
+    """
+    own, *before = earlier.grounds
+    checked, found, said = 0, 0, ""
+    for one in (own, *(() if earlier is later else before)):
+        names = used(one)
+        checked += len(names)
+        moved = later.moved(one) if names else []
+        if unknown and one is own:
+            moved = [f"split {unknown[:12]}, whose roles are not known"]
+        if names and moved:
+            found += len(names)
+            said = said or f"{', '.join(names)}{one.place}: other roles than in the test, first of {moved[0]}"
+    return LeakCheck(check, stages, checked, found, said)
 
 
 def held_out_units(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
@@ -192,16 +199,21 @@ def declared_disjoint(stages: Sequence[Stage]) -> Iterator[LeakCheck]:
             own = eaten.meant_by(declarer)
             met = False
             for other, meant in stages:
-                # A stage that eats the same diet once more is no other diet, even where this one is a part of it.
                 again = meant.manifest.meta["diet"] == eaten.manifest.meta["diet"]
-                theirs = None if again else meant.meant_by(pair["from"])
+                # A stage that eats the same diet once more is no other diet, even where this one is a part of it; but
+                # two parts of one diet are held against each other.
+                parts = other == name and eaten.is_part(declarer) and eaten.is_part(pair["from"])
+                theirs = meant.meant_by(pair["from"]) if parts or not again else None
                 if own is None or theirs is None:
                     continue
                 met = True
                 mine = eaten.units(unit, own)
-                yield _listed(check, f"{name} | {other}", len(mine), mine & meant.units(unit, theirs))
+                where = f"{name} | {other}" if other != name else name
+                yield _listed(check, where, len(mine), mine & meant.units(unit, theirs))
             if not met:
-                yield LeakCheck(check, name, 0, 0, f"no other stage eats {pair['from']!r}")
+                yield LeakCheck(
+                    check, name, 0, 0, f"no other stage eats {pair['from']!r} under that name", is_promise=True
+                )
 
 
 def _promises(eaten: Eaten) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -227,9 +239,11 @@ def fitted_roles(name: str, fitted: Sequence[Fitted]) -> Iterator[LeakCheck]:
 
 def fitted_split(stages: str, fitted: Fitted, later: Eaten) -> Iterator[LeakCheck]:
     """A fit of another split, where it does not say which frames it looked at."""
-    used = [fitted.name] if fitted.looked_at is None else []
-    under = frozenset([str(fitted.split_digest)])
-    yield _split_moved("fitted under another split than the test", stages, used, under, later)
+    check, asked = "fitted under another split than the test", int(fitted.looked_at is None)
+    apart = bool(fitted.sessions) and not later.tested_recordings & set(fitted.sessions)
+    moved = bool(asked) and not apart and fitted.split_digest not in later.splits
+    detail = f"{fitted.name}: split {str(fitted.split_digest)[:12]}, tested under {later.manifest.split_digest[:12]}"
+    yield LeakCheck(check, stages, asked, int(moved), detail if moved else "")
 
 
 def fitted_time(stages: str, fitted: Fitted, later: Eaten) -> Iterator[LeakCheck]:
@@ -243,11 +257,15 @@ def fitted_time(stages: str, fitted: Fitted, later: Eaten) -> Iterator[LeakCheck
 
 
 def fitted_donors(stages: str, fitted: Fitted, later: Eaten) -> Iterator[LeakCheck]:
-    """A value for all neurons, or one that used labels, which was fitted on animals that the test holds out."""
-    donors = later.held_out("donor")
+    """A value for all neurons, or one that used labels, which was fitted on animals that the test holds out.
+
+    An animal is known by its name or by its recording, since what was fitted may name recordings alone.
+    """
+    held = later.held_out_animals()
     asked = fitted.shared or fitted.uses_labels
     if asked:
-        yield _listed("test donors in what was fitted", stages, len(donors), donors & set(fitted.donors))
+        found = {one for session, one in held.items() if one in fitted.donors or session in fitted.sessions}
+        yield _listed("test donors in what was fitted", stages, len(set(held.values())), found)
     else:
         yield LeakCheck("test donors in what was fitted", stages, 0, 0, "every neuron by itself, without labels")
 

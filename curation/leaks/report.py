@@ -22,6 +22,8 @@ class LeakCheck:
         How many things were looked at, and how many of them leak.
     detail : str
         The first of those found; where nothing was looked at, why not.
+    is_promise : bool
+        Whether a diet asked for this check, so that it is said aloud when there was nothing to hold it against.
 
     Examples
     --------
@@ -36,6 +38,7 @@ class LeakCheck:
     checked: int
     found: int
     detail: str = ""
+    is_promise: bool = False
 
     @property
     def ok(self) -> bool:
@@ -44,10 +47,13 @@ class LeakCheck:
 
     @property
     def verdict(self) -> str:
-        """``"LEAK"``, ``"ok"``, or ``"nothing to check"`` where nothing was looked at, which proves nothing."""
+        """``"LEAK"``, ``"ok"``, or ``"nothing to check"`` where nothing was looked at, which proves nothing.
+
+        A promise of a diet that could not be held against anything is ``"NOT CHECKED"``.
+        """
         if not self.ok:
             return "LEAK"
-        return "ok" if self.checked else "nothing to check"
+        return "ok" if self.checked else "NOT CHECKED" if self.is_promise else "nothing to check"
 
     def __str__(self) -> str:
         counts = f"{self.found:,} of {self.checked:,}" if self.checked else ""
@@ -75,6 +81,11 @@ class LeakReport:
         return tuple(check for check in self.checks if not check.ok)
 
     @property
+    def unchecked(self) -> tuple[LeakCheck, ...]:
+        """Promises of diets that could not be held against anything: the other diet is in no stage under its name."""
+        return tuple(check for check in self.checks if check.verdict == "NOT CHECKED")
+
+    @property
     def ok(self) -> bool:
         """No leak at all, allowed or not."""
         return not self.leaks
@@ -89,8 +100,8 @@ class LeakReport:
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def text(self) -> str:
-        """Say everything in lines: leaks first, then what is ok, then where there was nothing to check."""
-        order = ("LEAK", "ok", "nothing to check")
+        """Say everything in lines: leaks, promises not checked, what is ok, and where there was nothing to check."""
+        order = ("LEAK", "NOT CHECKED", "ok", "nothing to check")
         ranked = sorted(self.checks, key=lambda one: order.index(one.verdict))
         return "\n".join([self._summary(), *(f"  {one}" for one in ranked)])
 
@@ -98,6 +109,8 @@ class LeakReport:
         looked = sum(one.checked > 0 for one in self.checks)
         idle = len(self.checks) - looked
         head = f"{looked} checks" + (f" ({idle} more had nothing to check)" if idle else "")
+        if self.unchecked:
+            head += f", {len(self.unchecked)} declared disjoint NOT CHECKED"
         if self.ok:
             return f"{head}: no leak"
         return f"{head}: {len(self.leaks)} {'leaks' if len(self.leaks) > 1 else 'leak'}, allowed: {self.allow_leakage}"

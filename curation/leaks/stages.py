@@ -13,13 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.curation.diet import Diet
-from poyodata.curation.leaks.role_digests import role_digests
+from poyodata.curation.leaks.grounds import Grounds, grounds_of, grounds_of_entry, roles_of
 from poyodata.curation.manifest import Manifest
 from poyodata.curation.selecting.references import References
 from poyodata.curation.selecting.selection import select_neurons
 from poyodata.curation.windows.recordings import STRIDE
 from poyodata.errors import DietError
 from poyodata.intervals import Intervals, as_intervals
+from poyodata.splits.role_digests import role_digests
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -150,26 +151,53 @@ class Eaten:
         """Units that the split holds out and that are tested on."""
         return self.units(unit, self._held)
 
+    def held_out_animals(self) -> dict[str, str]:
+        """Animal of every recording that the split holds out and that is tested on; the recording's name if unknown."""
+        rows = self.manifest.neurons.loc[self._held, ["session_id", "donor_id"]].drop_duplicates("session_id")
+        names = rows["donor_id"].astype(object).where(rows["donor_id"].notna(), "recording " + rows["session_id"])
+        return dict(zip(map(str, rows["session_id"]), map(str, names), strict=True))
+
     def learnt(self, unit: str) -> set[str]:
         """Units in recordings with a window to learn from."""
         return self.units(unit, self._in(self.learnt_recordings))
 
-    @property
-    def learned(self) -> Mapping[str, Any]:
-        """Learned columns that the diet named."""
-        known: Mapping[str, Any] = self.manifest.meta.get("learned") or {}
-        return known
+    @cached_property
+    def grounds(self) -> tuple[Grounds, ...]:
+        """What chose the neurons: the diet first, then whatever chose those of a packed store, newest first."""
+        return (grounds_of(self.manifest), *self.grounds_before)
 
-    @property
-    def thresholds(self) -> Mapping[str, Any]:
-        """What the rule froze by comparing with a reference population: quantiles, z scores, ranks."""
-        frozen: Mapping[str, Any] = self.manifest.meta.get("frozen") or {}
-        return {name: entry for name, entry in frozen.items() if "reference" in entry}
+    @cached_property
+    def grounds_before(self) -> tuple[Grounds, ...]:
+        """What chose the neurons of the packed store that this was resolved on, and of the one before it."""
+        return tuple(grounds_of_entry(entry) for entry, _ in self.packed)
 
-    @property
-    def named_statistics(self) -> list[str]:
-        """Statistics and files of learned columns that the rule named."""
-        return [*self.manifest.meta["statistics"]["names"], *self.learned]
+    def held_now_or_in(self, recordings: Set[str]) -> Mask:
+        """Neurons of recordings that the split holds out, or that are among these."""
+        code, names = self._coded("role")
+        held: Mask = (names != "train")[code] | self._in(recordings)
+        return held
+
+    def moved(self, grounds: Grounds) -> list[str]:
+        """Name what is tested on here, and what these grounds saw under another split.
+
+        That is recordings tested on to which the other split gives other roles, and animals that are held out here
+        and were train there, in a recording that this stage does not know.
+        """
+        if grounds.split in self.splits:
+            return []
+        if not grounds.roles:
+            return [f"split {grounds.split[:12]}, whose roles are not known"]
+        mine = self.roles
+        same = {name for name, digest in grounds.roles.items() if mine.get(name) == digest}
+        found = sorted((self.tested_recordings & set(grounds.roles)) - same)
+        compared = {*same, *found, *grounds.held_out}
+        seen = {donor for session, donor in grounds.donors.items() if session not in compared}
+        return found + sorted(self.held_out("donor") & seen)
+
+    @cached_property
+    def roles(self) -> Mapping[str, str]:
+        """Digest of the roles of every recording of the split."""
+        return roles_of(self.manifest)
 
     @cached_property
     def packed(self) -> list[tuple[Mapping[str, Any], list[str]]]:
@@ -199,16 +227,23 @@ class Eaten:
         A diet that is a reference inside is evaluated on the neurons that were considered, so that it means exactly
         what it meant when the stage was resolved.
         """
-        path = Path(name)
-        is_file = path.suffix in (".yaml", ".yml")
-        if self.manifest.name in (name, path.stem if is_file else name):
+        if self._is_own(name):
             return np.ones(len(self.manifest.neurons), np.bool_)
-        # Files stand in the references by their place, written without a leading "./".
-        name = path.as_posix() if is_file else name
-        documents = self.manifest.meta.get("references") or {}
-        known = [key for key, document in documents.items() if name in (key, document.get("name"))]
-        masks = [_kept_by(self.manifest, key) for key in known]
+        masks = [_kept_by(self.manifest, key) for key in self._references_named(name)]
         return np.logical_or.reduce(masks) if masks else None
+
+    def is_part(self, name: str) -> bool:
+        """Whether the stage's diet refers to the diet `name`, and is not that diet itself."""
+        return not self._is_own(name) and bool(self._references_named(name))
+
+    def _is_own(self, name: str) -> bool:
+        return self.manifest.name in (name, Path(name).stem if _is_file(name) else name)
+
+    def _references_named(self, name: str) -> list[str]:
+        # Files stand in the references by their place, written without a leading "./".
+        name = Path(name).as_posix() if _is_file(name) else name
+        documents = self.manifest.meta.get("references") or {}
+        return [key for key, document in documents.items() if name in (key, document.get("name"))]
 
 
 def lay_out(
@@ -222,6 +257,10 @@ def lay_out(
         free = name in label_free
         known.setdefault((id(manifest), free), Eaten(manifest, test_role, recordings, free))
     return [(name, known[id(manifest), name in label_free]) for name, manifest in stages]
+
+
+def _is_file(name: str) -> bool:
+    return Path(name).suffix in (".yaml", ".yml")
 
 
 def _present(code: npt.NDArray[np.int64], n: int) -> Mask:

@@ -87,7 +87,7 @@ def read_column(column: pd.Series[Any], name: str) -> Values:
     if pd.api.types.is_bool_dtype(dtype) or inferred == "boolean":
         return Values("bool", column.fillna(False).to_numpy(dtype=np.bool_), missing, name)
     if pd.api.types.is_integer_dtype(dtype) or inferred == "integer":
-        return Values("number", column.fillna(0).to_numpy(dtype=np.int64), missing, name)
+        return Values("number", _whole_numbers(column.fillna(0), name), missing, name)
     if pd.api.types.is_float_dtype(dtype) or inferred in ("floating", "mixed-integer-float", "decimal"):
         return Values("number", column.to_numpy(dtype=np.float64, na_value=np.nan), missing, name)
     if isinstance(dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(dtype) or inferred in ("string", "empty"):
@@ -95,6 +95,19 @@ def read_column(column: pd.Series[Any], name: str) -> Values:
     raise DietError(
         f"column {name} holds {dtype} values, which an expression cannot compare; give numbers, texts or bools."
     )
+
+
+def _whole_numbers(column: pd.Series[Any], name: str) -> npt.NDArray[np.int64]:
+    wide = pd.api.types.is_unsigned_integer_dtype(column.dtype) or column.dtype == object
+    ends = (int(column.min()), int(column.max())) if wide and len(column) else (0, 0)
+    if ends[0] < -(2**63) or ends[1] >= 2**63:  # they would wrap around to numbers of the other sign
+        outside = ends[1] if ends[1] >= 2**63 else ends[0]
+        raise DietError(
+            f"column {name} holds {outside}, which is beyond 64 bits with a sign; give its values as floats, or as "
+            "texts where they are names."
+        )
+    numbers: npt.NDArray[np.int64] = column.to_numpy(dtype=np.int64)
+    return numbers
 
 
 def _texts(column: pd.Series[Any], name: str) -> Values:

@@ -14,7 +14,7 @@ from poyodata.curation.language.expressions import And
 from poyodata.curation.selecting.kleene import Kleene, Mask
 from poyodata.curation.selecting.references import References
 from poyodata.curation.selecting.sampling import Rows
-from poyodata.curation.selecting.selection import Selection
+from poyodata.curation.selecting.selection import Selection, pool_of
 
 
 @dataclass
@@ -64,7 +64,7 @@ class _Blame:
 
     def _below(self, rule: rules.Rule, diet: Diet, path: str, rows: Mask) -> Mask:
         """Explain what a rule below dropped, and give back the rest."""
-        dropped = rows & ~self.answers[path].true
+        dropped = rows & ~pool_of(self.answers, path).true
         self.visit(rule, diet, path, dropped)
         return rows & ~dropped
 

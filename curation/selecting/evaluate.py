@@ -269,6 +269,11 @@ class Evaluator:
 
 def _mismatch(a: Values, b: Values) -> DietError:
     column, constant = (a, b) if a.missing is not None else (b, a)
+    if constant.missing is not None or constant.shown != repr(constant.values):  # a column, or made of one
+        return DietError(
+            f"{a.shown} holds {PLURALS[a.kind]} but is compared with {b.shown}, which holds {PLURALS[b.kind]}; compare "
+            "each with something of its own kind."
+        )
     advice = {
         ("text", "number"): f"set it in quotes: '{constant.shown}'",
         ("text", "bool"): "compare with a text in quotes",

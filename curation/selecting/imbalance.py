@@ -11,7 +11,7 @@ import pandas as pd
 
 from poyodata.curation.language.rules import COUNTED
 from poyodata.curation.selecting.column_values import read_column
-from poyodata.curation.selecting.sampling import Rows, group_codes
+from poyodata.curation.selecting.sampling import MISSING, Rows, group_codes
 
 Numbers = npt.NDArray[np.float64]
 
@@ -34,7 +34,8 @@ def imbalance_rows(
     Returns
     -------
     list of dict
-        thing, role, group, target, drawn, difference, smd, ks.
+        thing, role, group, target, drawn, difference, smd, ks. Of a number there is a row of means, and one of how
+        many values are missing where any is.
     """
     rows: list[dict[str, Any]] = []
     for code, name in enumerate(roles):
@@ -94,7 +95,9 @@ def _of_column(table: pd.DataFrame, column: str, role: str, target: Rows, drawn:
         # Sorted, or the last bit of a sum would follow the order of the table.
         x, y = np.sort(numbers[a][known[a]]), np.sort(numbers[b][known[b]])
         means = (_finite(x.mean()) if len(x) else None, _finite(y.mean()) if len(y) else None)
-        return [_row(column, role, "mean", *means, smd=smd(x, y), ks=ks_distance(x, y))]
+        rows = [_row(column, role, "mean", *means, smd=smd(x, y), ks=ks_distance(x, y))]
+        lacking = len(a) - len(x), len(b) - len(y)  # a mean says nothing of those
+        return [*rows, _row(column, role, MISSING, *lacking)] if any(lacking) else rows
     codes, names = group_codes(own, [column], missing_too=True)
     wanted, got = np.bincount(codes[a], minlength=len(names)), np.bincount(codes[b], minlength=len(names))
     return [_row(column, role, name, int(n), int(m)) for name, n, m in zip(names, wanted, got, strict=True) if n or m]

@@ -14,15 +14,17 @@ from poyodata.curation.language.parameters import settled
 from poyodata.curation.selecting.column_values import read_column
 from poyodata.curation.selecting.evaluate import Evaluator
 from poyodata.curation.selecting.kleene import Kleene, Mask
+from poyodata.curation.selecting.reference_population import ReferencePopulation
 from poyodata.curation.selecting.sampling import Rows, group_codes, hashes_of, places, round_half_up
+from poyodata.curation.selecting.selection import Selection, pool_of
 
 
 def place_in(
     rule: rules.Rule,
     path: str,
     table: pd.DataFrame,
+    selection: Selection,
     answers: Mapping[str, Kleene],
-    frozen: Mapping[str, Any],
     row: int,
 ) -> str:
     """Say a neuron's place in the pool of a rule that takes a part of one, and how many are taken.
@@ -34,9 +36,10 @@ def place_in(
         Of the rule's step.
     table : DataFrame
         Neurons, as they were selected from.
+    selection : Selection
+        Of that table.
     answers : mapping of step to Kleene
-    frozen : mapping
-        ``Selection.frozen``.
+        Its trace.
     row : int
         Of the neuron.
 
@@ -45,6 +48,7 @@ def place_in(
     str
         ``""`` for rules that take no part of a pool, and for a neuron that is not in the pool.
     """
+    frozen = selection.frozen
     match rule:
         case rules.Sample():
             return _by_hash(rule, f"{path}.sample", table, answers, row, () if rule.within is None else (rule.within,))
@@ -52,10 +56,10 @@ def place_in(
             at = f"{path}.balance"
             return _by_hash(rule, at, table, answers, row, rule.by, frozen.get(at, {}).get("each"))
         case rules.Top():
-            return _by_value(rule, f"{path}.top", table, answers, row)
+            return _by_value(rule, f"{path}.top", table, selection.reference, answers, row)
         case rules.Match():
             known = frozen.get(f"{path}.match", {})
-            if not answers[f"{path}.match.from"].true[row]:
+            if not pool_of(answers, f"{path}.match.from").true[row]:
                 return ""
             return f"{known['taken']:,} of {known['pool']:,} drawn (seed {known['seed']}, draw {known['draw']})"
         case rules.Mix():
@@ -73,7 +77,7 @@ def _by_hash(
     columns: Sequence[str],
     each: int | None = None,
 ) -> str:
-    member, group = _members(table, answers[f"{path}.of"].true, row, columns)
+    member, group = _members(table, pool_of(answers, f"{path}.of").true, row, columns)
     if row not in member:
         return ""
     seed = settled(rule.seed)
@@ -85,11 +89,18 @@ def _by_hash(
     return f"place {place:,} of {len(member):,}{group} by hash (seed {seed}), the first {taken:,} are taken"
 
 
-def _by_value(rule: rules.Top, path: str, table: pd.DataFrame, answers: Mapping[str, Kleene], row: int) -> str:
-    values = Evaluator(table).values(rule.by)
+def _by_value(
+    rule: rules.Top,
+    path: str,
+    table: pd.DataFrame,
+    reference: ReferencePopulation,
+    answers: Mapping[str, Kleene],
+    row: int,
+) -> str:
+    values = Evaluator(table, reference=reference).values(rule.by)
     known = np.ones(len(table), np.bool_) if values.missing is None else ~values.missing
     columns = () if rule.within is None else (rule.within,)
-    member, group = _members(table, answers[f"{path}.of"].true & known, row, columns)
+    member, group = _members(table, pool_of(answers, f"{path}.of").true & known, row, columns)
     if row not in member:
         return ""
     key = np.asarray(values.values, dtype=np.float64)
@@ -115,11 +126,12 @@ def _of_terms(
     said = []
     for index in range(len(rule.terms)):
         known = frozen.get(f"{path}.mix[{index}]")
-        pool = answers[f"{path}.mix[{index}].of"].true
+        pool = pool_of(answers, f"{path}.mix[{index}].of").true
         if known is None or not pool[row]:
             continue
-        if known["pool"] != int(pool.sum()):  # a share takes from what other terms leave
-            said.append(f"term {index + 1}: {known['taken']:,} of {known['pool']:,} are taken")
+        if known["pool"] != int(pool.sum()):
+            left = f"the {known['pool']:,} that other terms leave"
+            said.append(f"term {index + 1}: {known['taken']:,} of {left} are taken")
             continue
         member = np.flatnonzero(pool).astype(np.int64)
         place = _place_of(row, member, (hashes_of(table["neuron_id"], member, known["seed"]),), table)

@@ -11,7 +11,7 @@ from poyodata.curation.diet import Diet
 from poyodata.curation.language import rules
 from poyodata.curation.language.expressions import columns_of
 from poyodata.curation.language.parameters import settled
-from poyodata.curation.library import load_diet
+from poyodata.curation.library import FILES, load_diet
 from poyodata.errors import DietError
 
 MAX_REFERENCES = 200
@@ -49,9 +49,9 @@ class References:
         self._documents = documents
         self._loaded: dict[str, tuple[str, Diet]] = {}
         self._visits = 0
-        named = tuple(dict.fromkeys(self._visit(self.diet, ())))
-        self.columns: tuple[str, ...] = tuple(name for name in named if name not in rules.COUNTED)
-        self.counted: tuple[str, ...] = tuple(name for name in named if name in rules.COUNTED)
+        named = dict.fromkeys(self._visit(self.diet, ()))
+        self.columns: tuple[str, ...] = tuple(name for name, counted in named if not counted)
+        self.counted: tuple[str, ...] = tuple(name for name, counted in named if counted)
 
     @classmethod
     def from_documents(cls, diet: Diet, documents: Mapping[str, Any]) -> References:
@@ -103,24 +103,25 @@ class References:
     def _name(self, rule: rules.Reference, diet: Diet) -> str:
         """Name of a diet; a file by its place beside the diet that all begins with, wherever that lies."""
         name = rule.diet
-        if name.endswith((".yaml", ".yml")) and not Path(name).is_absolute():
+        if name.endswith(FILES) and not Path(name).is_absolute():
             name = Path(os.path.relpath((diet.folder or Path()) / name, self._base)).as_posix()
         return name
 
-    def _visit(self, diet: Diet, chain: tuple[tuple[str, str], ...]) -> Iterator[str]:
+    def _visit(self, diet: Diet, chain: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, bool]]:
+        """Yield what is named, and whether it is counted: ``windows`` is a column anywhere but in a match."""
         for rule, _ in rules.walk_rules(diet.neurons):
             match rule:
                 case rules.Where():
-                    yield from columns_of(rule.condition)
+                    yield from ((name, False) for name in columns_of(rule.condition))
                 case rules.Sample():
-                    yield from () if rule.within is None else (rule.within,)
+                    yield from () if rule.within is None else ((rule.within, False),)
                 case rules.Balance():
-                    yield from rule.by
+                    yield from ((name, False) for name in rule.by)
                 case rules.Top():
-                    yield from columns_of(rule.by)
-                    yield from () if rule.within is None else (rule.within,)
+                    yield from ((name, False) for name in columns_of(rule.by))
+                    yield from () if rule.within is None else ((rule.within, False),)
                 case rules.Match():
-                    yield from rule.on
+                    yield from ((name, name in rules.COUNTED) for name in rule.on)
                 case rules.Reference():
                     key = self._key(rule, diet)
                     keys = [known for known, _ in chain]

@@ -22,6 +22,9 @@ Hashes = npt.NDArray[np.uint64]
 
 BATCH = 1_000_000
 
+MISSING = "(missing)"
+"""Name of the group of those of whom a value is missing."""
+
 
 def round_half_up(value: float) -> int:
     """Round to the nearest whole number, halves up; 0.3 x 105 counts as 31.5 however its last bit fell.
@@ -119,7 +122,7 @@ def group_codes(table: pd.DataFrame, columns: Sequence[str], missing_too: bool =
     for codes, words, gone in parts:
         if missing_too:
             codes[gone] = len(words)
-            words.append("(missing)")
+            words.append(MISSING)
         else:
             missing |= gone
     known = np.flatnonzero(~missing)
@@ -156,7 +159,7 @@ def _codes(column: pd.Series[Any], name: str) -> tuple[Rows, list[str], npt.NDAr
     values = read_column(column, name)
     gone = np.zeros(len(column), np.bool_) if values.missing is None else values.missing
     if values.kind == "empty":
-        return np.zeros(len(column), np.int64), ["(missing)"], gone
+        return np.zeros(len(column), np.int64), [MISSING], gone
     if values.names is None:
         codes, distinct = pd.factorize(values.values, sort=True)
         return np.maximum(codes, 0).astype(np.int64), [f"{value}" for value in distinct.tolist()], gone

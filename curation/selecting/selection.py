@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from poyodata.curation.selecting.sampling import round_half_up
 from poyodata.curation.selecting.taking import Labels, Taking
 from poyodata.errors import DietError, nearest
 
-__all__ = ["References", "Selection", "Selector", "Step", "apply_missing", "round_half_up", "select_neurons"]
+__all__ = ["References", "Selection", "Selector", "Step", "apply_missing", "pool_of", "round_half_up", "select_neurons"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Selection:
         For every `match` what still differs between target and draw; see `Manifest.imbalance`.
     trace : list of (Step, Kleene)
         The answer at every step, where it was asked for.
+    reference : ReferencePopulation
+        What quantiles, zscores and ranks were compared with.
     """
 
     kept: Mask
@@ -65,6 +67,7 @@ class Selection:
     warnings: list[str]
     matched: list[dict[str, Any]] = field(default_factory=list)
     trace: list[tuple[Step, Kleene]] = field(default_factory=list)
+    reference: ReferencePopulation = field(default_factory=ReferencePopulation, repr=False)
 
 
 @dataclass
@@ -83,10 +86,13 @@ class Selector:
     warnings: list[str] = field(default_factory=list)
     matched: list[dict[str, Any]] = field(default_factory=list)
     trace: list[tuple[Step, Kleene]] = field(default_factory=list)
+    taken_in: Mask = field(init=False)
+    excluded: dict[tuple[str, str], Mask] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.evaluator = Evaluator(self.table, notes=self.warnings, reference=self.reference)
         self.taking = Taking(self.table, self.frozen, self.warnings)
+        self.taken_in = np.zeros(len(self.table), np.bool_)
 
     def note(self, path: str, rule: str, answer: Kleene) -> Kleene:
         """Write a step down and give its answer back."""
@@ -99,7 +105,8 @@ class Selector:
     def keep(self, rule: rules.Rule, diet: Diet, path: str) -> tuple[Kleene, Labels | None]:
         """Answer a rule for every neuron; a mix also says which of its terms kept it."""
         labels: Labels | None = None
-        text = rule_text(rule)
+        text, include = rule_text(rule), diet.missing == "include"
+        before = self.taken_in.copy()
         match rule:
             case rules.Everyone():
                 answer = Kleene.known(np.ones(len(self.table), np.bool_))
@@ -112,24 +119,40 @@ class Selector:
             case rules.Complement():
                 answer = ~self.keep(rule.of, diet, f"{path}.complement")[0]
             case rules.Sample():
-                pool, _ = self.keep(rule.of, diet, f"{path}.sample.of")
-                answer = self.taking.sample(rule, pool, f"{path}.sample")
+                pool = self._pool(rule.of, diet, f"{path}.sample.of")
+                answer = self.taking.sample(rule, pool, f"{path}.sample", include)
             case rules.Balance():
-                pool, _ = self.keep(rule.of, diet, f"{path}.balance.of")
-                answer = self.taking.balance(rule, pool, f"{path}.balance")
+                pool = self._pool(rule.of, diet, f"{path}.balance.of")
+                answer = self.taking.balance(rule, pool, f"{path}.balance", include)
             case rules.Top():
-                pool, _ = self.keep(rule.of, diet, f"{path}.top.of")
-                answer = self.taking.top(rule, pool, self.evaluator.values(rule.by), f"{path}.top")
+                pool = self._pool(rule.of, diet, f"{path}.top.of")
+                answer = self.taking.top(rule, pool, self.evaluator.values(rule.by), f"{path}.top", include)
             case rules.Match():
                 answer = self._match(rule, diet, f"{path}.match")
             case rules.Mix():
-                pools = [
-                    self.keep(term.of, diet, f"{path}.mix[{index}].of")[0] for index, term in enumerate(rule.terms)
-                ]
+                pools = [self._pool(term.of, diet, f"{path}.mix[{index}].of") for index, term in enumerate(rule.terms)]
                 answer, labels = self.taking.mix(rule, pools, path)
             case rules.Union() | rules.Intersect() | rules.Difference():
                 answer = self._combine(rule, diet, path)
+        # Who was taken into a pool and then not chosen from it is kept, if at all, for another reason.
+        self.taken_in = before | (self.taken_in & answer.true)
         return self.note(path, text, answer), labels
+
+    def apply_missing(self, diet: Diet, answer: Kleene) -> Kleene:
+        """Apply a diet's policy for unknown neurons, and write down whom it takes in."""
+        if diet.missing == "include":
+            self.taken_in |= answer.unknown
+        return apply_missing(diet, answer)
+
+    def _pool(self, rule: rules.Rule, diet: Diet, path: str) -> Kleene:
+        """Answer a rule of whose neurons some are taken; where unknown ones are included, they are among them.
+
+        Included only afterwards, they would come on top of what was counted: a sample of 3 would keep 5.
+        """
+        answer, _ = self.keep(rule, diet, path)
+        if diet.missing != "include":
+            return answer
+        return self.note(f"{path}.missing", f"missing: {diet.missing}", self.apply_missing(diet, answer))
 
     def _where(self, rule: rules.Where, path: str) -> Kleene:
         if not isinstance(rule.condition, And):
@@ -163,7 +186,10 @@ class Selector:
             if theirs != ours and warning not in self.warnings:
                 self.warnings.append(warning)
         answer, labels = self.keep(other.neurons, other, f"{path}[{rule.diet}]")
-        return apply_missing(other, answer), labels
+        if diet.missing == "include" and other.missing == "exclude" and answer.unknown.any():
+            known = self.excluded.get((rule.diet, diet.name), np.zeros_like(answer.unknown))
+            self.excluded[rule.diet, diet.name] = known | answer.unknown
+        return self.apply_missing(other, answer), labels
 
     def _combine(self, rule: rules.Union | rules.Intersect | rules.Difference, diet: Diet, path: str) -> Kleene:
         word = type(rule).__name__.lower()
@@ -177,8 +203,10 @@ class Selector:
         return joined
 
     def _match(self, rule: rules.Match, diet: Diet, path: str) -> Kleene:
-        target, _ = self.keep(rule.to, diet, f"{path}.to")
-        pool, _ = self.keep(rule.of, diet, f"{path}.from")
+        before = self.taken_in.copy()
+        target = self._pool(rule.to, diet, f"{path}.to")
+        self.taken_in = before  # what is matched is not kept for that
+        pool = self._pool(rule.of, diet, f"{path}.from")
         seed, draw = settled(rule.seed), settled(rule.draw)
         # Of nested draws the outer plan is another for every draw.
         if path not in self.plans or not self.plans[path].is_for(target.true, pool.true):
@@ -193,6 +221,11 @@ class Selector:
         }
         self.matched += [{"rule": path} | row for row in self.plans[path].imbalance(drawn)]
         return self.taking.answer(pool, drawn)
+
+
+def pool_of(answers: Mapping[str, Kleene], path: str) -> Kleene:
+    """What was taken from: the answer of the step `path`, the unknown neurons that the diet includes among it."""
+    return answers.get(f"{path}.missing", answers[path])
 
 
 def apply_missing(diet: Diet, answer: Kleene) -> Kleene:
@@ -256,9 +289,16 @@ def select_neurons(
     selector = Selector(table, references, _reference_population(diet, table), trace, {} if plans is None else plans)
     selector.note("population", "neurons of the store", Kleene.known(np.ones(len(table), np.bool_)))
     answer, labels = selector.keep(diet.neurons, diet, "neurons")
-    answer = selector.note("missing", f"missing: {diet.missing}", apply_missing(diet, answer))
+    answer = selector.note("missing", f"missing: {diet.missing}", selector.apply_missing(diet, answer))
     if not answer.true.any() and not allow_empty:
-        raise _empty(diet, selector.steps, len(table))
+        raise _empty(diet, selector.steps, len(table), selector.warnings)
+    for (name, outer), rows in selector.excluded.items():
+        count = int((answer.true & rows & selector.taken_in).sum())
+        if count:
+            selector.warnings.append(
+                f"{count} neurons are kept for which diet {name!r} is unknown, and which it excludes by itself: "
+                f"`missing: include` of diet {outer!r} takes them in"
+            )
     unknown = int(answer.unknown.sum())
     if unknown:
         selector.warnings.append(f"{unknown} neurons are left out because a column the diet names is missing there")
@@ -266,7 +306,16 @@ def select_neurons(
     if labels is not None:
         term = np.where(answer.true & (labels != ""), labels, term).astype(object)
     frozen = selector.frozen | selector.reference.frozen
-    return Selection(answer.true, term, selector.steps, frozen, selector.warnings, selector.matched, selector.trace)
+    return Selection(
+        answer.true,
+        term,
+        selector.steps,
+        frozen,
+        selector.warnings,
+        selector.matched,
+        selector.trace,
+        selector.reference,
+    )
 
 
 def _require_columns(diet: Diet, table: pd.DataFrame, references: References) -> None:
@@ -295,11 +344,12 @@ def _reference_population(diet: Diet, table: pd.DataFrame) -> ReferencePopulatio
     return ReferencePopulation(rows, "train" if train else "all")
 
 
-def _empty(diet: Diet, steps: Sequence[Step], population: int) -> DietError:
+def _empty(diet: Diet, steps: Sequence[Step], population: int, notes: Sequence[str]) -> DietError:
     first = next((step for step in steps if step.kept == 0), steps[-1])
     advice = "Loosen that condition."
     if first.unknown:
         advice += f" `missing: include` would keep the {first.unknown} for which it is unknown."
+    advice += "".join(f" Note that {note}." for note in notes[:3])
     return DietError(
         f"diet {diet.name!r} keeps none of the {population} neurons. The first step that leaves none is {first.step} "
         f"({first.rule}): {first.rejected} rejected, {first.unknown} unknown. {advice}"

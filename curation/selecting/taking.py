@@ -44,11 +44,18 @@ class Taking:
         """Names of the neurons."""
         return self.table["neuron_id"]
 
-    def grouped(self, pool: Kleene, columns: Sequence[str]) -> tuple[Kleene, Rows, Rows, list[str]]:
+    def grouped(self, pool: Kleene, columns: Sequence[str], include: bool) -> tuple[Kleene, Rows, Rows, list[str]]:
         """Members of a pool by group. Where a column is missing, a neuron is unknown: it may be of any group.
 
         A group of its own would make the neurons of unknown line one more line, of which a balanced diet takes as
         many as of every other.
+
+        Parameters
+        ----------
+        pool : Kleene
+        columns : sequence of str
+        include : bool
+            Whether the diet includes what is unknown. Counts hold then too, so that who has no group is rejected.
 
         Returns
         -------
@@ -63,9 +70,21 @@ class Taking:
             member = np.flatnonzero(pool.true).astype(np.int64)
             return pool, member, np.zeros(len(member), np.int64), [""]
         codes, names = group_codes(self.table, columns)
-        pool = Kleene(pool.true & (codes >= 0), pool.unknown | (pool.true & (codes < 0)))
+        pool = self._without(pool, codes < 0, " x ".join(columns), include)
         member = np.flatnonzero(pool.true).astype(np.int64)
         return pool, member, codes[member], names
+
+    def _without(self, pool: Kleene, missing: Mask, what: str, include: bool) -> Kleene:
+        """Take those out of a pool of whom it is not known where they belong in it."""
+        out = pool.true & missing
+        if not include:
+            return Kleene(pool.true & ~missing, pool.unknown | out)
+        if out.any():
+            self.warnings.append(
+                f"{int(out.sum())} neurons are left out although the diet says `missing: include`: {what} is missing "
+                "there, by which a pool is grouped or ordered"
+            )
+        return Kleene(pool.true & ~missing, pool.unknown)
 
     def answer(self, pool: Kleene, taken: Rows) -> Kleene:
         """Say of every row of the table whether it was taken."""
@@ -73,9 +92,9 @@ class Taking:
         true[taken] = True
         return Kleene(true, pool.unknown)
 
-    def sample(self, rule: rules.Sample, pool: Kleene, path: str) -> Kleene:
+    def sample(self, rule: rules.Sample, pool: Kleene, path: str, include: bool = False) -> Kleene:
         """Take a fraction or a number of a pool, or of each of its groups."""
-        pool, member, group, names = self.grouped(pool, () if rule.within is None else (rule.within,))
+        pool, member, group, names = self.grouped(pool, () if rule.within is None else (rule.within,), include)
         fraction, n, seed = settled(rule.fraction), settled(rule.n), settled(rule.seed)
         size = np.bincount(group, minlength=len(names))
         if n is not None:
@@ -87,6 +106,14 @@ class Taking:
                 raise DietError(f"a sample asks for {n} neurons, but {where} {has}; lower n, or give a fraction.")
         else:
             quota = np.array([round_half_up(fraction * int(count)) for count in size], np.int64)
+            none = np.flatnonzero((size > 0) & (quota == 0))
+            if len(none):
+                held = np.count_nonzero(size)
+                where = (
+                    f"{len(none)} of {held} groups of {rule.within} (first {names[none[0]]}, " if rule.within else ""
+                )
+                of = f"{where}which has {size[none[0]]})" if rule.within else f"its pool of {size[0]} neurons"
+                self.warnings.append(f"`sample` of a fraction of {fraction:g} rounds to nothing of {of}; n takes some")
         return self.answer(pool, self._take(member, group, quota, seed, path))
 
     def _take(self, member: Rows, group: Rows, quota: npt.NDArray[np.int64], seed: int, path: str) -> Rows:
@@ -99,9 +126,9 @@ class Taking:
         self.frozen[path] = {"pool": len(member), "taken": len(taken), "seed": seed}
         return taken
 
-    def balance(self, rule: rules.Balance, pool: Kleene, path: str) -> Kleene:
+    def balance(self, rule: rules.Balance, pool: Kleene, path: str, include: bool = False) -> Kleene:
         """Take as many of every group."""
-        pool, member, group, names = self.grouped(pool, rule.by)
+        pool, member, group, names = self.grouped(pool, rule.by, include)
         size = np.bincount(group, minlength=len(names))
         held = np.flatnonzero(size)
         wanted = settled(rule.n)
@@ -118,14 +145,14 @@ class Taking:
         self.frozen[path] |= {"each": each, "groups": len(held)}
         return self.answer(pool, taken)
 
-    def top(self, rule: rules.Top, pool: Kleene, values: Values, path: str) -> Kleene:
+    def top(self, rule: rules.Top, pool: Kleene, values: Values, path: str, include: bool = False) -> Kleene:
         """Take the k highest or lowest of a pool, or of each of its groups."""
         text = to_text(rule.by)
         if values.kind not in ("number", "empty"):
             raise DietError(f"`top` by {text}: {text} holds no numbers, which alone can be highest or lowest.")
         gone = np.ones(len(self.table), np.bool_) if values.missing is None else values.missing
-        pool = Kleene(pool.true & ~gone, pool.unknown | (pool.true & gone))
-        pool, member, group, names = self.grouped(pool, () if rule.within is None else (rule.within,))
+        pool = self._without(pool, gone, text, include)
+        pool, member, group, names = self.grouped(pool, () if rule.within is None else (rule.within,), include)
         k = settled(rule.k)
         # Of equal values the smallest hash is taken, under one seed: no draw, but no preference for a place either.
         key = np.asarray(values.values)[member] if len(member) else np.zeros(0)
@@ -143,8 +170,13 @@ class Taking:
         return self.answer(pool, taken)
 
     def mix(self, rule: rules.Mix, pools: Sequence[Kleene], path: str) -> tuple[Kleene, Labels]:
-        """Take every term's part of its pool, and label each neuron with the first term that took it."""
+        """Take every term's part of its pool, and label each neuron with the first term that took it.
+
+        A part is taken from what earlier terms left, so that it adds as many neurons as it says; whole pools unite.
+        Shares come last: their size follows from that of the others.
+        """
         taken: list[Mask | None] = [None] * len(pools)
+        used = np.zeros(len(self.table), np.bool_)
         for index, (term, pool) in enumerate(zip(rule.terms, pools, strict=True)):
             if not pool.true.any():
                 raise DietError(
@@ -153,57 +185,78 @@ class Taking:
                 )
             if term.share is None:
                 whole = term.fraction is None and term.n is None
-                at = f"{path}.mix[{index}]"
-                taken[index] = pool.true if whole else self._part(pool.true, term, at)
-        self._shares(rule, pools, taken, path)
+                part = pool.true if whole else self._part(rule, index, pool.true, used, path)
+                taken[index], used = part, used | part
+        self._shares(rule, pools, taken, used, path)
         true = np.zeros(len(self.table), np.bool_)
         unknown = np.zeros(len(self.table), np.bool_)
         labels = np.full(len(self.table), "", dtype=object)
-        for term, pool, part in zip(rule.terms, pools, taken, strict=True):
-            kept = part if part is not None else np.zeros(len(self.table), np.bool_)
+        for term, pool, taken_part in zip(rule.terms, pools, taken, strict=True):
+            kept = taken_part if taken_part is not None else np.zeros(len(self.table), np.bool_)
             labels[kept & ~true] = _label(term)
             true = true | kept
             unknown = unknown | pool.unknown
         return Kleene(true, unknown & ~true), labels
 
-    def _shares(self, rule: rules.Mix, pools: Sequence[Kleene], taken: list[Mask | None], path: str) -> None:
+    def _shares(
+        self, rule: rules.Mix, pools: Sequence[Kleene], taken: list[Mask | None], used: Mask, path: str
+    ) -> None:
         """Size the terms given as a share of the result around the terms of known size."""
         shared = [(index, settled(term.share)) for index, term in enumerate(rule.terms) if term.share is not None]
         if not shared:
             return
-        used = np.zeros(len(self.table), np.bool_)
-        for part in taken:
-            if part is not None:
-                used = used | part
         if used.any():
             total = used.sum() / (1 - sum(share for _, share in shared))
         else:
             total = min(pools[index].true.sum() / share for index, share in shared)
         for index, share in shared:
-            pool = pools[index].true & ~used
-            wanted = round_half_up(share * total)
-            if wanted > pool.sum():
-                raise DietError(
-                    f"term {index + 1} of the mix needs {wanted} neurons for its share of {share:g}, but its pool has "
-                    f"{int(pool.sum())} that no other term takes. Lower the share, or sample the other terms."
-                )
-            part = self._part(pool, rule.terms[index], f"{path}.mix[{index}]", wanted)
+            part = self._part(rule, index, pools[index].true, used, path, round_half_up(share * total))
             taken[index], used = part, used | part
 
-    def _part(self, pool: Mask, term: rules.MixTerm, path: str, wanted: int | None = None) -> Mask:
-        """Take a term's part of its pool: `wanted` neurons, or what the term says."""
-        member = np.flatnonzero(pool).astype(np.int64)
+    def _part(self, rule: rules.Mix, index: int, pool: Mask, used: Mask, path: str, wanted: int | None = None) -> Mask:
+        """Take a term's part of what earlier terms left of its pool: `wanted` neurons, or what the term says."""
+        term = rule.terms[index]
+        size, member = int(pool.sum()), np.flatnonzero(pool & ~used).astype(np.int64)
         n = settled(term.n) if wanted is None else wanted
-        n = round_half_up(settled(term.fraction) * len(member)) if n is None else n
+        n = round_half_up(settled(term.fraction) * size) if n is None else n
         if n > len(member):
-            raise DietError(
-                f"a sample asks for {n} neurons, but its pool ({term_text(term)}) has {len(member)}; lower n, or give "
-                "a fraction."
+            raise DietError(_too_few(rule, index, n, size, len(member)))
+        if not n:
+            self.warnings.append(
+                f"term {index + 1} of the mix ({term_text(term)}) rounds to nothing of its pool of {size} neurons"
             )
-        taken = self._take(member, np.zeros(len(member), np.int64), np.array([n]), settled(term.seed), path)
+        group = np.zeros(len(member), np.int64)
+        taken = self._take(member, group, np.array([n]), settled(term.seed), f"{path}.mix[{index}]")
         part = np.zeros(len(self.table), np.bool_)
         part[taken] = True
         return part
+
+
+def _too_few(rule: rules.Mix, index: int, wanted: int, size: int, left: int) -> str:
+    """Say why a term cannot have as many neurons as it asks for, and what can be done."""
+    term = rule.terms[index]
+    if term.share is not None:
+        # Shares of all terms add up to 1, so that none alone can be lowered.
+        all_shares = all(one.share is not None for one in rule.terms)
+        advice = (
+            "Pools overlap: take what they have in common out of one of them with `difference`, or give one term `n` "
+            "instead of a share, which then sets the size of the result"
+            if all_shares
+            else "Lower the share, or sample the other terms"
+        )
+        return (
+            f"term {index + 1} of the mix needs {wanted} neurons for its share of {settled(term.share):g}, but its "
+            f"pool has {left} that no other term takes. {advice}."
+        )
+    if wanted > size:
+        return (
+            f"a sample asks for {wanted} neurons, but its pool ({term_text(term)}) has {size}; lower n, or give a "
+            "fraction."
+        )
+    return (
+        f"term {index + 1} of the mix ({term_text(term)}) takes {wanted} neurons, but earlier terms leave {left} of "
+        f"the {size} of its pool. Ask for less, write this term first, or make the pools disjoint with `difference`."
+    )
 
 
 def _label(term: rules.MixTerm) -> str:

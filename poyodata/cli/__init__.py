@@ -27,6 +27,8 @@ __all__ = ["app", "main"]
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
+STOPPED = "stopped. Run the same command again; it begins anew, or goes on where recordings were finished and kept."
+
 
 def main() -> None:
     """Run the program; errors of ours end in one sentence and their exit status."""
@@ -34,7 +36,7 @@ def main() -> None:
         app(prog_name="poyodata")
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            typer.echo("poyodata: stopped. Finished recordings are kept; the same command goes on from them.", err=True)
+            typer.echo(f"poyodata: {STOPPED}", err=True)
         raise
     except PoyodataError as error:
         typer.echo(f"poyodata: {error}", err=True)

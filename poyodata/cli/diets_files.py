@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poyodata.cli.application import diet_app
 from poyodata.cli.diets_options import DietName, Settings, read_diet, records
 from poyodata.cli.output import AsJson, print_table, say
-from poyodata.errors import PoyodataError, UsageError
+from poyodata.errors import DietError, PoyodataError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from poyodata.store import Store
 
 
 @diet_app.command("list", epilog="Example: poyodata diet list my-diets")
@@ -80,15 +83,15 @@ def diet_show(
 def diet_validate(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE... [STORE]", help="YAML or JSON files; then a store."),
+        typer.Argument(metavar="DIET... [STORE]", help="Files, or names of diets; then a store."),
     ],
     as_json: AsJson = False,
 ) -> None:
     """Print all that is wrong with diets, with line and column.
 
-    Status 1 where anything is. With a store, columns and texts are compared with what it holds.
+    Status 1 where anything is, 2 where a diet is not found. With a store, columns, texts and the split are compared
+    with what it holds.
     """
-    from poyodata.curation.documents.problems import find_problems
     from poyodata.store import open_store
 
     *names, last = files
@@ -99,8 +102,14 @@ def diet_validate(
         raise UsageError("give at least one diet before the store: poyodata diet validate my.yaml allen.zarr.")
     store = open_store(last) if is_store else None
     rows: list[dict[str, Any]] = []
+    absent: list[str] = []
     for name in names:
-        problems = find_problems(Path(name), store)
+        try:
+            problems = _problems(name, store)
+        except UsageError as error:  # the others are looked at all the same
+            absent.append(str(error))
+            rows.append({"file": name, "line": None, "column": None, "path": "", "message": str(error)})
+            continue
         rows += [
             {"file": name, "line": one.line, "column": one.column, "path": one.path, "message": one.message}
             for one in problems
@@ -113,13 +122,28 @@ def diet_validate(
                 say(f"{name}: well formed" + (f", and {last} has all that it names" if is_store else ""))
     if as_json:
         say(json.dumps(rows, indent=2, ensure_ascii=False))
+    for message in absent:
+        typer.echo(f"poyodata: {message}", err=True)
     if rows:
-        raise typer.Exit(1)
+        raise typer.Exit(UsageError.exit_code if absent else 1)
+
+
+def _problems(name: str, store: Store | None) -> list[Problem]:
+    """Problems of what the other commands find under that name."""
+    from poyodata.curation.documents.problems import find_problems
+    from poyodata.curation.library import FILES, load_diet
+
+    if name.endswith(FILES):
+        return find_problems(Path(name), store)
+    try:
+        return find_problems(load_diet(name), store)
+    except DietError as error:
+        return list(error.problems) or [Problem(None, None, "", str(error))]
 
 
 @diet_app.command("schema", epilog="Example: poyodata diet schema > diet.schema.json")
-def diet_schema() -> None:
-    """Print the JSON Schema of diets, for editors."""
+def diet_schema(_as_json: AsJson = False) -> None:
+    """Print the JSON Schema of diets, for editors; it is JSON with and without --json."""
     from poyodata.curation.documents.schema import diet_schema as schema
 
     say(json.dumps(schema(), indent=2, ensure_ascii=False))

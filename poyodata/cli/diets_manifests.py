@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from poyodata.curation import Manifest
     from poyodata.curation.changes.diff import ManifestDiff
 
 Source = Annotated[str, typer.Argument(metavar="MANIFEST|DIET", help="The folder of a manifest; or a diet.")]
@@ -50,7 +51,7 @@ def diet_diff(
     else:
         print_table(_counted(found), as_json=False)
         for line in _causes(found):
-            say(line)
+            print_wrapped(line)
     if not found.same:
         raise typer.Exit(1)
 
@@ -98,21 +99,24 @@ def diet_report(
     splits: SplitName = "",
     fold: Fold = 0,
     settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write one page about a diet.
 
     Funnel, skewness-kurtosis plane, composition, information, splits, leaks, overlaps, the diet itself.
     """
     from poyodata.datasheet import write_datasheet
+    from poyodata.datasheet.target import PAGES, check_target
     from poyodata.store import open_store
 
+    check_target(out, PAGES, "a datasheet")  # before a diet is resolved for it
     opened = open_store(store)
     manifest = manifest_of(source, opened, splits, fold, settings)
     beside = [manifest_of(other, opened, *(() if Path(other).is_dir() else (splits, fold))) for other in others or ()]
     with stage("writing the page", 1) as advance:
         write_datasheet(manifest, opened, out, others=beside)
         advance(1)
-    say(f"{out} of manifest {manifest.digest}")
+    _say_written(out, manifest, as_json)
 
 
 @diet_app.command("sample", epilog="Example: poyodata diet sample predictable allen.zarr --out traces.svg")
@@ -125,18 +129,26 @@ def diet_sample(
     splits: SplitName = "",
     fold: Fold = 0,
     settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Draw traces of some neurons kept and some rejected."""
     from poyodata.datasheet.sample import write_sample
+    from poyodata.datasheet.target import PICTURES, check_target
     from poyodata.store import open_store
 
+    check_target(out, PICTURES, "a sample")
     opened = open_store(store)
     manifest = manifest_of(source, opened, splits, fold, settings)
     write_sample(manifest, opened, out, n=n, seed=seed)
-    say(f"{out} of manifest {manifest.digest}")
+    _say_written(out, manifest, as_json)
 
 
-@diet_app.command("explain", epilog="Example: poyodata diet explain 527745328_517399188 --manifest predictable")
+def _say_written(file: Path, manifest: Manifest, as_json: bool) -> None:
+    facts = {"file": str(file), "manifest": manifest.digest}
+    say(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else f"{file} of manifest {manifest.digest}")
+
+
+@diet_app.command("explain", epilog="Example: poyodata diet explain 900000000_10000000000 --manifest predictable")
 def diet_explain(
     neuron: Annotated[str, typer.Argument(metavar="NEURON", help="Its neuron_id.")],
     diet: Annotated[str, typer.Argument(help="A diet, resolved on STORE; or use --manifest.")] = "",

@@ -14,14 +14,17 @@ from poyodata.curation.selecting.selection import select_neurons
 from poyodata.datasheet.sheet import Sheet
 from poyodata.datasheet.subject import Subject
 from poyodata.errors import PoyodataError
+from poyodata.statistics import column_metadata
 
 
 def write_overlaps(sheet: Sheet, subject: Subject) -> None:
     """Shared neurons with the presets and with other diets, of those that the columns at hand can answer."""
     sheet.section("Overlap with other diets")
     sheet.text(
-        "Of the neurons that this diet considered. Jaccard: neurons that both keep, of those that either keeps. Diets "
-        "that name columns which were not at hand are not computed here."
+        "Of the neurons that this diet considered. Other diets are decided on this diet's split "
+        f"({_split_of(subject.manifest)}) and on statistics of its window of time ({_window_of(subject)}); those that "
+        "name another split or window, or columns that were not at hand, are not computed here. Manifests are compared "
+        "as they were resolved. Jaccard: neurons that both keep, of those that either keeps."
     )
     own = (subject.table["answer"] == "kept").to_numpy()
     rows, left = [], []
@@ -56,13 +59,48 @@ def _others(subject: Subject) -> Iterator[tuple[str, npt.NDArray[np.bool_] | str
     for other in (*presets, *subject.others):
         if isinstance(other, Manifest):
             # A manifest may be of a diet that is among the presets, with other thresholds or another split.
-            yield f"{other.name} (manifest {other.digest[:12]})", _of_manifest(subject, other)
+            name = f"{other.name} (manifest {other.digest[:12]}{_elsewhere(subject, other)})"
+            yield name, _of_manifest(subject, other)
             continue
         try:
             diet = load_diet(other).bound()
-            yield diet.name, _selected(diet, table)
+            yield diet.name, _otherwise(subject, diet) or _selected(diet, table)
         except PoyodataError as error:
             yield str(other.name if isinstance(other, Diet) else other), str(error)
+
+
+def _split_of(manifest: Manifest) -> str:
+    split = manifest.meta["split"]
+    return f"{split['spec'].get('name') or 'without a name'}, fold {split['fold']}"
+
+
+def _window_of(subject: Subject) -> str:
+    return str(subject.manifest.meta["statistics"]["window"])
+
+
+def _otherwise(subject: Subject, diet: Diet) -> str:
+    """Why what is at hand of this manifest does not decide a diet: it is of another split, or another time."""
+    split = subject.manifest.meta["split"]["spec"].get("name")
+    if diet.splits is not None and diet.splits != split:
+        return f"it is of split {diet.splits}, and this diet of split {split or 'without a name'}; give its manifest."
+    computed = [name for name in References(diet).columns if name.partition("@")[0] in column_metadata()]
+    window = _window_of(subject)
+    if computed and diet.statistics_window != window:
+        return (
+            f"it is of statistics of window {diet.statistics_window}, and this diet of window {window}; give its "
+            "manifest."
+        )
+    return ""
+
+
+def _elsewhere(subject: Subject, other: Manifest) -> str:
+    """What a manifest was resolved on, where that is not what this one was."""
+    parts = []
+    if other.split_digest != subject.manifest.split_digest:
+        parts.append(f", split {_split_of(other)}")
+    if other.meta["statistics"]["window"] != _window_of(subject):
+        parts.append(f", window {other.meta['statistics']['window']}")
+    return "".join(parts)
 
 
 def _selected(diet: Diet, table: pd.DataFrame) -> npt.NDArray[np.bool_] | str:

@@ -10,23 +10,63 @@ const canvas = byId("plane"), pen = canvas.getContext("2d");
 const extent = (values, limit) => {
   let low = Infinity, high = -Infinity;
   for (const value of values) if (Number.isFinite(value)) { low = Math.min(low, value); high = Math.max(high, value); }
-  if (low > high) { low = 0; high = 1; }
   if (Number.isFinite(limit)) { low = Math.min(low, limit); high = Math.max(high, limit); }
-  return low === high ? [low - 1, high + 1] : [low, high];
+  if (low > high) { low = 0; high = 1; }
+  if (low < high) return [low, high];
+  const pad = Math.min(Math.abs(low) / 10 || 1, Number.MAX_VALUE - Math.abs(low));
+  return [low - pad, high + pad];
 };
 const range = { x: extent(xs, given.max_x), y: extent(ys, given.max_y) };
+// Halves of halves: the difference of two ends of any doubles is a number.
+const width = (axis) => range[axis][1] / 4 - range[axis][0] / 4;
 
 // A number as the language of diets reads it: the shortest text that means exactly this double.
 const text = (value) => (Math.abs(value) >= 2 ** 53 ? value.toExponential() : String(value === 0 ? 0 : value));
-const rounded = (value) => Number(value.toPrecision(4));
+// Four digits of a number, and more where the range is narrow beside what it lies at (1000.01 to 1000.02).
+const digits = (axis) => {
+  const most = Math.max(...range[axis].map(Math.abs)) / 4;
+  return Math.min(17, Math.max(4, (Math.ceil(Math.log10(most / width(axis))) || 0) + 4));
+};
+const rounded = (axis, value) => {
+  const short = Number(value.toPrecision(digits(axis)));
+  return Number.isFinite(short) ? short : value;
+};
+// Rounded away from the middle, so that no neuron at the end of the range is left out.
+const outward = (axis, value, sign) => {
+  for (let n = digits(axis); n <= 17; n++) {
+    const step = sign * 10 ** (Math.floor(Math.log10(Math.abs(value) || 1)) - n + 1);
+    for (const short of [Number(value.toPrecision(n)), Number((value + step).toPrecision(n))])
+      if (Number.isFinite(short) && sign * short >= sign * value) return short;
+  }
+  return value;
+};
 
-const bend = (axis, value) => (state.scale[axis] === "lin" ? value : Math.asinh(value));
-const unbend = (axis, value) => (state.scale[axis] === "lin" ? value : Math.sinh(value));
+const bend = (axis, value) => (state.scale[axis] === "lin" ? value / 4 : Math.asinh(value));
+const unbend = (axis, value) => {
+  const free = state.scale[axis] === "lin" ? value * 4 : Math.sinh(value);
+  return Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, free));
+};
+const bent = (axis) => {
+  const [low, high] = range[axis].map((value) => bend(axis, value));
+  return low < high ? [low, high] : [low - 1e-9 * (Math.abs(low) || 1), high + 1e-9 * (Math.abs(high) || 1)];
+};
 const ends = (axis) => {
-  const [low, high] = range[axis].map((value) => bend(axis, value)), margin = 0.04 * (high - low);
+  const [low, high] = bent(axis), margin = 0.04 * (high - low);
   return [low - margin, high + margin];
 };
-const box = () => ({ left: 58, top: 10, right: canvas.clientWidth - 10, bottom: canvas.clientHeight - 40 });
+const slid = (axis, share) => {
+  const [low, high] = bent(axis);
+  if (share >= 1) return outward(axis, range[axis][1], 1);
+  if (share <= 0) return outward(axis, range[axis][0], -1);
+  return rounded(axis, unbend(axis, low + share * (high - low)));
+};
+const share = (axis) => {
+  const [low, high] = bent(axis);
+  return (bend(axis, state[axis]) - low) / (high - low);
+};
+// Room for the texts of the ticks of y.
+let left = 58;
+const box = () => ({ left, top: 10, right: canvas.clientWidth - 10, bottom: canvas.clientHeight - 40 });
 const toPixel = (axis, value) => {
   const [low, high] = ends(axis), at = (bend(axis, value) - low) / (high - low), area = box();
   return axis === "x" ? area.left + at * (area.right - area.left) : area.bottom - at * (area.bottom - area.top);
@@ -57,34 +97,65 @@ const clause = () => {
   return "(" + x + " <= " + a + " and " + y + " > " + c + ") or (" + x + " > " + a + " and " + y + " <= " + c + ")";
 };
 const yaml = (where) =>
-  "diet: 1\nname: from-the-plane\nstatistics: {window: train}\nmissing: exclude\nneurons:\n  where: " +
+  "diet: 1\nname: from-the-plane\n" + given.split.map((line) => line + "\n").join("") + "statistics: {window: train}\nmissing: exclude\nneurons:\n  where: " +
   (/[:#'"@]/.test(where) ? JSON.stringify(where) : where) + "\n";
 
 // -- drawing -----------------------------------------------------------------------------------------------------------
-const colours = ["#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#8c6d31", "#7b6cc4", "#b2182b",
-  "#4d9221", "#01665e", "#c51b7d", "#878787", "#d6a51f", "#9aa3ad"];
-const colourOf = (group) => colours[Math.min(group, colours.length - 1)];
+const colours = {
+  light: ["#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#8c6d31", "#7b6cc4", "#b2182b",
+    "#4d9221", "#01665e", "#c51b7d", "#878787", "#d6a51f", "#9aa3ad"],
+  dark: ["#3c9fdd", "#f07f33", "#2fc79a", "#f0b54a", "#dd9cc1", "#86cdf5", "#b8965a", "#a497e6", "#e0606f",
+    "#83bf55", "#3fa79c", "#e36aab", "#a9a9a9", "#e8c35c", "#7d8791"],
+};
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const colourOf = (group) => {
+  const own = colours[dark.matches ? "dark" : "light"];
+  return own[Math.min(group, own.length - 1)];
+};
+const GREY = 14;
 // Drawn in an order that mixes the groups, so that the last one does not lie over all others.
 const place = (i) => Math.imul(i + 1, 2654435761) >>> 0;
 const order = Array.from(groups.keys()).sort((a, b) => place(a) - place(b));
 
-const ticks = (axis) => {
-  const [low, high] = ends(axis).map((value) => unbend(axis, value)), found = [];
-  if (state.scale[axis] === "lin") {
-    const raw = (high - low) / 6, power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].find((factor) => factor * power >= raw) * power;
-    for (let at = Math.ceil(low / step) * step; at <= high; at += step) found.push(Number(at.toPrecision(8)));
-    return found;
+const evenTicks = (low, high) => {
+  const raw = high / 6 - low / 6, power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].find((factor) => factor * power >= raw) * power || raw;
+  const first = Math.ceil(low / step), found = [];
+  // Counted, not added up: a step too small for its place would never arrive.
+  for (let i = 0; i < 12; i++) {
+    const at = Number(((first + i) * step).toPrecision(15));
+    if (at >= low && at <= high) found.push(at);
   }
-  const big = Math.max(Math.abs(low), Math.abs(high), 10), fine = bend(axis, high) - bend(axis, low) < 1.5;
-  if (fine) for (let at = -9; at <= 9; at++) if (at / 10 >= low && at / 10 <= high && at) found.push(at / 10);
-  if (low <= 0 && high >= 0) found.push(0);
-  for (let power = 1; power <= big; power *= 10)
-    for (const factor of big > 2000 ? [1] : [1, 3]) for (const sign of [-1, 1]) {
-      const at = sign * factor * power;
+  return [...new Set(found)];
+};
+const powerTicks = (low, high) => {
+  const found = low <= 0 && high >= 0 ? [0] : [], top = Math.log10(Math.max(Math.abs(low), Math.abs(high)));
+  const every = Math.max(1, Math.ceil(top / 7)), factors = top > 3.3 ? [1] : [1, 3];
+  for (let power = 0; power <= top; power += every)
+    for (const factor of factors) for (const sign of [-1, 1]) {
+      const at = sign * factor * 10 ** power;
       if (at >= low && at <= high) found.push(at);
     }
   return found;
+};
+const ticks = (axis) => {
+  const [low, high] = ends(axis).map((value) => unbend(axis, value)), powers = powerTicks(low, high);
+  // A range within one power of ten, or near zero, has too few powers.
+  const found = state.scale[axis] === "lin" || powers.length < 4 ? evenTicks(low, high) : powers;
+  // From zero outwards, those with room for their text.
+  const kept = [], gap = (a, b) => (axis === "y" ? 15 : 10 + (wide(a) + wide(b)) / 2);
+  for (const at of found.sort((a, b) => Math.abs(a) - Math.abs(b)))
+    if (kept.every((other) => Math.abs(toPixel(axis, at) - toPixel(axis, other)) >= gap(at, other))) kept.push(at);
+  return kept;
+};
+// As short as tells ticks apart: 1e+300 and not three hundred zeros.
+const tickText = (at) =>
+  Math.abs(at) >= 1e6 || (at && Math.abs(at) < 1e-4) ? at.toExponential().replace("e+", "e") : String(at);
+
+const FONT = "12px system-ui, sans-serif";
+const wide = (at) => {
+  pen.font = FONT;
+  return pen.measureText(tickText(at)).width;
 };
 
 let waiting = false;
@@ -94,23 +165,27 @@ const draw = () => {
   requestAnimationFrame(() => { waiting = false; paint(); });
 };
 const paint = () => {
+  const drawn = { y: ticks("y") };
+  left = Math.max(58, 30 + Math.max(0, ...drawn.y.map(wide)));
+  drawn.x = ticks("x");
+  for (const axis of ["x", "y"]) canvas.dataset["ticks_" + axis] = drawn[axis].map(tickText).join(" ");
   const ratio = window.devicePixelRatio || 1, style = getComputedStyle(document.documentElement);
   const ink = style.getPropertyValue("--ink"), soft = style.getPropertyValue("--soft"), rule = style.getPropertyValue("--rule");
   canvas.width = canvas.clientWidth * ratio;
   canvas.height = canvas.clientHeight * ratio;
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   const area = box();
-  pen.font = "12px system-ui, sans-serif";
+  pen.font = FONT;
   pen.lineWidth = 1;
-  for (const at of ticks("x")) {
+  for (const at of drawn.x) {
     const px = toPixel("x", at);
     pen.strokeStyle = rule; pen.beginPath(); pen.moveTo(px, area.top); pen.lineTo(px, area.bottom); pen.stroke();
-    pen.fillStyle = soft; pen.textAlign = "center"; pen.fillText(at, px, area.bottom + 15);
+    pen.fillStyle = soft; pen.textAlign = "center"; pen.fillText(tickText(at), px, area.bottom + 15);
   }
-  for (const at of ticks("y")) {
+  for (const at of drawn.y) {
     const py = toPixel("y", at);
     pen.strokeStyle = rule; pen.beginPath(); pen.moveTo(area.left, py); pen.lineTo(area.right, py); pen.stroke();
-    pen.fillStyle = soft; pen.textAlign = "right"; pen.fillText(at, area.left - 5, py + 4);
+    pen.fillStyle = soft; pen.textAlign = "right"; pen.fillText(tickText(at), area.left - 5, py + 4);
   }
   pen.fillStyle = ink; pen.textAlign = "center";
   pen.fillText(given.label_x, (area.left + area.right) / 2, area.bottom + 34);
@@ -120,7 +195,7 @@ const paint = () => {
     for (const i of order) {
       if (!Number.isFinite(xs[i]) || !Number.isFinite(ys[i]) || isSelected(i) !== selected) continue;
       pen.globalAlpha = selected ? 0.8 : byGroup ? 0.22 : 0.45;
-      pen.fillStyle = byGroup ? colourOf(groups[i]) : selected ? colours[0] : "#9aa3ad";
+      pen.fillStyle = byGroup ? colourOf(groups[i]) : colourOf(selected ? 0 : GREY);
       const px = toPixel("x", xs[i]), py = toPixel("y", ys[i]);
       if (many) pen.fillRect(px - 1, py - 1, size, size);
       else { pen.beginPath(); pen.arc(px, py, size / 1.6, 0, 7); pen.fill(); }
@@ -137,7 +212,7 @@ const paint = () => {
   const b = state.brush;
   if (b) {
     const [left, top] = [toPixel("x", b.x0), toPixel("y", b.y1)];
-    pen.strokeStyle = colours[1]; pen.lineWidth = 1.5;
+    pen.strokeStyle = colourOf(1); pen.lineWidth = 1.5;
     pen.strokeRect(left, top, toPixel("x", b.x1) - left, toPixel("y", b.y0) - top);
   }
 };
@@ -161,9 +236,8 @@ const show = () => {
 };
 const fill = () => {
   for (const axis of ["x", "y"]) {
-    const [low, high] = range[axis].map((value) => bend(axis, value));
     byId("max-" + axis).value = state[axis];
-    byId("slide-" + axis).value = Math.round((1000 * (bend(axis, state[axis]) - low)) / (high - low));
+    byId("slide-" + axis).value = Math.round(1000 * share(axis));
     byId("slide-" + axis).setAttribute("aria-valuetext", text(state[axis]));
     for (const end of [0, 1]) byId("brush-" + axis + end).value = state.brush ? state.brush[axis + end] : "";
   }
@@ -175,8 +249,7 @@ const setBrush = (x0, x1, y0, y1) => {
 for (const axis of ["x", "y"]) {
   byId("name-" + axis).textContent = byId("brush-name-" + axis).textContent = given["name_" + axis];
   byId("slide-" + axis).addEventListener("input", (event) => {
-    const [low, high] = range[axis].map((value) => bend(axis, value));
-    state[axis] = rounded(unbend(axis, low + (Number(event.target.value) / 1000) * (high - low)));
+    state[axis] = slid(axis, Number(event.target.value) / 1000);
     byId("max-" + axis).value = state[axis];
     event.target.setAttribute("aria-valuetext", text(state[axis]));
     show();
@@ -184,8 +257,7 @@ for (const axis of ["x", "y"]) {
   byId("max-" + axis).addEventListener("input", (event) => {
     if (!Number.isFinite(event.target.valueAsNumber)) return;
     state[axis] = event.target.valueAsNumber;
-    const [low, high] = range[axis].map((value) => bend(axis, value));
-    byId("slide-" + axis).value = Math.round((1000 * (bend(axis, state[axis]) - low)) / (high - low));
+    byId("slide-" + axis).value = Math.round(1000 * share(axis));
     show();
   });
   byId("scale-" + axis).addEventListener("change", (event) => { state.scale[axis] = event.target.value; fill(); draw(); });
@@ -208,8 +280,8 @@ canvas.addEventListener("pointerdown", (event) => {
 });
 canvas.addEventListener("pointermove", (event) => {
   if (!start || Math.hypot(event.offsetX - start[0], event.offsetY - start[1]) < 4) return;
-  const [x0, x1] = [start[0], event.offsetX].map((pixel) => rounded(toValue("x", pixel)));
-  const [y0, y1] = [start[1], event.offsetY].map((pixel) => rounded(toValue("y", pixel)));
+  const [x0, x1] = [start[0], event.offsetX].map((pixel) => rounded("x", toValue("x", pixel)));
+  const [y0, y1] = [start[1], event.offsetY].map((pixel) => rounded("y", toValue("y", pixel)));
   setBrush(x0, x1, y0, y1);
   fill();
   show();
@@ -229,12 +301,14 @@ if (given.names.length > 1) {
   byId("colour").value = "group";
   given.names.forEach((name, group) => {
     const item = document.createElement("span"), dot = document.createElement("i");
-    dot.style.background = colourOf(group);
+    const paintDot = () => { dot.style.background = colourOf(group); };
+    paintDot();
+    dark.addEventListener("change", paintDot);
     item.append(dot, name);
     byId("groups").append(item);
   });
 } else byId("by").remove();
 window.addEventListener("resize", draw);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+dark.addEventListener("change", draw);
 fill();
 show();

@@ -37,10 +37,11 @@ def write_frozen(sheet: Sheet, subject: Subject) -> None:
         if known:
             sheet.subheading(title)
             sheet.table(pd.DataFrame([{"what": name, "value": _shown(value)} for name, value in known.items()]))
-    named = [name for name in subject.table.columns if name in column_metadata()]
+    every = column_metadata()
+    named = [name for name in map(str, subject.table.columns) if name.partition("@")[0] in every]
     if named:
         sheet.subheading("Conventions")
-        known_columns = column_metadata()
+        known_columns = column_metadata(named)
         sheet.table(
             pd.DataFrame(
                 [

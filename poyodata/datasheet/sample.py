@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,9 @@ import pandas as pd
 
 from poyodata.curation import Diet
 from poyodata.curation.language.rule_document import rule_text
+from poyodata.datasheet.beside import Beside, shortened
 from poyodata.datasheet.subject import Subject
+from poyodata.datasheet.target import PICTURES, check_target
 from poyodata.digests import hash_order
 from poyodata.drawing import BLUE, INK, VERMILION, as_svg, new_figure
 from poyodata.errors import UsageError
@@ -27,11 +30,10 @@ if TYPE_CHECKING:
     from poyodata.store import Store
 
 MOST_NEURONS = 40
-MOST_COLUMNS = 3
-"""Columns of a rule that are written beside a trace."""
+_LINE, _RULE, _NAME = 105, 300, 60
+"""Characters of a line of the title, and of a rule and a name in it."""
 
 _STEP_S = 5.0
-_NO_VALUES = ("neuron_id", "session_id", "column", "donor_id", "container_id", "cell_specimen_id", "role", "answer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,17 +104,19 @@ def draw_sample(manifest: Manifest, store: Store, n: int = 6, seed: int = 0, *, 
     subject = Subject(manifest, store)
     chosen = _choose(subject, n, seed)
     stretches = _cut(subject, chosen, seconds)
-    values = _values(subject)
     count = sum(len(stretch.rows) for stretch in stretches)
-    figure, (ax,) = new_figure(9.6, 1.5 + 0.46 * count)
-    _draw(ax, stretches, values, seconds)
     rule = rule_text(Diet.from_dict(manifest.meta["diet"]).neurons)
-    shown = rule if len(rule) <= 110 else f"{rule[:107]}..."
-    where = _said(stretches)
-    if len(stretches) == 1:
-        where += f"\nno neuron is {'rejected' if stretches[0].answer == 'kept' else 'kept'}"
+    lines = _wrapped(f"{shortened(manifest.name, _NAME)}: {shortened(rule, _RULE)}")
+    lines += _wrapped(_said(stretches))
+    fewer = _fewer(stretches, n)
+    lines += _wrapped(fewer) if fewer else []
+    figure, (ax,) = new_figure(9.6, 4.8)
+    beside = Beside(subject)
+    rows = _draw(ax, stretches, beside, seconds)
+    # As high as the texts beside the traces need, where tall traces leave the others little room.
+    figure.set_figheight(1.2 + 0.17 * len(lines) + (0.2 + 0.13 * beside.most_lines) * min(rows, 2.0 * count))
     # "$" would begin a formula.
-    ax.set_title(f"{manifest.name}: {shown}\n{where}".replace("$", r"\$"), fontsize=10, loc="left", color=INK)
+    ax.set_title("\n".join(lines).replace("$", r"\$"), fontsize=10, loc="left", color=INK)
     return figure
 
 
@@ -124,11 +128,9 @@ def write_sample(
     Raises
     ------
     UsageError
-        For another ending, or where the file cannot be written; else as `draw_sample`.
+        For another ending, a file within a store, or where the file cannot be written; else as `draw_sample`.
     """
-    target = Path(path)
-    if target.suffix.lower() not in (".svg", ".png"):
-        raise UsageError(f"{str(path)!r} ends in {target.suffix or 'nothing'}; a sample is written to .svg or .png.")
+    target = check_target(path, PICTURES, "a sample")
     figure = draw_sample(manifest, store, n, seed, seconds=seconds)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -235,19 +237,20 @@ def _liveliest(dff: npt.NDArray[np.float64], segments: Intervals, length: int, s
     return where
 
 
-def _values(subject: Subject) -> dict[str, npt.NDArray[Any]]:
-    """Columns to write beside traces, by row of the subject's table."""
-    population = subject.manifest.population
-    named = [name for name in population.columns if name not in (*_NO_VALUES, "decided_by", "cre_line", "area")]
-    documents = str([subject.manifest.meta["diet"]["neurons"], subject.manifest.meta["references"]])
-    named += [name for name in ("cre_line", "area") if name in documents]
-    if named:
-        return {name: population[name].to_numpy() for name in named[:MOST_COLUMNS]}
-    found = {name: subject.column(name) for name in ("skewness", "kurtosis")}
-    return {name: values.to_numpy() for name, values in found.items() if not isinstance(values, str)}
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _LINE, break_on_hyphens=False)
 
 
-def _draw(ax: Axes, stretches: list[_Stretch], values: dict[str, npt.NDArray[Any]], seconds: float) -> None:
+def _fewer(stretches: list[_Stretch], n: int) -> str:
+    """Say of which kind fewer neurons are drawn than were asked for."""
+    count = {name: sum(len(one.rows) for one in stretches if one.answer == name) for name in ("kept", "rejected")}
+    absent = [f"no neuron is {name}" for name, drawn in count.items() if not drawn]
+    fewer = [f"{drawn} {name} of {n} asked for" for name, drawn in count.items() if 0 < drawn < n]
+    return "; ".join([*absent, *([f"{' and '.join(fewer)}: the recording has no more"] if fewer else [])])
+
+
+def _draw(ax: Axes, stretches: list[_Stretch], beside: Beside, seconds: float) -> float:
+    """Draw the traces one below the other; give the height of all, in places of a trace."""
     heights = np.concatenate([_height(stretch.dff) for stretch in stretches])
     step = float(np.percentile(heights, 60)) or 1.0
     at = 0.0
@@ -263,9 +266,8 @@ def _draw(ax: Axes, stretches: list[_Stretch], values: dict[str, npt.NDArray[Any
             at -= max(step, 0.7 * above + 0.7 * below)
             below = under
             ax.plot(time_s, trace + at, color=colour, lw=0.7)
-            said = "  ".join(f"{name} {_short(column[row])}" for name, column in values.items())
             ax.annotate(
-                f"{neuron}\n{said}".replace("$", r"\$"),
+                f"{neuron}\n{beside.text(row)}".replace("$", r"\$"),
                 (seconds, at), (6, 0), textcoords="offset points", fontsize=7.5, va="center", color=INK,
             )  # fmt: skip
         ax.annotate(
@@ -273,13 +275,16 @@ def _draw(ax: Axes, stretches: list[_Stretch], values: dict[str, npt.NDArray[Any
             rotation=90, fontsize=11, color=colour,
         )  # fmt: skip
         low = at = at - max(0.4 * step, below)
-    bar, time = _nice(0.6 * step), _nice(seconds / 10)
-    ax.plot([seconds - time, seconds, seconds], [low, low, low + bar], color=INK, lw=2, solid_joinstyle="miter")
+    # A bar of its own place under the traces, long enough to be read beside many of them.
+    bar, time = _nice(max(step, 0.03 * -low)), _nice(seconds / 10)
+    low -= bar
+    ax.plot([seconds - time, seconds, seconds], [low, low, low + bar], color=INK, lw=2.2, clip_on=False)
     label = f"{time:g} s, {100 * bar:g} % dF/F"
     ax.annotate(label, (seconds - time, low), (-5, 0), textcoords="offset points", ha="right", va="center", fontsize=8)
     ax.set_xlim(0, seconds)
     ax.margins(y=0.01)
     ax.axis("off")
+    return -low / step
 
 
 def _height(dff: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -292,12 +297,6 @@ def _nice(value: float) -> float:
     """Round down to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** np.floor(np.log10(value))
     return float(next(factor for factor in (5, 2, 1) if factor * power <= value * (1 + 1e-9)) * power)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float | np.floating):
-        return f"{value:.3g}" if np.isfinite(value) else "unknown"
-    return str(value)
 
 
 def _said(stretches: list[_Stretch]) -> str:

@@ -11,12 +11,12 @@ import pandas as pd
 from poyodata.curation.language.expressions import Node, columns_of, to_text
 from poyodata.curation.selecting.evaluate import Evaluator
 from poyodata.datasheet import figures
-from poyodata.datasheet.conditions import Thresholds, conditions_of, of_moments
+from poyodata.datasheet.conditions import Thresholds, of_moments, own_conditions
 from poyodata.datasheet.sheet import ANSWERS, Sheet, percent, share
 from poyodata.datasheet.subject import Subject
 from poyodata.errors import PoyodataError
 from poyodata.plots import column_label
-from poyodata.statistics import membership_flips
+from poyodata.statistics import membership_flips, select_columns
 from poyodata.statistics.grouping import group_names, group_neurons
 
 FISHER = "fisher_direction"
@@ -29,12 +29,11 @@ def write_funnel(sheet: Sheet, subject: Subject) -> None:
     rows = []
     for row in funnel.itertuples(index=False):
         counts = {name: int(getattr(row, name)) for name in ANSWERS}
-        if str(row.step).startswith("windows."):
-            counts["rejected"] = 0  # roles share the windows out; those of another role are not lost
         rows.append((str(row.step), str(row.rule), counts, str(row.counts)))
     sheet.text(
         "Each step of the rule, with what it keeps of everything it looks at; a step of an `and` continues the step "
-        "before it. Unknown are those for which a column that the rule names is missing."
+        "before it. Unknown are those for which a column that the rule names is missing. The last steps share windows "
+        "out by role: what the step of one role rejects is a window of another role, and is not lost."
     )
     sheet.funnel(rows)
     sheet.table(funnel, dict.fromkeys(ANSWERS, ","))
@@ -101,12 +100,20 @@ def _regions(moments: pd.DataFrame, at: Thresholds) -> npt.NDArray[np.object_]:
 def _said_of(at: Thresholds, window: str) -> str:
     time = "train-role time" if window == "train" else "all time, test time included"
     text = f"Biased moments of dF/F over {time}; kurtosis is excess (0 for a Gaussian). "
+    pair = f"{at.x} {at.max_x:g} and {at.y} {at.max_y:g}"
+    further = " and ".join(f"{column} with {value:g}" for column, value in at.further)
+    beside = f" It compares also {further}, which the regions do not look at." if further else ""
+    published = ", those of POYO-CAP." if at.published else "."
     if at.own:
-        text += f"The diet's thresholds are {at.x} {at.max_x:g} and {at.y} {at.max_y:g}"
-        return text + (", those of POYO-CAP." if at.published else ".")
+        return f"{text}The diet's thresholds are {pair}{published}{beside}"
+    if at.of_target:
+        return (
+            f"{text}The diet draws controls, and has no thresholds of its own; those of what they are matched to, "
+            f"{pair}, are drawn for comparison{published}{beside}"
+        )
     return (
         f"{text}The diet names no pair of thresholds on skewness and kurtosis; those of the preset `predictable` "
-        f"({at.max_x:g} and {at.max_y:g}) are drawn for comparison."
+        f"({at.max_x:g} and {at.max_y:g}) are drawn for comparison.{beside}"
     )
 
 
@@ -117,16 +124,18 @@ def write_flips(sheet: Sheet, subject: Subject) -> None:
     if split is None:
         sheet.text("Not shown: the split of the manifest cannot be resolved again on this store.")
         return
-    if not subject.affordable("moments"):
-        sheet.text(f"Not shown: {subject.advice('moments')}")
-        return
-    own = [condition for condition in conditions_of(subject.manifest) if of_moments(condition)]
+    own = [condition for condition in own_conditions(subject.manifest) if of_moments(condition)]
     rules: dict[str, Callable[[pd.DataFrame], npt.ArrayLike]] = {to_text(node): _rule_of(node) for node in own}
     columns = list(dict.fromkeys(name for node in own for name in columns_of(node)))
     if not own:
-        text = f"skewness <= {at.max_x!r} and kurtosis <= {at.max_y!r}"
-        columns = ["skewness", "kurtosis"]
-        rules = {text: lambda table: (table["skewness"] <= at.max_x) & (table["kurtosis"] <= at.max_y)}
+        columns = [at.x, at.y] if at.own or at.of_target else ["skewness", "kurtosis"]
+        x, y = columns
+        text = f"{x} <= {at.max_x!r} and {y} <= {at.max_y!r}"
+        rules = {text: lambda table: (table[x] <= at.max_x) & (table[y] <= at.max_y)}
+    for statistic in select_columns(columns):
+        if not subject.affordable(statistic):
+            sheet.text(f"Not shown: {subject.advice(statistic)}")
+            return
     try:
         # Each rule with its own columns: a neuron is known where those of its rule are.
         parts = [
@@ -144,16 +153,28 @@ def write_flips(sheet: Sheet, subject: Subject) -> None:
         "the condition in one half of the train-role time of their recording and not in the other.",
         "verdict",
     )
-    whose = (
-        "The diet's own conditions on moments are"
-        if own
-        else "The diet has no condition on moments alone; this one is that of `predictable`, for comparison, and is"
-    )
+    if own:
+        whose = "The diet's own conditions on moments are"
+    elif at.own:
+        whose = "The diet has no condition on moments alone; this one is of its thresholds, and is"
+    elif at.of_target:
+        whose = (
+            "Controls are drawn, whatever their moments. This condition is that of the neurons they are matched to, "
+            "not of the controls, and is"
+        )
+    else:
+        whose = "The diet has no condition on moments alone; this one is that of `predictable`, for comparison, and is"
     sheet.text(
         f"{whose} looked at in each half and in the whole of train-role time. Halves are half as long, "
         "so that between halves more neurons flip than would "
         "between two recordings of this length."
     )
+    if own and subject.manifest.meta["statistics"]["window"] == "all":
+        sheet.text(
+            "The diet itself is decided by statistics of all time (window: all). Members and flips below are those of "
+            "the same condition on train-role time, and members differ from the neurons that the diet keeps.",
+            "warning",
+        )
     sheet.table(flips.rename(columns=lambda name: str(name).replace("_", " ")), {"share": ".1%"})
 
 

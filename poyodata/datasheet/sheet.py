@@ -11,12 +11,14 @@ from string import Template
 
 import pandas as pd
 
-from poyodata.drawing import INK
+from poyodata.drawing import BLUE, GREY, INK, VERMILION
 from poyodata.report import Page
 
 ANSWERS: tuple[str, ...] = ("kept", "rejected", "unknown")
 _LONG = 32
 """Texts of more characters than these wrap in a table."""
+_FOLDED = 240
+"""Texts of more characters than these are folded away behind their beginning."""
 
 
 class Sheet(Page):
@@ -45,6 +47,11 @@ class Sheet(Page):
         """Start a part of a section."""
         self._parts.append(f"<h3>{html.escape(title)}</h3>")
 
+    def text(self, text: str, kind: str = "") -> None:
+        """Add a paragraph; what stands between backticks is shown as it would be typed."""
+        style = f' class="{kind}"' if kind else ""
+        self._parts.append(f"<p{style}>{_typed(text)}</p>")
+
     def facts(self, facts: Mapping[str, str]) -> None:
         """Add names and their values."""
         rows = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in facts.items())
@@ -52,7 +59,7 @@ class Sheet(Page):
 
     def listing(self, items: Iterable[str]) -> None:
         """Add a list of sentences."""
-        self._parts.append("<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>")
+        self._parts.append("<ul>" + "".join(f"<li>{_typed(item)}</li>" for item in items) + "</ul>")
 
     def link(self, before: str, address: str) -> None:
         """Add a sentence that ends in a link, which is followed only when it is clicked."""
@@ -79,7 +86,7 @@ class Sheet(Page):
             for name, word, value in zip(table.columns, words, values, strict=True):
                 shown = "" if pd.isna(value) else format(value, formats.get(str(name), ""))
                 kind = ' class="text long"' if word and len(shown) > _LONG else " class=text" if word else ""
-                cells.append(f"<td{kind}>{html.escape(shown)}</td>")
+                cells.append(f"<td{kind}>{_foldable(shown)}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
         self._parts.append(
             f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
@@ -108,7 +115,9 @@ class Sheet(Page):
         marks = " ".join(f'<span class="key {name}">{name}</span>' for name in key)
         inner = _inline(svg, f"figure-{self._figures}", alt)
         marks = f"<div>{marks}</div>" if marks else ""
-        self._parts.append(f"<figure>{inner}<figcaption>{marks}{html.escape(caption)}</figcaption></figure>")
+        # Points drawn as pixels keep their colours in the dark, and the key has to keep them too.
+        kind = ' class="pixels"' if "<image" in inner else ""
+        self._parts.append(f"<figure{kind}>{inner}<figcaption>{marks}{html.escape(caption)}</figcaption></figure>")
 
     def funnel(self, rows: Iterable[tuple[str, str, Mapping[str, int], str]]) -> None:
         """Draw steps one below the other: (step, rule, counts by answer, what is counted).
@@ -125,9 +134,9 @@ class Sheet(Page):
             bars = "".join(
                 f'<i class="{name}" style="width:{100 * counts[name] / most[unit]:.3f}%"></i>' for name in ANSWERS
             )
-            label = html.escape(f"{rule}: {said} of {sum(counts.values()):,} {unit}", quote=True)
+            label = html.escape(f"{_beginning(rule)}: {said} of {sum(counts.values()):,} {unit}", quote=True)
             parts.append(
-                f'<div class="row"><div class="rule">{html.escape(rule)}'
+                f'<div class="row"><div class="rule">{_foldable(rule)}'
                 f'<span class="step">{html.escape(step)}</span></div>'
                 f'<div class="bar" role="img" aria-label="{label}">{bars}</div>'
                 f'<div class="count">{html.escape(said)} ({html.escape(unit)})</div></div>'
@@ -144,7 +153,7 @@ class Sheet(Page):
 
 
 def _inline(svg: str, name: str, alt: str) -> str:
-    """Make an SVG part of a page: ids of its own, no namespaces, and the page's ink in place of black."""
+    """Make an SVG part of a page: ids of its own, no namespaces, and the page's colours in place of fixed ones."""
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg, count=2)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # groups are referred to by nothing
     svg = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', svg)
@@ -152,7 +161,25 @@ def _inline(svg: str, name: str, alt: str) -> str:
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     for colour in ("#000000", INK):
         svg = svg.replace(colour, "currentColor")
+    for colour, name in ((BLUE, "kept"), (VERMILION, "rejected"), (GREY, "unknown")):
+        # Variables are read in styles alone, not in attributes such as fill="...".
+        svg = re.sub(rf"((?:fill|stroke): ?){colour}\b", rf"\1var(--{name})", svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt, quote=True)}"', 1)
+
+
+def _typed(text: str) -> str:
+    return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _FOLDED else f"{text[: _FOLDED // 2]}..."
+
+
+def _foldable(text: str) -> str:
+    """Escape a text; a very long one is folded away behind its beginning."""
+    if len(text) <= _FOLDED:
+        return html.escape(text)
+    return f"<details><summary>{html.escape(_beginning(text))}</summary>{html.escape(text)}</details>"
 
 
 def share(count: float, whole: float) -> float:

@@ -17,10 +17,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.curation.language.expressions import Column, to_text
+from poyodata.datasheet.target import PAGES, check_target
 from poyodata.errors import UsageError, nearest
 from poyodata.plots import MAX_KURTOSIS, MAX_SKEWNESS, column_label
 from poyodata.replacing import replacing
-from poyodata.splits import Split, SplitSpec, default_split, resolve_split
+from poyodata.splits import SPLITS, Split, SplitSpec, default_split, resolve_split
 from poyodata.statistics import compute_statistics, select_columns
 from poyodata.statistics.grouping import UNKNOWN
 
@@ -49,8 +50,8 @@ class PlaneWidget:
     height_px: int = 720
 
     def save(self, path: str | Path) -> Path:
-        """Write the page to a file that any browser opens."""
-        target = Path(path)
+        """Write the page to an HTML file, which any browser opens; only a page of poyodata is replaced."""
+        target = check_target(path, PAGES, "a plane")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target) as partial:
@@ -83,7 +84,7 @@ def plane_widget(
 ) -> PlaneWidget:
     """Make an interactive plane of two columns, with thresholds and a brush.
 
-    The clause that it writes keeps exactly the neurons that it counts as selected.
+    The clause that it writes keeps exactly the neurons that it counts as selected; the diet names the split of a store.
 
     Parameters
     ----------
@@ -118,7 +119,12 @@ def plane_widget(
     >>> plane_widget(table).page.startswith("<!doctype html>")
     True
     """
-    table = source if isinstance(source, pd.DataFrame) else _of_store(source, (x, y), split)
+    if isinstance(source, pd.DataFrame):
+        table, lines = source, []
+    else:
+        if not isinstance(split, Split):
+            split = resolve_split(source, default_split(source) if split is None else split)
+        table, lines = _of_store(source, (x, y), split), _split_lines(split)
     values = {name: _numbers(table, name) for name in (x, y)}
     names, codes = _groups(table, by)
     given = {
@@ -133,6 +139,7 @@ def plane_widget(
         "label_y": _plain(y, table),
         "max_x": _limit(x, values[x], max_x),
         "max_y": _limit(y, values[y], max_y),
+        "split": lines,
     }
     folder = resources.files("poyodata.datasheet")
     template = Template(folder.joinpath("plane.html").read_text(encoding="utf-8"))
@@ -142,10 +149,21 @@ def plane_widget(
     return PlaneWidget(template.substitute(title=html.escape(f"{y} against {x}"), given=data, script=script))
 
 
-def _of_store(store: Store, columns: tuple[str, str], split: Split | SplitSpec | str | None) -> pd.DataFrame:
+def _split_lines(split: Split) -> list[str]:
+    """Lines of a diet that name the split, and say what a diet cannot: a fold, or a split that has no name."""
+    lines = []
+    known = SPLITS.get(split.spec.name)
+    if known is not None and known.digest == split.spec.digest:
+        lines.append(f"splits: {split.spec.name}")
+    else:
+        lines.append("# The counts are of a split that is not among the named ones: resolve on it (split=...).")
+    if split.fold:
+        lines.append(f"# The counts are of fold {split.fold}: resolve with fold={split.fold}.")
+    return lines
+
+
+def _of_store(store: Store, columns: tuple[str, str], split: Split) -> pd.DataFrame:
     """Neurons that a diet would consider, with what the store and its statistics say of them."""
-    if not isinstance(split, Split):
-        split = resolve_split(store, default_split(store) if split is None else split)
     neurons = store.neurons
     inside = neurons["session_id"].isin(split.sessions["session_id"]) & neurons["valid_roi"].astype(bool)
     table = neurons[inside.to_numpy(bool)].reset_index(drop=True)
@@ -184,7 +202,12 @@ def _limit(column: str, values: npt.NDArray[np.float64], given: float | None) ->
         return float(given)
     known = _LIMITS.get(column.partition("@")[0])
     finite = values[np.isfinite(values)]
-    return known if known is not None else float(f"{np.percentile(finite, 75):.4g}") if len(finite) else 0.0
+    if known is not None or not len(finite):
+        return known or 0.0
+    third = float(np.percentile(finite, 75))
+    short = float(f"{third:.4g}")
+    # Four digits are short to read, and may lie outside of a narrow range.
+    return short if finite.min() <= short <= finite.max() else third
 
 
 def _packed(values: npt.NDArray[Any]) -> str:

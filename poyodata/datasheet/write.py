@@ -19,6 +19,7 @@ from poyodata.datasheet.selected import (
 )
 from poyodata.datasheet.sheet import Sheet, percent
 from poyodata.datasheet.subject import Subject
+from poyodata.datasheet.target import PAGES, check_target
 from poyodata.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def write_datasheet(
     store : Store
         That it was resolved on.
     path : str or Path
-        The HTML file; one that is there is replaced.
+        The HTML file, outside of any store; only a page of poyodata that is there is replaced.
     others : sequence of Diet, Manifest or str
         Compared with the manifest beside the presets; a str is the name of a preset or a YAML file.
     stages : sequence of (str, Manifest)
@@ -81,7 +82,7 @@ def write_datasheet(
     ManifestError
         When the store is not what the manifest was resolved on.
     UsageError
-        When the file cannot be written.
+        When the file cannot be written, ends in something else than .html, or would replace what is no such page.
 
     Notes
     -----
@@ -92,6 +93,7 @@ def write_datasheet(
     --------
     >>> write_datasheet(manifest, store, "predictable.html")  # doctest: +SKIP
     """
+    target = check_target(path, PAGES, "a datasheet")
     manifest.open(store)
     subject = Subject(manifest, store, tuple(others), tuple(stages), allow_leakage)
     sheet = Sheet(f"{manifest.name}: datasheet")
@@ -100,7 +102,7 @@ def write_datasheet(
         section(sheet, subject)
     sheet.footer([f"poyodata {version}", f"manifest {manifest.digest}"])
     try:
-        return sheet.save(Path(path))
+        return sheet.save(target)
     except OSError as error:
         raise UsageError(f"the datasheet cannot be written to {path} ({error.strerror}); give another file.") from error
 

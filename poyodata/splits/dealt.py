@@ -108,7 +108,15 @@ def _cut(rows: _Spans, fractions: Fractions, start: int, stop: int) -> None:
 
 
 def _joined(rows: _Spans) -> TimeRoles:
-    return {role: stretches(np.concatenate([np.empty((0, 2), np.int64), *parts])) for role, parts in rows.items()}
+    return {role: _in_time(np.concatenate([np.empty((0, 2), np.int64), *parts])) for role, parts in rows.items()}
+
+
+def _in_time(rows: Intervals) -> Intervals:
+    """Order trials of one role by time. Two that share a frame, as those of a movie may, become one; others stay."""
+    spans = stretches(rows)
+    reach = np.maximum.accumulate(spans[:, 1])
+    first = np.flatnonzero(np.r_[True, spans[1:, 0] >= reach[:-1]][: len(spans)])
+    return np.column_stack([spans[first, 0], np.maximum.reduceat(spans[:, 1], first)]) if len(first) else spans
 
 
 def _too_few(recording: Recording, n: int, what: str, least: int) -> SplitError:

@@ -13,6 +13,7 @@ import pandas as pd
 from poyodata.errors import SplitError, UsageError, nearest
 from poyodata.intervals import Intervals, covers
 from poyodata.splits.fractions import ROLES
+from poyodata.splits.role_digests import role_digests
 from poyodata.splits.specification import SplitSpec
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class Split:
     windows: pd.DataFrame = field(repr=False)
     store: Store = field(repr=False)
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def role_digests(self) -> dict[str, str]:
+        """Digest of every recording's time with a role, without its content: equal where a split does the same."""
+        return role_digests(self.windows)
 
     @cached_property
     def trials(self) -> pd.DataFrame:

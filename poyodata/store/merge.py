@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -55,7 +56,8 @@ def merge_stores(
     UsageError
         When a source is no path of a store, or is the target.
     StoreError
-        When a recording is there already with other content, a stimulus template differs, a file of a source is
+        When a packed store, whose lineage is true of its own recordings alone, would be merged with others; when a
+        recording is there already with other content, a stimulus template differs, a file of a source is
         damaged, or the disk is full or read-only. The target is as it was.
     AnnotationError
         When annotations contradict each other. The target is as it was.
@@ -68,7 +70,7 @@ def merge_stores(
     known = [(Paths(origin), read_committed(Paths(origin))) for origin in origins]
     written: list[Written] = []
     is_new = not Path(target).exists()
-    with StoreWriter(target) as writer:
+    with StoreWriter(target, _common_lineage(known)) as writer:
         try:
             for paths, committed in known:
                 flat = {name: _rows(paths, committed, name) for name in FLAT_TABLES}
@@ -114,6 +116,18 @@ def learned_left_behind(sources: Sequence[str | os.PathLike[str]]) -> list[str]:
     return sorted(
         str(file) for source in sources for file in (Paths(Path(source)).statistics / "learned").glob("[!.]*.parquet")
     )
+
+
+def _common_lineage(known: Sequence[tuple[Paths, Committed]]) -> Mapping[str, Any] | None:
+    """Lineage of all sources, None where they have none; raises where it would not be true of all recordings."""
+    lineages = [committed.lineage for _, committed in known]
+    if any(lineage != lineages[0] for lineage in lineages):
+        packed = next(paths.root for (paths, _), lineage in zip(known, lineages, strict=True) if lineage is not None)
+        raise StoreError(
+            f"{packed} is a copy of a part of another store, and its lineage is not true of the other recordings, so "
+            "that nothing was merged; merge whole stores first, then resolve and pack the diet on what they give."
+        )
+    return lineages[0] if lineages else None
 
 
 def _rows(paths: Paths, committed: Committed, name: str) -> dict[str, pd.DataFrame]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import typer.main
 
-from poyodata.cli import app
+from poyodata.cli import INTERRUPTED, app
 from poyodata.curation import Diet, Manifest, load_diet
-from poyodata.store import StoreWriter, open_store
+from poyodata.store import Store, StoreWriter, open_store
 from tests.cli.conftest import Program
 
 COMMANDS = list(typer.main.get_command(app).commands["diet"].commands)  # type: ignore[attr-defined]
@@ -309,6 +311,101 @@ def test_another_store_is_refused(program: Program, manifests: tuple[Path, Path]
     assert "store" in err
     assert "Traceback" not in err
     assert not (tmp_path / "p.html").exists()
+
+
+def test_validate_takes_the_names_that_other_commands_take(
+    program: Program, sweep: Path, tiny_store_path: Path
+) -> None:
+    status, out, _ = program("diet", "validate", "predictable", sweep, tiny_store_path)
+    assert (status, out.count("well formed")) == (0, 2)
+    text = sweep.with_suffix(".txt")
+    sweep.rename(text)
+    for command in ("validate", "show"):
+        status, out, err = program("diet", command, text)
+        assert status == 2
+        assert not out
+        assert "unknown diet" in err
+
+
+def test_a_file_that_is_not_there_costs_the_others_nothing(program: Program, sweep: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    files = (tmp_path / "missing.yaml", tmp_path / "broken.yaml", sweep)
+    status, out, err = program("diet", "validate", *files, "--json")
+    assert status == 2
+    assert "missing.yaml" in err
+    rows = json.loads(out)
+    assert [row["line"] for row in rows if row["file"] == str(files[0])] == [None]
+    assert len([row for row in rows if row["file"] == str(files[1])]) == 4
+    status, out, err = program("diet", "validate", *files)
+    assert status == 2
+    assert "broken.yaml:3:1" in out
+    assert "well formed" in out
+    assert err.count("no diet can be read") == 1
+
+
+def test_what_was_written_is_said_as_json(
+    program: Program, manifests: tuple[Path, Path], tiny_store_path: Path, tmp_path: Path
+) -> None:
+    digest = Manifest.load(manifests[0]).digest
+    for command, name in (("report", "page.html"), ("sample", "traces.svg")):
+        file = tmp_path / name
+        status, out, _ = program("diet", command, manifests[0], tiny_store_path, "--out", file, "--json")
+        assert status == 0
+        assert json.loads(out) == {"file": str(file), "manifest": digest}
+        assert file.exists()
+    assert program("diet", "schema", "--json")[:2] == program("diet", "schema")[:2]
+
+
+def test_a_report_never_replaces_a_diet_or_a_part_of_a_store(
+    program: Program, sweep: Path, tiny_store_path: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "s.zarr"
+    shutil.copytree(tiny_store_path, store)
+    held = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for command in ("report", "sample"):
+        for out in (sweep, store / "zarr.json", store / "page.html", store / "traces.svg"):
+            status, _, err = program("diet", command, sweep, store, "--out", out)
+            assert status == 2
+            assert "give another file" in err
+            assert "resolving" not in err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == held
+
+
+def test_a_diff_says_rules_in_words_and_fits_the_terminal(
+    program: Program, tiny_store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tiny_store_path)
+    low = Diet.where("skewness <= 1.3 and cre_line in ['Sst-IRES-Cre', 'Vip-IRES-Cre', 'Cux2-CreERT2']", name="low")
+    before = low.resolve(store).save(tmp_path / "before")
+    after = low.top(3, "kurtosis", within="session_id").resolve(store).save(tmp_path / "after")
+    said = program("diet", "diff", before, after)[1]
+    assert "\n  to   3 highest in kurtosis" in said
+    assert "{" not in said
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    said = re.sub(r"\x1b\[[0-9;]*m", "", program("diet", "diff", before, after)[1])
+    assert "3 highest in kurtosis" in " ".join(said.split())
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_an_interrupted_command_promises_nothing(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise SystemExit(INTERRUPTED)
+
+    monkeypatch.setattr("poyodata.cli.app", interrupted)
+    status, out, err = program("diet", "resolve", "all", "nowhere.zarr")
+    assert (status, out) == (INTERRUPTED, "")
+    assert "Run the same command again; it begins anew, or goes on where recordings were finished and kept." in err
+    assert "are kept" not in err
+
+
+def test_the_neuron_of_the_examples_is_one_of_a_simulated_store(program: Program, tiny_store: Store) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "diets.md"
+    shown = program("diet", "explain", "--help")[1] + page.read_text(encoding="utf-8")
+    named = re.findall(r"diet explain (\d+_\d+)", " ".join(shown.split()))
+    assert len(named) == 2
+    assert set(named) <= set(tiny_store.neurons["neuron_id"])
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import pytest
 
@@ -180,3 +182,37 @@ def test_parameters_of_a_preset_reach_the_diets_it_refers_to() -> None:
     diet = load_diet("unpredictable")
     assert diet.select(table).kept.tolist() == [False, False, True]
     assert diet.with_parameters(max_skewness=2).select(table).kept.tolist() == [False, True, True]
+
+
+def test_a_diet_has_no_truth_value() -> None:
+    low, deep = Diet.where("skewness <= 3", name="low"), Diet.where("depth_um > 300", name="deep")
+    for joined in (lambda: low and deep, lambda: low or deep, lambda: not low, lambda: bool(low)):
+        with pytest.raises(DietError, match=r"diet 'low' has no truth value.*& \| - ~"):
+            joined()
+    assert low != deep
+    assert low in (deep, low)
+
+
+ODD: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
+    "from_dict of nothing": (lambda: Diet.from_dict(None), DietError, "a mapping.*got NoneType"),  # type: ignore[arg-type]
+    "from_dict of a text": (lambda: Diet.from_dict("diet: 1"), DietError, "a mapping.*got str"),  # type: ignore[arg-type]
+    "from_dict of a list": (lambda: Diet.from_dict([1]), DietError, "a mapping.*got list"),  # type: ignore[arg-type]
+    "from_yaml of nothing": (lambda: Diet.from_yaml(None), UsageError, "a text or a Path, not"),  # type: ignore[arg-type]
+    "from_yaml of a mapping": (lambda: Diet.from_yaml({}), UsageError, "Diet.from_dict reads"),  # type: ignore[arg-type]
+    "from_yaml of bytes": (lambda: Diet.from_yaml(b"diet: 1"), UsageError, "bytes"),  # type: ignore[arg-type]
+    "from_json of nothing": (lambda: Diet.from_json(None), UsageError, "a text or a Path, not"),  # type: ignore[arg-type]
+    "load_diet of nothing": (lambda: load_diet(None), UsageError, "got NoneType"),  # type: ignore[arg-type]
+    "ids of nothing": (lambda: Diet.ids(None), DietError, "takes a list"),  # type: ignore[arg-type]
+    "balance by nothing": (lambda: Diet.everyone().balance(None), DietError, "the name of a column"),  # type: ignore[arg-type]
+    "controls of a name": (lambda: Diet.everyone().matched(of="all"), DietError, "of=Diet.reference"),  # type: ignore[arg-type]
+    "no description": (lambda: Diet.everyone(description=None), DietError, "description is a str"),
+    "no windows": (lambda: Diet.everyone(windows=None), DietError, "window rule is a WindowRule"),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "message"), ODD.values(), ids=ODD.keys())
+def test_what_is_no_diet_is_refused_in_one_sentence(
+    call: Callable[[], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        call()

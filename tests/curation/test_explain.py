@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from poyodata.curation import Diet, Manifest, c, load_diet, mix
+from poyodata.curation.language import rules
 from poyodata.errors import UsageError
 
 Resolve = Callable[..., Manifest]
@@ -91,6 +93,12 @@ def test_what_was_frozen_is_shown(resolve: Resolve, store: Any, make_split: Make
         ),
         pytest.param(Diet.where(PREDICTABLE).top(16, by=c.skewness), 40, "by highest skewness (", id="top"),
         pytest.param(
+            Diet.where(PREDICTABLE).sample(n=20, seed=0).with_options(missing="include"),
+            48,
+            "by hash (seed 0), the first 20",
+            id="unknown_included",
+        ),
+        pytest.param(
             mix(Diet.where(c.kurtosis > 30, name="high"), Diet.where(PREDICTABLE, name="low").sample(fraction=0.3)),
             40,
             "by hash (seed 0), the first 12",
@@ -110,7 +118,35 @@ def test_the_place_in_a_sample_agrees_with_what_was_taken(
         taken = int(text.split("the first ")[1].split(" are")[0])
         assert one.kept == (own <= taken)
     assert len(set(places)) == 5
-    assert manifest.explain("s04_011").steps["place"].eq("").all()  # unknown, so in no pool
+    in_no_pool = manifest.explain("s04_011").steps["place"].eq("").all()  # unknown, unless the diet includes that
+    assert in_no_pool == (diet.missing == "exclude")
+
+
+def test_a_term_that_takes_from_what_others_leave_says_of_how_many(
+    resolve: Resolve, store: Any, make_split: Make
+) -> None:
+    terms = (rules.MixTerm(Diet.where(PREDICTABLE).neurons, n=15), rules.MixTerm(Diet.everyone().neurons, n=20))
+    manifest = resolve(Diet(rules.Mix(terms), name="d"), store, make_split(store))
+    assert len(manifest.neurons) == 35
+    places = manifest.explain("s04_000").steps["place"].tolist()
+    assert any("the first 15 are taken; term 2: 20 of the 81 that other terms leave are taken" in one for one in places)
+
+
+@pytest.mark.parametrize("by", ["abs(zscore(skewness))", "rank(skewness)", "zscore(skewness)"])
+@pytest.mark.parametrize("reference", ["train", "all"])
+def test_the_place_in_a_top_is_among_the_population_that_was_compared_with(
+    by: str, reference: str, resolve: Resolve, store: Any, make_split: Make
+) -> None:
+    rng = np.random.default_rng(0)
+    held_out = store.neurons["donor_id"].eq("d3").to_numpy()
+    store.moments["skewness"] = rng.normal(3, 2, len(store.moments)) + 2.5 * held_out
+    diet = Diet.everyone().named("t").top(50, by=by, order="lowest").with_options(statistics_reference=reference)
+    manifest = resolve(diet, store, make_split(store, across=True))
+    kept = set(manifest.neurons["neuron_id"])
+    for neuron_id in manifest.population["neuron_id"]:
+        found = manifest.explain(neuron_id)
+        place = next(text for text in found.steps["place"] if text)
+        assert (int(place.split("place ")[1].split(" of ")[0]) <= 50) == (neuron_id in kept) == found.kept
 
 
 def test_matched_controls_say_how_many_were_drawn(resolve: Resolve, store: Any, make_split: Make) -> None:

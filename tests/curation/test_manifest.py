@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,6 +72,44 @@ def test_saving_refuses_a_folder_that_holds_something_else(manifest: Manifest, t
     with pytest.raises(UsageError, match="holds no manifest"):
         manifest.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"name": "my web app"}', id="of a web page"),
+        pytest.param("[1, 2]", id="no mapping"),
+        pytest.param("not JSON", id="no JSON"),
+    ],
+)
+def test_saving_refuses_a_manifest_json_of_another_program(text: str, manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    (tmp_path / "index.html").write_text("x")
+    with pytest.raises(UsageError, match=r"manifest\.json is none that `Manifest\.save` wrote; give a new folder"):
+        manifest.save(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"manifest.json": text, "index.html": "x"}
+
+
+def test_saving_again_replaces_a_manifests_own_files_alone(manifest: Manifest, store: Any, tmp_path: Path) -> None:
+    folder = manifest.save(tmp_path / "m")
+    (folder / "report.html").write_text("mine")
+    (folder / "figures").mkdir()
+    (folder / "figures" / "one.png").write_text("mine too")
+    renamed = replace(manifest, meta={**manifest.meta, "name": "other"})
+    renamed.save(folder)
+    assert Manifest.load(folder).name == "other"
+    assert (folder / "report.html").read_text() == "mine"
+    assert (folder / "figures" / "one.png").read_text() == "mine too"
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_saving_through_a_link_leaves_the_link(manifest: Manifest, tmp_path: Path) -> None:
+    folder = manifest.save(tmp_path / "m")
+    link = tmp_path / "link"
+    link.symlink_to(folder, target_is_directory=True)
+    replace(manifest, meta={**manifest.meta, "name": "other"}).save(link)
+    assert link.is_symlink() and Manifest.load(folder).name == "other"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "m"]
 
 
 def _change_neuron(folder: Path) -> None:
@@ -268,6 +308,24 @@ def test_another_parquet_writer_changes_nothing(
     assert (again.digest, again.record_digest) == (manifest.digest, manifest.record_digest)
     for name in TABLES:
         pd.testing.assert_frame_equal(getattr(again, name), getattr(manifest, name))
+
+
+def test_labels_written_again_by_pandas_with_arrow_dtypes_are_read(
+    resolve: Resolve, store: Any, make_split: Make, tmp_path: Path
+) -> None:
+    kinds = np.array(["simple", "complex", None], dtype=object)[np.arange(len(store.neurons)) % 3]
+    store.neurons["kind"] = pd.Series(kinds).astype("category")
+    store.neurons["code"] = pd.Series(2**60 + np.arange(len(store.neurons))).astype("Int64").mask(kinds == "complex")
+    store.annotations = {"kinds": SimpleNamespace(digest="content", columns=("kind", "code"))}
+    manifest = resolve(Diet.where("isnan(code) or kind == 'simple'"), store, make_split(store))
+    assert str(manifest.neurons["kind"].dtype) == "category" and manifest.neurons["code"].isna().any()
+    folder = manifest.save(tmp_path / "m")
+    for file in folder.glob("*.parquet"):
+        pd.read_parquet(file, dtype_backend="pyarrow").to_parquet(file)
+    again = Manifest.load(folder)
+    assert again.record_digest == manifest.record_digest
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(manifest, name), check_categorical=False)
 
 
 def test_another_seed_split_or_name_is_another_manifest(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from poyodata.curation import Diet, Manifest, load_diet
-from poyodata.errors import DietError
+from poyodata.errors import AnnotationError, DietError
 from poyodata.splits import resolve_split
 from poyodata.store import open_store
 from poyodata.store.annotations import annotate
@@ -78,3 +78,25 @@ def test_a_label_that_is_called_as_a_statistic_is(annotated):
     store = open_store(annotated)
     with pytest.raises(DietError, match="'skewness', which is a column of the annotation 'mine' and of a statistic"):
         load_diet("predictable").resolve(store, split=resolve_split(store, "blocks-5fold"))
+
+
+@pytest.mark.parametrize("name", ["windows", "tokens", "role"])
+def test_labels_cannot_be_called_as_what_curation_counts(annotated, name):
+    with pytest.raises(AnnotationError, match=f"column '{name}' is the name of a column of windows"):
+        annotate(annotated, pd.DataFrame({"neuron_id": IDS, name: [1, 2, 3]}), "mine")
+
+
+@pytest.mark.parametrize(
+    "diet",
+    [
+        pytest.param(Diet.where("tokens > 0"), id="where"),
+        pytest.param(Diet.everyone().balance("windows"), id="balance"),
+        pytest.param(Diet.where("windows > 0").matched(on=["windows"]), id="match"),
+    ],
+)
+def test_counts_are_no_columns_of_neurons(annotated, diet):
+    store = open_store(annotated)
+    split = resolve_split(store, "blocks-5fold")
+    for ask in (diet.resolve, diet.preview):
+        with pytest.raises(DietError, match=r"unknown column '(tokens|windows)'"):
+            ask(store, split=split)

@@ -228,6 +228,17 @@ def test_a_target_that_holds_something_else_is_refused(
     assert sorted(map(str, tmp_path.rglob("*"))) == before
 
 
+@pytest.mark.parametrize("inside", ["packed", "tables/packed.zarr", "a/b/packed"])
+def test_a_target_inside_the_store_itself_is_refused(inside: str, view: View, whole: Store, tmp_path: Path) -> None:
+    before = sorted(map(str, whole.path.rglob("*")))
+    link = tmp_path / "link"
+    link.symlink_to(whole.path, target_is_directory=True)
+    for root in (whole.path, link):
+        with pytest.raises(UsageError, match=r"lies within the store that is packed.*give a folder outside of it"):
+            view.materialise(root / inside)
+    assert sorted(map(str, whole.path.rglob("*"))) == before
+
+
 def test_nothing_else_can_be_added_to_a_packed_store(packed: Store) -> None:
     digest = packed.digest
     with StoreWriter(packed.path) as writer, pytest.raises(StoreError, match="a copy of a part of another store"):

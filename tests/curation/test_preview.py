@@ -102,6 +102,16 @@ def test_evidence_is_gathered_once_for_each_column_and_split(
     assert len(passes) == 4
 
 
+def test_remarks_are_those_of_resolving(ready: Any, make_split: Make) -> None:
+    split = make_split(ready)
+    split.warnings = ("the split warns",)
+    everything = Diet.where(PREDICTABLE, name="d", statistics_window="all")
+    for diet in (everything, everything, everything.matched(on=["tokens"]), Diet.where(c.sex == "F"), Diet.everyone()):
+        expected = diet.resolve(ready, split=split).warnings
+        assert diet.preview(ready, split=split).warnings == expected
+        assert any("computed on all time" in said for said in expected) == (diet.statistics_window == "all")
+
+
 def test_a_diet_that_keeps_nothing_is_counted(ready: Any, make_split: Make) -> None:
     preview = Diet.where("skewness > 1000").preview(ready, split=make_split(ready))
     assert (preview.kept, preview.rejected, preview.unknown) == (0, 88, 8)
@@ -114,6 +124,22 @@ def test_what_resolving_refuses_is_refused(ready: Any, make_split: Make) -> None
         Diet.where("skewnes > 1").preview(ready, split=split)
     with pytest.raises(DietError, match="asks for 1000 neurons"):
         Diet.everyone().sample(n=1000).preview(ready, split=split)
+
+
+@pytest.mark.parametrize(
+    "diet",
+    [
+        pytest.param(Diet.where("role == 'train'"), id="where"),
+        pytest.param(Diet.everyone().sample(n=1, within="role"), id="within"),
+        pytest.param(Diet.where(PREDICTABLE).matched(on=["role"]), id="match"),
+        pytest.param(Diet.where(PREDICTABLE).matched(on=["role", "tokens"]), id="match_and_count"),
+    ],
+)
+def test_roles_are_no_column_of_neurons_in_a_preview_either(diet: Diet, ready: Any, make_split: Make) -> None:
+    split = make_split(ready, across=True)
+    for ask in (diet.resolve, diet.preview):
+        with pytest.raises(DietError, match="unknown column 'role'"):
+            ask(ready, split=split)
 
 
 def test_it_reads_well(ready: Any, make_split: Make) -> None:

@@ -79,6 +79,51 @@ def test_where_nothing_is_rejected_it_says_so(opened: Store) -> None:
     assert "skewness" in said
 
 
+def test_long_names_and_rules_are_wrapped_and_shortened(opened: Store) -> None:
+    rule = " or ".join(f"(cre_line == 'Sst-IRES-Cre' and depth_um < {depth})" for depth in range(400, 460))
+    manifest = Diet.where(rule, name="n" * 100).resolve(opened)
+    # A warning is an error here: matplotlib's of a layout without room among them.
+    figure = draw_sample(manifest, opened, 1, seconds=5)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    title = ax.get_title(loc="left")
+    assert max(map(len, title.splitlines())) <= 105
+    assert len(title) < 700
+    drawn = ax._left_title.get_window_extent()  # type: ignore[attr-defined]
+    assert drawn.x1 <= figure.bbox.x1
+    assert ax.get_position().width > 0.5
+
+
+def test_the_column_that_decides_is_written_beside_the_first_three(opened: Store) -> None:
+    rule = "skewness > -9 and kurtosis > -9 and depth_um > 0 and noise_std <= quantile(noise_std, 0.5)"
+    manifest = Diet.where(rule, name="fourth").resolve(opened)
+    known = manifest.population.set_index("neuron_id")
+    kept, rejected = drawn(manifest, opened, 2)
+    said = texts(manifest, opened, n=2, seconds=5)
+    for neuron in rejected:
+        assert known.loc[neuron, "decided_by"] == "neurons.where[3]"
+        assert f"noise_std {known.loc[neuron, 'noise_std']:.3g}" in said
+    for neuron in kept:
+        assert f"noise_std {known.loc[neuron, 'noise_std']:.3g}" not in said
+
+
+def test_it_says_where_fewer_are_drawn_than_were_asked_for(predictable: Manifest, opened: Store) -> None:
+    kept, rejected = drawn(predictable, opened, 40)
+    said = " ".join(texts(predictable, opened, n=40, seconds=5).split())
+    assert f"{len(kept)} kept of 40 asked for and {len(rejected)} rejected of 40 asked for" in said
+    assert "asked for" not in texts(predictable, opened, n=1, seconds=5)
+
+
+def test_the_scale_bar_is_long_enough_to_be_read(predictable: Manifest, opened: Store) -> None:
+    (ax,) = draw_sample(predictable, opened, 40, seconds=5).axes
+    _, foot, top = ax.lines[-1].get_ydata()
+    traces = [line.get_ydata() for line in ax.lines[:-1]]
+    # Under the traces, and no less than a hundredth of the picture's height.
+    assert top <= min(np.nanmin(trace) for trace in traces)
+    assert top - foot >= 0.01 * np.ptp(ax.get_ylim())
+    assert not ax.lines[-1].get_clip_on()
+
+
 @pytest.mark.parametrize("ending", [".svg", ".png"])
 def test_it_is_written_the_same_every_time(ending: str, predictable: Manifest, opened: Store, tmp_path: Path) -> None:
     files = [write_sample(predictable, opened, tmp_path / f"{name}{ending}", n=1, seconds=5) for name in "ab"]

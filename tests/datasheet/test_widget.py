@@ -17,6 +17,7 @@ import pytest
 from poyodata.curation import Manifest
 from poyodata.datasheet import plane_widget
 from poyodata.errors import DietError, UsageError
+from poyodata.splits import SPLITS, SplitSpec, default_split, resolve_split
 from poyodata.store import Store
 
 
@@ -80,6 +81,24 @@ def test_a_store_shows_the_neurons_that_a_diet_considers(opened: Store, predicta
         assert np.array_equal(np.sort(doubles(data[axis])), np.sort(expected[column]))
     assert data["names"] == sorted(expected["cre_line"].unique())
     assert data["label_y"] == "excess kurtosis"
+
+
+def test_the_diet_of_a_store_names_its_split_and_says_what_it_cannot_name(opened: Store) -> None:
+    assert given(plane_widget(TABLE).page)["split"] == []
+    assert given(plane_widget(opened, split="blocks-5fold").page)["split"] == ["splits: blocks-5fold"]
+    named = given(plane_widget(opened).page)["split"]
+    assert named == [f"splits: {default_split(opened).name}"]
+    (line, fold) = given(plane_widget(opened, split=resolve_split(opened, "blocks-5fold", fold=2)).page)["split"]
+    assert line == "splits: blocks-5fold"
+    assert fold == "# The counts are of fold 2: resolve with fold=2."
+    within = SPLITS["blocks-5fold"].within.model_copy(update={"guard_s": 3.0})
+    (own,) = given(plane_widget(opened, split=SplitSpec(name="blocks-5fold", within=within)).page)["split"]
+    assert own.startswith("# The counts are of a split that is not among the named ones")
+
+
+def test_a_narrow_range_begins_with_a_threshold_within_it() -> None:
+    table = pd.DataFrame({"x": np.linspace(1000.01, 1000.02, 9), "y": np.arange(9.0)})
+    assert 1000.01 < given(plane_widget(table, "x", "y").page)["max_x"] < 1000.02
 
 
 def test_columns_of_a_stimulus_and_columns_of_a_store_are_named_as_in_a_clause(opened: Store) -> None:

@@ -167,7 +167,7 @@ def test_threads_stay_within_what_the_process_may_use(tmp_path: Path) -> None:
 
 
 def test_the_drawn_thresholds_are_the_presets() -> None:
-    assert f"skewness <= {MAX_SKEWNESS} and kurtosis <= {MAX_KURTOSIS}" in load_diet("predictable").to_yaml()
+    assert f"skewness <= {MAX_SKEWNESS} and kurtosis <= {MAX_KURTOSIS}" in load_diet("predictable").bound().to_yaml()
 
 
 def test_too_few_steps_are_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -118,6 +118,25 @@ def test_invariants_hold_on_any_store(layout, n_cuts, guard_s, spec, fold, seed,
     assert again.digest == split.digest
 
 
+@pytest.mark.parametrize(
+    "within", [DEALT.within.model_copy(update={"guard_s": 0.0}), PaperTrials()], ids=["dealt", "paper"]
+)
+def test_trials_that_share_a_frame_are_dealt_out(within, tmp_path):
+    store = make_store(tmp_path, layout=((GRATINGS, 60), (MOVIE, 900)))
+    shown = store.presentations
+    # The last frame of every fifth presentation is the first one of the next, as with frames of a movie.
+    shares = (shown["trial"] % 5 == 0) & (shown["stop_frame"] == shown["start_frame"].shift(-1))
+    assert shares.any()
+    shown.loc[shares, "stop_frame"] += 1
+    spec = SplitSpec(name="shared", within=within)
+    split = resolve_split(store, spec)
+    check_everything(store, split)
+    # Trials of one role keep it although they share a frame; between two roles the frame is of one alone.
+    roles = {(row.stimulus, row.trial): row.role for row in split.trials.itertuples()}
+    kept = [(row.stimulus, row.trial) in roles for row in shown[~shares].itertuples()]
+    assert np.mean(kept) > 0.8 and len({*roles.values()}) == 3
+
+
 def test_every_block_is_test_once_and_valid_once(tmp_path):
     store = make_store(tmp_path, layout=((GRATINGS, 60), (MOVIE, 900), (GRATINGS, 60), (GREY, 700)), cuts=(500, 2600))
     splits = [resolve_split(store, "blocks-5fold", fold) for fold in range(n_folds(store, "blocks-5fold"))]

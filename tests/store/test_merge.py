@@ -71,6 +71,38 @@ def test_merged_stores_are_as_if_ingested_into_one(tmp_path, write_store, make_r
     assert [one.status for one in merge_stores(store.path, [b.path])] == ["unchanged"] * 3
 
 
+def pack(record, path, **lineage):
+    """Write a store that says, as one that `View.materialise` wrote does, what it was packed from."""
+    with StoreWriter(path, {"name": "few", "before": None} | lineage) as writer:
+        writer.add(record)
+    return path
+
+
+def test_a_merge_of_packed_stores_carries_their_lineage(tmp_path, make_record):
+    a, b = (pack(make_record(name), tmp_path / f"{name}.zarr") for name in "ab")
+    merge_stores(tmp_path / "m.zarr", [a, b])
+    merged = open_store(tmp_path / "m.zarr")
+    assert merged.session_ids == ("a", "b")
+    assert merged.lineage == {"name": "few", "before": None}
+    assert merge_stores(merged.path, [a])[0].status == "unchanged"
+
+
+@pytest.mark.parametrize("other", ["plain", "of another lineage", "a target"])
+def test_a_packed_store_is_not_merged_with_others(other, tmp_path, write_store, make_record, files_of):
+    packed = pack(make_record("a"), tmp_path / "a.zarr")
+    target, further = tmp_path / "m.zarr", []
+    if other == "a target":
+        target = write_store(make_record("b"), name="b.zarr").path
+    elif other == "plain":
+        further = [write_store(make_record("b"), name="b.zarr").path]
+    else:
+        further = [pack(make_record("b"), tmp_path / "b.zarr", name="others")]
+    before = files_of(target) if target.exists() else None
+    with pytest.raises(StoreError, match=r"a copy of a part of another store|no copy of another store"):
+        merge_stores(target, [*further, packed])
+    assert (files_of(target) if target.exists() else None) == before
+
+
 def test_a_full_disk_is_that_of_the_target(write_store, make_record, monkeypatch, files_of):
     target = write_store(make_record("a"), name="t.zarr")
     other = write_store(make_record("b"), name="o.zarr")

@@ -42,7 +42,7 @@ BAD = {
         ["add up to 1.2"],
     ),
     "missing policy": ("diet: 1\nneurons: all\nmissing: drop\n", [":3:", "'drop'"]),
-    "unquoted id": ("diet: 1\nneurons: {ids: [527745328_517399188]}\n", ["expected a text", "quotes"]),
+    "truth value as id": ("diet: 1\nneurons: {ids: [yes]}\n", ["expected a text", "quotes"]),
     "date as name": ("diet: 1\nname: 2024-01-01\nneurons: all\n", [":2:", "quotes"]),
     "number as name": ("diet: 1\nname: 30\nneurons: all\n", [":2:", "quotes"]),
     "bad disjoint": ("diet: 1\nneurons: all\ndisjoint: [{from: all, by: doner}]\n", ["did you mean 'donor'?"]),
@@ -204,7 +204,18 @@ def test_texts_that_look_like_something_else_are_written_in_quotes(name: str) ->
     diet = Diet.ids([name, "a"], name=name)
     assert Diet.from_yaml(diet.to_yaml()) == diet
     with pytest.raises(DietError, match="quotes"):
-        Diet.from_yaml(f"{SMALL}{{ids: [a, {name}]}}") if name != "~" else Diet.from_yaml(f"{SMALL}{{ids: [1]}}")
+        Diet.from_yaml(f"{SMALL}all\nname: {name if name != '~' else 1}")
+
+
+@pytest.mark.parametrize(
+    "name", ["900000000_10000000000", "527745328_517399188", "1_0", "017", "1e9", "1.50", "2024-01-01", "1:30", "0x1f"]
+)
+@pytest.mark.parametrize("text", ["ids: [a, {}]", "complement:\n    ids:\n    - a\n    - {}"], ids=["flow", "block"])
+def test_ids_need_no_quotes(name: str, text: str) -> None:
+    diet = Diet.from_yaml(f"diet: 1\nneurons:\n  {text.format(name)}\n")
+    rule = diet.neurons.of if isinstance(diet.neurons, rules.Complement) else diet.neurons
+    assert rule == rules.Ids(("a", name))
+    assert Diet.from_yaml(diet.to_yaml()) == diet
 
 
 def test_as_many_neurons_can_be_listed_in_python_as_one_likes() -> None:

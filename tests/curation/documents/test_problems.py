@@ -8,8 +8,8 @@ import pytest
 from poyodata.curation import Diet, load_diet
 from poyodata.curation.documents import problems as module
 from poyodata.curation.documents.problems import find_problems
-from poyodata.errors import DietError, UsageError
-from poyodata.store import Store
+from poyodata.errors import DietError, SplitError, UsageError
+from poyodata.store import Store, open_store
 
 EVERYTHING_WRONG = """\
 diet: 1
@@ -205,6 +205,28 @@ ON_A_STORE: dict[str, tuple[str, list[tuple[str, str]]]] = {
             ("5:26", "running_cm_s holds numbers"),
         ],
     ),
+    "a number as the whole condition": (
+        "neurons:\n  where: skewness\nwindows: {where: stimulus}",
+        [("3:10", "column skewness holds numbers"), ("4:18", "column stimulus holds texts")],
+    ),
+    "a text among frames": (
+        "neurons: all\nwindows: {while: stimulus == 'a'}",
+        [("3:18", "no column of that")],
+    ),
+    "counts are of match alone": (
+        "neurons:\n  intersect:\n"
+        "  - match: {to: all, on: [windows, tokens]}\n"
+        "  - where: windows > 3\n"
+        "  - sample: {of: all, n: 1, within: tokens}\n"
+        "  - top: {of: all, k: 1, by: windows}\n"
+        "  - match: {to: all, on: [role]}",
+        [
+            ("5:12", "unknown column 'windows'"),
+            ("6:37", "unknown column 'tokens'"),
+            ("7:30", "unknown column 'windows'"),
+            ("8:27", "unknown column 'role'"),
+        ],
+    ),
     "nothing": (
         "neurons:\n  where: cre_line == 'Rorb-IRES2-Cre' or skewness_low@drifting_gratings < zscore(kurtosis)\n"
         "windows: {where: stimulus == 'drifting_gratings' and not blank, while: running_cm_s < 1}",
@@ -245,3 +267,44 @@ def test_neurons_are_named_one_by_one_up_to_a_point(tiny_store: Store) -> None:
 @pytest.mark.parametrize("name", ["predictable", "mixed-30", "random-matched", "inhibitory"])
 def test_presets_have_no_problems(name: str, tiny_store: Store) -> None:
     assert find_problems(name, tiny_store) == []
+
+
+ONE_MOUSE = "diet: 1\nsplits: donor-70-10-20\nneurons: all\n"
+
+
+def test_a_split_that_the_store_cannot_have_is_a_problem(tiny_store_path: Path, tmp_path: Path) -> None:
+    store = open_store(tiny_store_path)
+    store.sessions = store.sessions.iloc[:1]
+    assert find_problems(ONE_MOUSE) == []
+    with pytest.raises(SplitError) as refused:
+        Diet.from_yaml(ONE_MOUSE).resolve(store)
+    (problem,) = find_problems(ONE_MOUSE, store)
+    assert (problem.line, problem.column, problem.message) == (2, 9, str(refused.value))
+    (tmp_path / "inner.yaml").write_text(ONE_MOUSE, encoding="utf-8")
+    (tmp_path / "outer.yaml").write_text("diet: 1\nneurons: {diet: inner.yaml}\n", encoding="utf-8")
+    assert find_problems(tmp_path / "outer.yaml", store) == []
+
+
+AS_JSON = {
+    "twice": ('{"diet": 1,\n "neurons": "all",\n "diet": 1}', "<json>:3:2: 'diet' stands there twice"),
+    "twice within": ('{"diet": 1, "neurons":\n {"diet": "all", "with": {"x": 1, "x": 2}}}', "<json>:2:35: 'x' stands"),
+    "not a number": ('{"diet": 1,\n "name": "NaN", "neurons": NaN}', "<json>:2:28: NaN is no number"),
+    "endless": ('{"diet": 1,\n"neurons": -Infinity}', "<json>:2:12: -Infinity is no number"),
+    "unprintable key": ('{"diet": 1,\n "a\\u0007": 1, "neurons": "all"}', "<json>:2:2: a key must be a plain word"),
+    "number as id": ('{"diet": 1,\n "neurons": {"ids": [5]}}', "<json>:2:22: neurons.ids.0: expected a text, got 5"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), AS_JSON.values(), ids=AS_JSON.keys())
+def test_json_that_is_refused_has_a_line_too(text: str, said: str) -> None:
+    for start in ("", "\ufeff"):
+        with pytest.raises(DietError) as caught:
+            Diet.from_json(start + text)
+        assert str(caught.value).startswith(said)
+
+
+def test_a_byte_order_mark_is_read_in_json_as_in_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(Diet.everyone().to_json(), encoding="utf-8-sig")
+    assert load_diet(file) == Diet.everyone()
+    assert find_problems(file) == []

@@ -16,8 +16,9 @@ import pandas as pd
 
 from poyodata.curation import Manifest
 from poyodata.curation.leaks.fitted import Fitted
-from poyodata.curation.leaks.role_digests import role_digests
+from poyodata.curation.leaks.grounds import grounds_of
 from poyodata.curation.manifest import IDENTITY
+from poyodata.splits.role_digests import role_digests
 
 GUARD = 10
 Span = tuple[str, int, int]
@@ -75,9 +76,13 @@ def manifest(
     neurons: slice = slice(None),
     diet: dict[str, Any] | None = None,
     statistics: dict[str, Any] | None = None,
+    considered: Sequence[Recording] = (),
     **meta: Any,
 ) -> Manifest:
-    """Make a manifest; `neurons` says which of each recording's neurons are kept, `meta` replaces entries."""
+    """Make a manifest; `neurons` says which of each recording's neurons are kept, `meta` replaces entries.
+
+    Of the recordings `considered` the split has roles and the rule saw the neurons, but kept none.
+    """
     rows, windows, time = [], [], []
     for one in recordings:
         for column in range(len(one.cells))[neurons]:
@@ -86,9 +91,15 @@ def manifest(
         windows += [(one.session, *span) for span in (one.time if one.eaten is None else one.eaten)]
         time += [(one.session, *span, one.guard) for span in one.time]
     # One more neuron was considered, and is not kept.
-    considered = pd.DataFrame([*rows, ("s9_9", *rows[0][1:])], columns=list(IDENTITY))
-    considered["cell_specimen_id"] = pd.array(considered["cell_specimen_id"], dtype="Int64")
+    others = [
+        (f"{one.session}_0", one.session, 0, one.donor, one.container, one.cells[0], "", "", one.role, "")
+        for one in considered
+    ]
+    population = pd.DataFrame([*rows, ("s9_9", *rows[0][1:]), *others], columns=list(IDENTITY))
+    every_role = [*time, *((one.session, *span, one.guard) for one in considered for span in one.time)]
+    population["cell_specimen_id"] = pd.array(population["cell_specimen_id"], dtype="Int64")
     spans = ["session_id", "role", "start_frame", "stop_frame"]
+    every = pd.DataFrame(every_role, columns=[*spans, "guard_frames"])
     facts: dict[str, Any] = {
         "name": name,
         "diet": {"diet": 1, "name": name, "neurons": "all"} | (diet or {}),
@@ -96,6 +107,7 @@ def manifest(
         "store_digest": store,
         "recordings": {one.session: f"content of {one.session}" for one in recordings},
         "split": {"spec": {"name": split}, "fold": 0, "digest": split, "across": across},
+        "roles": role_digests(every),
         "statistics": {"names": [], "window": "train", "split_digest": split, "uses_labels": []} | (statistics or {}),
         "learned": {},
         "counted": {},
@@ -105,10 +117,10 @@ def manifest(
         "warnings": [],
     }
     return Manifest(
-        neurons=considered.iloc[:-1],
+        neurons=population.iloc[: len(rows)],
         windows=pd.DataFrame(windows, columns=spans),
         role_time=pd.DataFrame(time, columns=[*spans, "guard_frames"]),
-        population=considered.drop(columns="term"),
+        population=population.drop(columns="term"),
         meta=facts | meta,
     )
 
@@ -123,15 +135,25 @@ def frozen(*names: str, reference: str = "train") -> dict[str, Any]:
     return {name: {"value": 1.0, "n": 10, "reference": reference} for name in names}
 
 
-def packed(source: Manifest, *, before: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """Say what a store knows that was packed from a manifest whose neurons were chosen by their moments."""
+def packed(
+    source: Manifest,
+    *,
+    chosen_by: Sequence[str] = ("moments",),
+    before: dict[str, Any] | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Say what a store knows that was packed from a manifest whose neurons were chosen by these statistics too."""
+    grounds = grounds_of(source)
+    known = grounds.summary() | {"statistics": sorted({*grounds.statistics, *chosen_by})}
     return {
         "manifest": "made by hand",
         "diet": source.name,
+        "name": source.name,
         "store": source.store_digest,
         "split": source.split_digest,
         "roles": role_digests(source.role_time),
-        "evidence": ["moments"],
+        "evidence": [*known["statistics"], *grounds.thresholds],
+        "grounds": known,
         "before": before,
     } | changes
 

@@ -449,7 +449,7 @@ HONEST: tuple[Honest, ...] = (
     Honest(
         "packed",
         "chosen by metadata and then another fold",
-        lambda: alone(recording(0, time=FOLD_1), split="split b", store="pack", lineage=packed(ORIGINAL, evidence=[])),
+        lambda: alone(recording(0, time=FOLD_1), split="split b", store="pack", lineage=packed(ORIGINAL, chosen_by=[])),
         TIME,
     ),
     Honest(

@@ -23,9 +23,11 @@ from tests.curation.leaks.leak_runs import (
     FIT_SPLIT,
     FIT_TIME,
     FOLD_1,
+    FOLD_OF_0,
     LABELS,
     MATCHED,
     NEAR,
+    ORIGINAL,
     REFERENCE,
     STATISTIC_SPLIT,
     THRESHOLD_SPLIT,
@@ -222,13 +224,13 @@ QUANTILE_CASES = [
     Planted(
         "quantile",
         "another seed",
-        lambda: before_mice(trained(2), frozen=frozen("rank(x)"), **BY_MICE),
+        lambda: before_mice(trained(2), considered=[trained(4)], frozen=frozen("rank(x)"), **BY_MICE),
         THRESHOLD_SPLIT,
     ),
     Planted(
         "quantile",
         "within recordings before",
-        lambda: before_mice(recording(2), frozen=frozen("rank(x)", "zscore(x)")),
+        lambda: before_mice(recording(2), considered=[recording(4)], frozen=frozen("rank(x)", "zscore(x)")),
         THRESHOLD_SPLIT,
         2,
     ),
@@ -236,9 +238,17 @@ QUANTILE_CASES = [
         "quantile",
         "two stages before",
         lambda: run(
-            manifest(recording(0), split="split b", frozen=frozen("rank(x)", reference="all")),
+            manifest(recording(2), split="split b", considered=FOLD_OF_0, frozen=frozen("rank(x)", reference="all")),
             manifest(recording(0)),
             manifest(recording(0)),
+        ),
+        THRESHOLD_SPLIT,
+    ),
+    Planted(
+        "quantile",
+        "a held-out mouse in a recording of another store",
+        lambda: before_mice(
+            recording(2), store="store b", considered=[recording(5)], frozen=frozen("quantile(x, 0.5)")
         ),
         THRESHOLD_SPLIT,
     ),
@@ -277,14 +287,37 @@ STATISTICS_CASES = [
     Planted(
         "statistics",
         "another fold of other recordings",
-        lambda: run(manifest(recording(2), split="split b", statistics={"names": ["moments"]}), manifest(recording(0))),
+        lambda: run(
+            manifest(recording(2), split="split b", considered=FOLD_OF_0, statistics={"names": ["moments"]}),
+            manifest(recording(0)),
+        ),
+        STATISTIC_SPLIT,
+    ),
+    Planted(
+        "statistics",
+        "a grown store that deals one recording anew",
+        lambda: run(
+            manifest(
+                recording(2),
+                split="split b",
+                store="grown store",
+                considered=[recording(0), recording(1, time=FOLD_1)],
+                statistics={"names": ["moments"]},
+            ),
+            ORIGINAL,
+        ),
         STATISTIC_SPLIT,
     ),
     Planted(
         "statistics",
         "restricted and another fold",
         lambda: run(
-            manifest(recording(2), split="split b", statistics={"names": ["moments@drifting_gratings", "robust"]}),
+            manifest(
+                recording(2),
+                split="split b",
+                considered=FOLD_OF_0,
+                statistics={"names": ["moments@drifting_gratings", "robust"]},
+            ),
             manifest(recording(0)),
         ),
         STATISTIC_SPLIT,
@@ -337,13 +370,15 @@ LEARNED_CASES = [
     Planted(
         "learned",
         "another split",
-        lambda: run(manifest(recording(2), split="split b", learned=learned()), manifest(recording(0))),
+        lambda: run(
+            manifest(recording(2), split="split b", considered=FOLD_OF_0, learned=learned()), manifest(recording(0))
+        ),
         STATISTIC_SPLIT,
     ),
     Planted(
         "learned",
         "another seed across mice",
-        lambda: before_mice(trained(2), learned=learned(), **BY_MICE),
+        lambda: before_mice(trained(2), considered=[trained(4)], learned=learned(), **BY_MICE),
         STATISTIC_SPLIT,
     ),
     Planted(
@@ -414,6 +449,28 @@ VOCABULARY_CASES = [
     ),
     Planted("vocabulary", "threshold", lambda: mice_fitted(fit("threshold", donors=("d1",))), FIT_DONORS),
     Planted("vocabulary", "quantile", lambda: mice_fitted(fit("quantile", donors=("d2", "d0"))), FIT_DONORS),
+    Planted(
+        "vocabulary",
+        "a held-out recording and no mouse named",
+        lambda: mice_fitted(fit("vocabulary", donors=(), sessions=("s4",), roles=("identify",))),
+        FIT_DONORS,
+    ),
+    Planted(
+        "vocabulary",
+        "one of two held-out mice named, the other by its recording",
+        lambda: mice_fitted(fit("vocabulary", donors=("d1",), sessions=("s2", "s4"), roles=("identify",))),
+        FIT_DONORS,
+        2,
+    ),
+    Planted(
+        "vocabulary",
+        "a held-out recording of an unknown mouse",
+        lambda: run(
+            manifest(trained(0), held(4, donor=None), **BY_MICE),
+            fitted=[fit("vocabulary", donors=(), roles=("identify",), **frames(s4=[(0, 90)]))],
+        ),
+        FIT_DONORS,
+    ),
     Planted("vocabulary", "test time", lambda: fitted(fit("vocabulary", roles=("test",))), FIT_ROLES),
     Planted("vocabulary", "units of test time", lambda: fitted(fit("units", roles=("train", "test"))), FIT_ROLES),
     Planted("vocabulary", "another split", lambda: fitted(fit("vocabulary", split_digest="split b")), FIT_SPLIT),

@@ -20,6 +20,7 @@ from tests.curation.leaks.leak_runs import (
     TWO_CELLS,
     TWO_CONTAINERS,
     TWO_DONORS,
+    TWO_PARTS,
     alone,
     before_mice,
     low_inside,
@@ -290,6 +291,20 @@ DISJOINT_CASES = [
         shared("cell"),
     ),
 ]
+DISJOINT_CASES += [
+    Planted(
+        "disjoint",
+        "two parts of one diet",
+        lambda: alone(recording(0), name="mix", references=TWO_PARTS),
+        shared("donor"),
+    ),
+    Planted(
+        "disjoint",
+        "two parts of one diet in two stages",
+        lambda: run(*(manifest(recording(0), name="mix", references=TWO_PARTS) for _ in range(2))),
+        shared("donor"),
+    ),
+]
 PACKED_CASES = [
     Planted(
         "packed",
@@ -368,7 +383,12 @@ PACKED_CASES = [
         "packed",
         "statistics under a fold that packing did not know",
         lambda: run(
-            manifest(recording(2), split="split b", statistics={"names": ["moments"]}),
+            manifest(
+                recording(2),
+                split="split b",
+                considered=[recording(0, time=FOLD_1)],
+                statistics={"names": ["moments"]},
+            ),
             manifest(recording(0), split="split c", store="pack", lineage=packed(ORIGINAL)),
         ),
         STATISTIC_SPLIT,
@@ -377,8 +397,8 @@ PACKED_CASES = [
         "packed",
         "by metadata, and statistics under the fold of packing",
         lambda: run(
-            manifest(recording(2), statistics={"names": ["moments"]}),
-            manifest(recording(0, time=FOLD_1), split="split c", store="pack", lineage=packed(ORIGINAL, evidence=[])),
+            manifest(recording(2), considered=[recording(0)], statistics={"names": ["moments"]}),
+            manifest(recording(0, time=FOLD_1), split="split c", store="pack", lineage=packed(ORIGINAL, chosen_by=[])),
         ),
         STATISTIC_SPLIT,
     ),
@@ -390,7 +410,7 @@ PACKED_CASES = [
                 recording(4, **NAMELESS).eat(LEARNT),
                 split="split c",
                 store="pack",
-                lineage=packed(manifest(recording(4))),
+                lineage=packed(manifest(recording(4)), chosen_by=[]),
             ),
             manifest(trained(0), held(4), split="split b", **BY_MICE),
         ),

@@ -8,8 +8,7 @@ from typing import Any
 
 from poyodata.curation import Diet, Disjoint, Manifest, c, load_diet
 from poyodata.curation.leaks.fitted import fitted_on
-from poyodata.curation.leaks.role_digests import role_digests
-from tests.curation.leaks.leak_cases import Honest, Planted, Run, run
+from tests.curation.leaks.leak_cases import Honest, Planted, Run, packed, run
 from tests.curation.leaks.leak_runs import (
     CELLS,
     CONTAINERS,
@@ -81,13 +80,7 @@ class Lab:
     def packed(self, source: Manifest) -> Any:
         """Give the store as if a manifest had been packed into it: of another digest, and with its lineage."""
         digests = [f"packed {name}" for name in self.store.sessions["session_id"]]
-        lineage = {
-            "store": source.store_digest,
-            "split": source.split_digest,
-            "roles": role_digests(source.role_time),
-            "evidence": source.meta["statistics"]["names"],
-            "before": None,
-        }
+        lineage = packed(source, chosen_by=(), before=source.meta["lineage"])
         return replace(self.changed(digest=digests), lineage=lineage)
 
 
@@ -318,6 +311,31 @@ PLANTED: tuple[Planted, ...] = (
         FIT_DONORS,
     ),
     Planted("packed", "another fold", lambda lab: run(lab.eat(LOW, store=lab.packed(lab.eat(LOW, fold=1)))), PACKED, 8),
+    Planted(
+        "packed",
+        "chosen by statistics of all time",
+        lambda lab: run(lab.eat("all", store=lab.packed(lab.eat(LOW.with_options(statistics_window="all"))))),
+        WINDOW,
+    ),
+    Planted(
+        "packed",
+        "a quantile of all mice",
+        lambda lab: run(
+            lab.eat(
+                "all",
+                across=True,
+                store=lab.packed(lab.eat(LOW_HALF.with_options(statistics_reference="all"), across=True)),
+            )
+        ),
+        REFERENCE,
+    ),
+    Planted(
+        "packed",
+        "labels of held-out mice",
+        lambda lab: run(lab.eat("all", across=True, store=lab.packed(lab.eat(LOW, across=True, labels=True)))),
+        LABELS,
+        24,
+    ),
     Planted(
         "packed",
         "test time of the original",

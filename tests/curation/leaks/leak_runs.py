@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from tests.curation.leaks.leak_cases import Recording, Run, Span, held, manifest, recording, run, trained
+from tests.curation.leaks.leak_cases import Recording, Run, Span, held, manifest, packed, recording, run, trained
 
 TIME, NEAR = "test windows seen in training", "test windows within the guard of training"
 DONORS, CONTAINERS, CELLS = (f"test {unit}s learnt from with labels" for unit in ("donor", "container", "cell"))
@@ -61,7 +62,37 @@ def low_inside(*ids: str, **further: Any) -> dict[str, Any]:
     return {"low": {"diet": 1, "name": "low", "neurons": {"ids": list(ids)}} | further}
 
 
+TWO_PARTS = low_inside("s0_0") | {
+    "high": {"diet": 1, "name": "high", "neurons": {"ids": ["s0_1"]}} | promise("low", "donor")
+}
+"""References of a diet of two parts, of which one must not share a donor with the other."""
+FOLD_OF_0 = [recording(0, time=FOLD_1)]
 ORIGINAL = manifest(recording(0), recording(1))
+
+
+OF_MOMENTS: dict[str, Any] = {"names": ["moments"]}
+OF_ALL_TIME: dict[str, Any] = {"names": ["moments"], "window": "all"}
+OF_FOLD_B: dict[str, Any] = {"names": ["moments"], "split_digest": "split b"}
+OF_LABELS: dict[str, Any] = {"names": ["tuning"], "uses_labels": ["tuning"]}
+
+
+def _repacked(recordings: Sequence[Recording], twice: bool, facts: dict[str, Any], by: dict[str, Any]) -> Run:
+    """Pack what these facts chose, once or twice, and eat all of the packed store with the same roles."""
+    lineage = packed(manifest(*recordings, **facts, **by), chosen_by=[])
+    if twice:
+        between = manifest(*recordings, store="pack", split="split b", lineage=lineage, **by)
+        lineage = packed(between, chosen_by=[], before=lineage)
+    return run(manifest(*recordings, split="split c", store="last pack", lineage=lineage, **by))
+
+
+def repacked(twice: bool = False, **facts: Any) -> Run:
+    """Eat all of a store that was packed from recordings 0 and 1."""
+    return _repacked([recording(0), recording(1)], twice, facts, {})
+
+
+def repacked_mice(twice: bool = False, **facts: Any) -> Run:
+    """Eat all of a store that was packed under a split across mice."""
+    return _repacked([trained(0), held(4)], twice, facts, BY_MICE)
 
 
 def mice_fitted(*fits: Any) -> Run:

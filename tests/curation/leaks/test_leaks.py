@@ -11,7 +11,7 @@ from poyodata.curation import Manifest, check_leaks
 from poyodata.curation.leaks.check import LeakCheck, LeakReport
 from poyodata.errors import LeakError, UsageError
 from tests.curation.leaks.leak_cases import Honest, Planted, leaks_named
-from tests.curation.leaks.leak_resolved import HONEST, PLANTED, Lab
+from tests.curation.leaks.leak_resolved import HIGH, HONEST, LOW, PLANTED, Lab, disjoint
 
 KNOWN: dict[Any, Manifest] = {}
 """What was resolved already, by its question: the same everywhere, as every test gets an equal store."""
@@ -76,6 +76,11 @@ def test_nothing_looked_at_is_never_called_ok(lab: Lab) -> None:
         pytest.param(
             (LeakCheck("a", "b", 0, 0),), "LeakReport(0 checks (1 more had nothing to check): no leak)", id="idle"
         ),
+        pytest.param(
+            (LeakCheck("a", "b", 0, 0, is_promise=True),),
+            "LeakReport(0 checks (1 more had nothing to check), 1 declared disjoint NOT CHECKED: no leak)",
+            id="promise",
+        ),
         pytest.param((LeakCheck("a", "b", 3, 1),), "LeakReport(1 checks: 1 leak, allowed: why)", id="leak"),
     ],
 )
@@ -90,6 +95,21 @@ def test_the_error_names_every_leak_with_its_count(lab: Lab) -> None:
     assert message.startswith("2 leaks from training into the test: ")
     assert "test windows seen in training [pretrain -> test]: 80 of 80, first recording s00" in message
     assert "statistics under another split than the test [pretrain -> test]: 1 of 1, moments" in message
+
+
+def test_a_promise_that_could_not_be_checked_is_said_aloud(lab: Lab) -> None:
+    """The other diet is eaten under another name: nothing was compared, which must not look like all is well."""
+    promising = lab.eat(disjoint(LOW, "high.yaml", "donor"))
+    renamed = lab.eat(HIGH.named("high2"))
+    report = check_leaks([("pretrain", promising), ("test", renamed)])
+    (said,) = report.unchecked
+    assert (said.stages, said.verdict, said.found) == ("pretrain", "NOT CHECKED", 0)
+    assert "no other stage eats 'high.yaml' under that name" in report.text().splitlines()[1]
+    assert "1 declared disjoint NOT CHECKED" in repr(report)
+    with pytest.raises(LeakError, match=r"Not checked: donors shared although declared disjoint \[pretrain\]"):
+        check_leaks([("pretrain", promising), ("test", lab.eat(HIGH.named("high2"), fold=1))])
+    eaten = check_leaks([("pretrain", promising), ("test", lab.eat(HIGH.named("high")))], allow_leakage="to see")
+    assert eaten.unchecked == ()
 
 
 def test_a_stage_without_labels_may_see_held_out_donors_train_time(lab: Lab) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from poyodata.curation import Diet, Manifest, check_leaks, load_diet
+from poyodata.errors import LeakError
 from poyodata.loaders import make_loader
 from poyodata.splits import Across, Blocks, Fractions, SplitSpec
-from poyodata.store import Store
+from poyodata.store import Store, open_store
+from poyodata.store.merge import merge_stores
 from tests.curation.leaks.leak_resolved import GRATINGS, disjoint
-from tests.curation.leaks.leak_runs import FIT_TIME, PACKED, REFERENCE, STATISTIC_SPLIT, TIME, shared
+from tests.curation.leaks.leak_runs import FIT_TIME, PACKED, REFERENCE, STATISTIC_SPLIT, TIME, WINDOW, shared
 from tests.curation.test_on_a_store import write
 
 THIRDS = Fractions(train=1 / 3, valid=1 / 3, test=1 / 3)
@@ -93,6 +95,32 @@ def test_a_loader_says_what_its_normalisation_looked_at(small: Store, pack: Stor
 def test_thresholds_across_mice(reference: str, small: Store) -> None:
     diet = Diet.where("skewness <= quantile(skewness, 0.9)", statistics_reference=reference)
     assert found(eat(diet, small, MICE)) == ({} if reference == "train" else {REFERENCE: 1})
+
+
+@pytest.mark.parametrize("twice", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_packing_does_not_wash_away_how_neurons_were_chosen(twice: bool, small: Store, tmp_path: Path) -> None:
+    """Statistics of all time, then everything in the packed copy, and in a copy of that."""
+    chosen = eat(load_diet("predictable").with_options(statistics_window="all"), small)
+    copy = chosen.open(small).materialise(tmp_path / "copy.zarr")
+    if twice:
+        copy = eat("all", copy).open(copy).materialise(tmp_path / "again.zarr")
+    assert found(chosen) == found(eat("all", copy)) == {WINDOW: 1}
+    with pytest.raises(LeakError, match="moments on window 'all', packed as 'predictable'"):
+        check_leaks([("test", eat("all", copy))])
+    merge_stores(tmp_path / "merged.zarr", [copy.path])
+    assert found(eat("all", open_store(tmp_path / "merged.zarr"))) == {WINDOW: 1}
+
+
+def test_transfer_between_stores(small: Store, tmp_path: Path) -> None:
+    """Other animals, and a store grown by a recording with the roles of before, are no other split of the test."""
+    low = load_diet("predictable")
+    with_quantile = Diet.where("skewness <= quantile(skewness, 0.9)")
+    others, fewer = (write(tmp_path / f"{name}.zarr", numbers) for name, numbers in (("o", [2]), ("f", [0, 1])))
+    for earlier, later in ((others, fewer), (fewer, small), (small, fewer)):
+        assert eat(low, earlier).split_digest != eat(low, later).split_digest
+        assert found(eat(low, earlier), eat(with_quantile, later)) == {}
+        assert found(eat(with_quantile, earlier), eat(low, later)) == {}
+    assert STATISTIC_SPLIT in found(eat(low, fewer, fold=1), eat("all", small))
 
 
 @pytest.mark.slow

@@ -13,12 +13,15 @@ from poyodata.curation.leaks.check import LeakCheck
 from poyodata.errors import LeakError
 from tests.curation.leaks import leak_resolved
 from tests.curation.leaks.leak_cases import Honest, Planted, fit, held, leaks_named, manifest, run, trained
-from tests.curation.leaks.leak_honest import HONEST
+from tests.curation.leaks.leak_honest import HONEST as BY_HAND
+from tests.curation.leaks.leak_honest_transfer import HONEST_TRANSFER
+from tests.curation.leaks.leak_packed import OF_PACKING
 from tests.curation.leaks.leak_planted_time import OF_TIME
 from tests.curation.leaks.leak_planted_units import OF_UNITS
 from tests.curation.leaks.leak_runs import BY_MICE
 
-PLANTED = (*OF_TIME, *OF_UNITS)
+HONEST = (*BY_HAND, *HONEST_TRANSFER)
+PLANTED = (*OF_TIME, *OF_PACKING, *OF_UNITS)
 UNITS = ("donor", "container", "session", "cell", "neuron")
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -141,3 +143,39 @@ def test_row_types_of_pandas_all_count_as_text() -> None:
     for dtype in ("str", "object", "category", "string"):
         table = pd.DataFrame({"x": pd.Series(["a", None, "b"], dtype=dtype)})
         assert answer("x == 'a'", table) == "t?f"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("x == line", "x holds numbers but is compared with line, which holds texts", id="columns"),
+        pytest.param(
+            "line == abs(x)", r"line holds texts but is compared with abs\(x\), which holds numbers", id="call"
+        ),
+        pytest.param(
+            "line == quantile(x, 0.5)", r"compared with quantile\(x, 0.5\), which holds numbers", id="quantile"
+        ),
+    ],
+)
+def test_columns_of_other_kinds_are_not_told_to_lose_their_quotes(text: str, said: str) -> None:
+    table = pd.DataFrame({"x": [1.0, 2.0], "line": ["a", "b"]})
+    with pytest.raises(DietError, match=said) as caught:
+        Evaluator(table).evaluate(parse_expression(text))
+    assert "quotes" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(np.array([1, 2**64 - 1], np.uint64), id="uint64"),
+        pytest.param(pd.array([1, 2**63], dtype="UInt64"), id="nullable"),
+        pytest.param([1, 2**80], id="python"),
+        pytest.param([1, -(2**70)], id="python_negative"),
+    ],
+)
+def test_whole_numbers_beyond_64_bits_do_not_wrap_around(values: Any) -> None:
+    table = pd.DataFrame({"x": values})
+    with pytest.raises(DietError, match=r"column x holds .* beyond 64 bits with a sign"):
+        Evaluator(table).evaluate(parse_expression("x > 0"))
+    small = pd.DataFrame({"x": np.array([0, 2**63 - 1], np.uint64)})
+    assert Evaluator(small).evaluate(parse_expression("x > 0")).true.tolist() == [False, True]

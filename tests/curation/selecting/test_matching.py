@@ -155,6 +155,19 @@ def test_totals_agree_as_nearly_as_the_pool_lets_them(thing: str, draw: int) -> 
     assert chosen(TARGET.matched(on=["session_id", thing], draw=draw))[0][thing].sum() == total
 
 
+def test_missing_values_of_a_number_are_counted_beside_its_mean() -> None:
+    table = TABLE.assign(y=np.where(TABLE["picked"] & (TABLE["x"] < 2), np.nan, TABLE["x"]))
+    lacking = int((table["picked"] & table["y"].isna()).sum())
+    target, pool = Diet.where("picked", name="t"), Diet.where("not picked and not isnan(y)")
+    drawn, selection = chosen(target.matched(on=["y"], of=pool), table)
+    rows = imbalance(selection).set_index(["thing", "group"])
+    missing = rows.loc[("y", "(missing)")]
+    assert lacking > 5 and drawn["y"].notna().all()
+    assert (missing["target"], missing["drawn"], missing["difference"]) == (lacking, 0, -lacking)
+    assert rows.loc[("y", "mean"), "target"] == pytest.approx(table.loc[table["picked"], "y"].mean())
+    assert (imbalance(chosen(TARGET.matched(on=["x"]))[1])["group"] != "(missing)").all()  # none where none is
+
+
 def test_totals_agree_although_no_recording_is_shared() -> None:
     target = Diet.where("session_id in ['s03', 's06'] and x > 6", name="t")
     pool = Diet.where("session_id not in ['s03', 's06']")

@@ -111,6 +111,20 @@ def test_the_order_of_the_table_decides_nothing(rule: rules.Rule) -> None:
     assert one.matched == other.matched
 
 
+@settings(max_examples=60, deadline=None)
+@given(trees, st.integers(1, 9), seeds)
+def test_counts_hold_where_unknown_neurons_are_included(rule: rules.Rule, n: int, seed: int) -> None:
+    try:
+        one = select_neurons(
+            Diet(rules.Sample(rule, n=n, seed=seed)).with_options(missing="include"), TABLE, trace=True
+        )
+    except DietError:
+        assume(False)
+        raise
+    assert one.kept.sum() == n
+    assert not one.trace[-1][1].unknown.any()
+
+
 @settings(max_examples=40, deadline=None)
 @given(trees)
 def test_every_dropped_neuron_has_a_step_that_dropped_it(rule: rules.Rule) -> None:

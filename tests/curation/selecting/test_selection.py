@@ -9,6 +9,7 @@ import pytest
 
 from poyodata.curation import PRESETS, Diet, load_diet, mix
 from poyodata.curation.language import rules
+from poyodata.curation.selecting.references import References
 from poyodata.curation.selecting.selection import round_half_up, select_neurons
 from poyodata.errors import DietError
 
@@ -167,3 +168,35 @@ def test_a_large_table_is_quick() -> None:
     begun = time.process_time()
     select_neurons(load_diet("mixed-30"), table)
     assert time.process_time() - begun < 2
+
+
+def test_an_empty_diet_says_why_a_score_is_unknown(population: pd.DataFrame) -> None:
+    with pytest.raises(DietError, match="k is the same for all of the reference population"):
+        select_neurons(Diet.where("zscore(k) > 0"), population.assign(k=1.0))
+
+
+def test_files_of_json_are_told_apart_by_their_folders(tmp_path: Path, population: pd.DataFrame) -> None:
+    (tmp_path / "sub").mkdir()
+    low, high = Diet.where("skewness <= 3.51"), Diet.where("skewness > 3.51")
+    (tmp_path / "calm.json").write_text(low.to_json(), encoding="utf-8")
+    (tmp_path / "sub" / "calm.json").write_text(high.to_json(), encoding="utf-8")
+    (tmp_path / "sub" / "both.json").write_text(Diet.reference("calm.json").to_json(), encoding="utf-8")
+    both = "diet: 1\nneurons: {union: [{diet: calm.json}, {diet: sub/both.json}]}\n"
+    (tmp_path / "top.yaml").write_text(both, encoding="utf-8")
+    diet = load_diet(tmp_path / "top.yaml")
+    assert kept(diet, population) == kept(low, population) | kept(high, population)
+    assert set(References(diet).documents) == {"calm.json", "sub/both.json", "sub/calm.json"}
+    # A chain of files of one name is no circle.
+    (tmp_path / "sub" / "top.json").write_text(low.to_json(), encoding="utf-8")
+    (tmp_path / "top.json").write_text(Diet.reference("sub/top.json").to_json(), encoding="utf-8")
+    outer = tmp_path / "outer.yaml"
+    outer.write_text("diet: 1\nneurons: {diet: top.json}\n", encoding="utf-8")
+    assert kept(load_diet(outer), population) == kept(low, population)
+
+
+def test_windows_and_tokens_are_counts_in_a_match_and_columns_elsewhere(population: pd.DataFrame) -> None:
+    named = (Diet.where("tokens > 5") & Diet.everyone().balance("windows")).matched(on=["tokens"])
+    assert References(named).columns == ("tokens", "windows")
+    assert References(named).counted == ("tokens",)
+    with pytest.raises(DietError, match="unknown column 'tokens'"):
+        select_neurons(Diet.where("tokens > 5"), population)
