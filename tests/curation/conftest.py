@@ -14,6 +14,7 @@ import pytest
 from poyodata.curation import Diet, Manifest, load_diet
 from poyodata.digests import json_digest, table_digest
 from poyodata.errors import UsageError
+from poyodata.splits.role_digests import role_digests
 
 LINES = ("Sst-IRES-Cre", "Vip-IRES-Cre", "Cux2-CreERT2", "Emx1-IRES-Cre")
 PER_SESSION = 12
@@ -187,6 +188,7 @@ def build_split(store: TinyStore, *, across: bool = False, fold: int = 0, name: 
         sessions=sessions,
         windows=windows,
         warnings=(),
+        role_digests=role_digests(windows),
         require_content=lambda _store: None,
     )
 

@@ -188,7 +188,6 @@ JSON: dict[str, str] = {
     "huge exponent": '{"diet":1,"neurons":{"sample":{"of":"all","n":1e999999999}}}',
     "surrogate": '{"diet":1,"name":"\\ud800","neurons":"all"}',
     "null byte": '{"diet":1,"name":"a\\u0000","neurons":"all"}',
-    "byte order mark": '\ufeff{"diet":1,"neurons":"all"}',
     "comment": '{"diet":1, // no\n"neurons":"all"}',
     "trailing comma": '{"diet":1,"neurons":"all",}',
     "two values": '{"diet":1,"neurons":"all"}{}',
