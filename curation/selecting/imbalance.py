@@ -61,7 +61,7 @@ def smd(target: Numbers, drawn: Numbers) -> float | None:
         difference = float(drawn.mean() - target.mean())
         spread = float(np.sqrt((target.var() + drawn.var()) / 2))
         value = 0.0 if difference == 0 else difference / spread if spread > 0 else np.nan
-    return value if np.isfinite(value) else None
+    return _finite(value)
 
 
 def ks_distance(target: Numbers, drawn: Numbers) -> float | None:
