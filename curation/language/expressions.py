@@ -82,8 +82,9 @@ class Quantile:
         share = self.q.default if isinstance(self.q, Parameter) else self.q
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise DietError(f"the share of a quantile is a number from 0 to 1; got {str(share)[:60]!r}.")
-        if not isinstance(self.q, Parameter):
-            object.__setattr__(self, "q", float(share) + 0.0)
+        # Also a parameter's default: 1 set to 0.5 from outside is not a whole number set to a fraction.
+        named = Parameter(self.q.name, share + 0.0) if isinstance(self.q, Parameter) else share + 0.0
+        object.__setattr__(self, "q", named)
 
 
 @dataclass(frozen=True)

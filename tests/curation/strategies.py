@@ -78,8 +78,17 @@ def parameter(default: Value) -> Parameter:
     return Parameter("p_" + hashlib.sha256(repr(plain_default).encode()).hexdigest()[:6], default)
 
 
+def real_parameter(default: float) -> Parameter:
+    """A parameter of a rule that reads 3 as 3.0: named by what it becomes, not by what is written."""
+    return Parameter(parameter(float(default)).name, default)
+
+
 def or_parameter(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(values, values, values.map(parameter))
+
+
+def or_real_parameter(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(values, values, values.map(real_parameter))
 
 
 def constants(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Literal | Parameter]:
@@ -99,7 +108,7 @@ def conditions(columns: tuple[str, ...], references: bool = True, leaves_at_most
     kinds = (numbers, texts, st.booleans())
     others = [values, *(constants(kind) for kind in kinds)]
     if references:
-        others.append(st.builds(Quantile, values, or_parameter(st.floats(0, 1) | st.sampled_from([0, 1]))))
+        others.append(st.builds(Quantile, values, or_real_parameter(st.floats(0, 1) | st.sampled_from([0, 1]))))
 
     @st.composite
     def compares(draw: st.DrawFn) -> Compare:
@@ -133,7 +142,7 @@ short_expressions = conditions((*COLUMNS, *RESTRICTED))
 window_expressions = conditions(WINDOW_COLUMNS)
 frame_expressions = conditions(FRAME_COLUMNS, references=False)
 
-fractions = or_parameter(st.floats(0, 1, exclude_min=True) | st.just(1))
+fractions = or_real_parameter(st.floats(0, 1, exclude_min=True) | st.just(1))
 counts = or_parameter(st.integers(1, 2**63 - 1))
 seeds = or_parameter(st.integers(0, 2**63 - 1) | st.just(0))
 columns = st.sampled_from((*COLUMNS, *RESTRICTED))
@@ -164,7 +173,7 @@ def mixes(draw: st.DrawFn, inner: st.SearchStrategy[rules.Rule]) -> rules.Mix:
         if shared == "all":
             amount = {"share": 1 / len(pools)}
         elif shared == "first" and index == 0:
-            amount = {"share": draw(or_parameter(st.floats(0.01, 0.9)))}
+            amount = {"share": draw(or_real_parameter(st.floats(0.01, 0.9)))}
         seed = draw(st.just(0) | seeds)
         terms.append(rules.MixTerm(pool, name=draw(labels), **amount, seed=seed))
     return rules.Mix(tuple(terms))
@@ -208,7 +217,7 @@ window_samples = st.builds(
 window_rules = st.builds(
     WindowRule,
     st.none() | window_expressions,
-    st.none() | or_parameter(st.floats(0.01, 100) | st.integers(1, 9)),
+    st.none() | or_real_parameter(st.floats(0.01, 100) | st.integers(1, 9)),
     st.none() | frame_expressions,
     st.none() | window_samples,
 )

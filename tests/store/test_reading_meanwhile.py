@@ -95,8 +95,8 @@ def test_a_change_while_something_is_opened_is_said(
         READS[read](store)
 
 
-@pytest.mark.parametrize("read", ["presentations_of", "digests_of"])
-def test_a_table_that_goes_before_it_is_read_is_said(write_store, make_record, monkeypatch, read):
+@pytest.mark.parametrize(("name", "read"), [("read_tables", "presentations_of"), ("read_table", "digests_of")])
+def test_a_table_that_goes_before_it_is_read_is_said(write_store, make_record, monkeypatch, name, read):
     from poyodata.store import reader
 
     store = write_store(make_record("a"), make_record("b"))
@@ -105,7 +105,7 @@ def test_a_table_that_goes_before_it_is_read_is_said(write_store, make_record, m
         with StoreWriter(store.path) as writer:
             writer.remove(["a"])
 
-    during(monkeypatch, reader, "read_table", act, before=True)
+    during(monkeypatch, reader, name, act, before=True)
     with pytest.raises(StoreError, match=TOLD):
         READS[read](store)
 

@@ -47,6 +47,7 @@ from poyodata.errors import DietError
         ),
         pytest.param("x in [param(a, 'p'), 'q']", "x in [param(a, 'p'), 'q']", id="parameter in a list"),
         pytest.param("x < quantile(x, param(q, .5))", "x < quantile(x, param(q, 0.5))", id="parameter as a share"),
+        pytest.param("x < quantile(x, param(q, 1))", "x < quantile(x, param(q, 1.0))", id="whole parameter as a share"),
     ],
 )
 def test_canonical_text(text: str, canonical: str) -> None:
