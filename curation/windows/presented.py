@@ -79,14 +79,10 @@ def choose_presentations(where: Node, recordings: Recordings, behaviour: Behavio
     parts, n_inside, n_gone, n_all = [], 0, 0, 0
     time_of = _time_of_roles(recordings)
     for table in _batches(recordings, (*_PLACE, *_SHOWN, *own)):
-        rows = _in_roles(table, recordings, time_of)
-        inside = (rows["role"] != "").to_numpy(bool)
-        n_all, n_inside = n_all + len(rows), n_inside + int(inside.sum())
-        if only is not None:
-            wanted = rows["stimulus"].isin(only).to_numpy(bool) & inside
-            n_gone += int(inside.sum()) - int(wanted.sum())
-            rows = rows[wanted]
-        parts.append(rows)
+        placed = _in_roles(table, recordings, time_of, only)
+        parts.append(placed.rows)
+        n_all, n_inside = n_all + placed.n_all, n_inside + placed.n_inside
+        n_gone += placed.n_inside - int((placed.rows["role"] != "").sum())
     rows = pd.concat(parts, ignore_index=True) if len(parts) != 1 else parts[0].reset_index(drop=True)
     asked = [name for name in named if name in TIMES or name in SIGNALS]
     if asked:
@@ -133,27 +129,55 @@ def _time_of_roles(recordings: Recordings) -> dict[str, Intervals]:
     }
 
 
-def _in_roles(presentations: pd.DataFrame, recordings: Recordings, time_of: Mapping[str, Intervals]) -> pd.DataFrame:
-    """Presentations with their role, ``""`` where they lie whole in none; spontaneous time cut to what lies in one."""
-    table, frames = recordings.place(presentations)
+@dataclass(frozen=True)
+class _Placed:
+    """Presentations with their role, ``""`` where they lie whole in none; and how many there were, before any went."""
+
+    rows: pd.DataFrame
+    n_all: int
+    n_inside: int
+
+
+def _in_roles(
+    presentations: pd.DataFrame,
+    recordings: Recordings,
+    time_of: Mapping[str, Intervals],
+    only: frozenset[str] | None,
+) -> _Placed:
+    """Give presentations their role; spontaneous time is cut to what lies in one. Of `only` these stimuli, where given.
+
+    What is let go is counted and never copied: of a recording with movies, that is nearly all.
+    """
+    table, frames = presentations, recordings.frames_of(presentations)
+    stimulus = table["stimulus"]
     role = np.full(len(table), "", dtype=object)
     # A movie frame may be shorter than a frame of the microscope, and hold none.
     holds = frames[:, 1] > frames[:, 0]
-    long = (table["stimulus"] == SPONTANEOUS).to_numpy(bool) & holds
+    long = (stimulus == SPONTANEOUS).to_numpy(bool) & holds
+    trial = ~long
+    stretches = np.flatnonzero(long)
+    stretches = stretches[np.argsort(frames[stretches, 0], kind="stable")]
     parts = []
+    n_all = n_inside = 0
     for name, whole in time_of.items():
-        role[covers(whole, frames[:, 0], frames[:, 1]) & holds & ~long] = name
+        inside = covers(whole, frames[:, 0], frames[:, 1]) & holds & trial
+        role[inside] = name
         # Spontaneous activity has no trials: of each stretch, what lies in the role is taken.
-        spans = frames[long]
+        spans = frames[stretches]
         pieces = intersect(spans, whole)
-        part = table[long].iloc[holder(spans, pieces)].reset_index(drop=True)
+        n_all, n_inside = n_all + len(pieces), n_inside + int(inside.sum()) + len(pieces)
+        if len(pieces) == 0 or (only is not None and SPONTANEOUS not in only):
+            continue
+        part = table.iloc[stretches[holder(spans, pieces)]].reset_index(drop=True)
         part["start_frame"], part["stop_frame"] = off_axis(pieces).T
         part["trial"], part["role"] = np.int64(-1), name
         parts.append(part)
-    trials = table[~long].assign(role=role[~long])
-    rows = pd.concat([trials, *[part for part in parts if len(part)]], ignore_index=True) if parts else trials
+    n_all += int(trial.sum())
+    kept = trial if only is None else trial & stimulus.isin(only).to_numpy(bool) & (role != "")
+    trials = table[kept].assign(role=role[kept])
+    rows = pd.concat([trials, *parts], ignore_index=True) if parts else trials
     rows["role"] = rows["role"].astype("str")
-    return rows
+    return _Placed(rows, n_all, n_inside)
 
 
 def _of_behaviour(

@@ -47,12 +47,16 @@ class Recordings:
 
     def place(self, table: pd.DataFrame) -> tuple[pd.DataFrame, Intervals]:
         """Rows of the recordings at hand in order of time, and where they lie on the common axis."""
-        code = pd.Index(self.sessions["session_id"]).get_indexer(table["session_id"])
-        rows = table[code >= 0]
-        offset = code[code >= 0].astype(np.int64) * STRIDE
-        frames = rows[["start_frame", "stop_frame"]].to_numpy(np.int64) + offset[:, None]
+        rows = table[table["session_id"].isin(self.sessions["session_id"])]
+        frames = self.frames_of(rows)
         order = np.argsort(frames[:, 0], kind="stable")
         return rows.iloc[order].reset_index(drop=True), frames[order]
+
+    def frames_of(self, rows: pd.DataFrame) -> Intervals:
+        """Where rows of the recordings at hand lie on the common axis, in the order they are in."""
+        code = pd.Index(self.sessions["session_id"]).get_indexer(rows["session_id"])
+        frames: Intervals = rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
+        return frames + (code.astype(np.int64) * STRIDE)[:, None]
 
 
 def holder(spans: Intervals, pieces: Intervals) -> npt.NDArray[np.int64]:
