@@ -23,7 +23,6 @@ import pandas as pd
 from poyodata.curation.leaks.grounds import grounds_of
 from poyodata.digests import array_digest, json_digest
 from poyodata.errors import PoyodataError, StoreError, UsageError
-from poyodata.intervals import Intervals
 from poyodata.progress import stage
 from poyodata.splits.role_digests import role_digests
 from poyodata.statistics.learned.columns import learned_columns
@@ -33,6 +32,7 @@ from poyodata.store.aside import Written, write_aside
 from poyodata.store.group import join_masks
 from poyodata.store.remote import written_folder
 from poyodata.store.shard import padded_blocks
+from poyodata.store.stored_recording import StoredRecording
 from poyodata.store.tables import JOINED_COLUMNS, METADATA_COLUMNS, split_digests
 from poyodata.vocabulary import DFF
 
@@ -167,12 +167,6 @@ def _carry_annotations(view: View, packed: Store) -> None:
             _log.warning("the annotation %r is not in the packed store: %s", name, error)
 
 
-class _Signal(NamedTuple):
-    values: npt.NDArray[np.float64]
-    time_s: npt.NDArray[np.float64]
-    unit: str
-
-
 class _Digests(NamedTuple):
     blocks: dict[str, list[str]]
     parts: dict[str, str]
@@ -180,7 +174,7 @@ class _Digests(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class PackedRecord:
+class PackedRecord(StoredRecording):
     """Some neurons of a recording of a store, in the shape in which the store's writer takes recordings.
 
     Attributes
@@ -191,8 +185,6 @@ class PackedRecord:
         Trace columns that are kept, increasing.
     """
 
-    store: Store
-    session_id: str
     columns: npt.NDArray[np.int64]
 
     @cached_property
@@ -200,21 +192,15 @@ class PackedRecord:
         """Digests that the recording was written with."""
         return _Digests(*split_digests(self.store.digests_of(self.session_id)))
 
-    @cached_property
-    def _row(self) -> dict[str, Any]:
-        sessions = self.store.sessions
-        row = sessions[sessions["session_id"] == self.session_id].iloc[0]
-        return {str(name): value for name, value in row.items()}
-
     @property
     def metadata(self) -> SimpleNamespace:
         """Who was recorded, where and how: as it was."""
-        return SimpleNamespace(**{name: self._row[name] for name in METADATA_COLUMNS})
+        return SimpleNamespace(**{name: self.row[name] for name in METADATA_COLUMNS})
 
     @property
     def source_digest(self) -> str:
         """Digest of the recording that this is a part of."""
-        return str(self._row["digest"])
+        return str(self.row["digest"])
 
     @cached_property
     def neurons(self) -> pd.DataFrame:
@@ -224,44 +210,15 @@ class PackedRecord:
         joined = [column for known in self.store.annotations.values() for column in known.columns]
         return own.drop(columns=[*JOINED_COLUMNS, *joined]).reset_index(drop=True)
 
-    @cached_property
-    def time_s(self) -> npt.NDArray[np.float64]:
-        """Timestamps, shape (time,), float64, seconds."""
-        return self.store.time_s(self.session_id)
-
-    @cached_property
-    def segments(self) -> Intervals:
-        """Stretches without a gap, shape (segment, 2), int64, frames."""
-        table = self.store.segments
-        rows = table[table["session_id"] == self.session_id].sort_values("segment")
-        return rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
-
-    @cached_property
-    def presentations(self) -> pd.DataFrame:
-        """All that was shown, as it was."""
-        return self.store.presentations_of(self.session_id)
-
-    @cached_property
-    def signals(self) -> Mapping[str, _Signal]:
-        """Behavioural signals, as they were."""
-        names = [name.removeprefix("signal:") for name in self.known.parts if name.startswith("signal:")]
-        if not names:
-            return {}
-        units = self.store[self.session_id]
-        return {
-            name: _Signal(*self.store.signal(self.session_id, name), str(units[name].attrs.get("units", "")))
-            for name in names
-        }
-
     @property
     def templates(self) -> Mapping[str, Callable[[], npt.NDArray[np.uint8]]]:
         """Stimulus templates that the recording brought."""
-        return {name: partial(self.store.movie, name) for name in str(self._row["templates"]).split()}
+        return {name: partial(self.store.movie, name) for name in str(self.row["templates"]).split()}
 
     @property
     def further(self) -> Mapping[str, Callable[[int, int], npt.NDArray[np.float32]]]:
         """Traces beside dF/F."""
-        return {name: partial(self._read, name) for name in self.known.blocks if name != DFF}
+        return {name: partial(self._kept, name) for name in self.known.blocks if name != DFF}
 
     @cached_property
     def masks(self) -> Sequence[npt.NDArray[np.int16]] | None:
@@ -286,16 +243,13 @@ class PackedRecord:
         StoreError
             A block is not what was written.
         """
-        traces = self.store.traces(self.session_id, name)
-        n_frames = len(traces)
-        pieces = (np.asarray(traces[start : start + rows]) for start in range(0, n_frames, rows))
+        shape = n_frames, _ = self.store.traces(self.session_id, name).shape
+        pieces = (self.read(start, start + rows, name=name) for start in range(0, n_frames, rows))
         digests = self.known.blocks[name]
-        for index, block in enumerate(padded_blocks(pieces, traces.shape, np.float32, rows)):
+        for index, block in enumerate(padded_blocks(pieces, shape, np.float32, rows)):
             if array_digest(block) != digests[index]:
                 raise self._damaged(f"block {index} of its traces {name} is")
-            kept = block[: n_frames - index * rows, self.columns]
-            _give_back(traces)
-            yield kept
+            yield block[: n_frames - index * rows, self.columns]
 
     def check(self) -> PackedRecord:
         """Give itself back: it was checked when it was written."""
@@ -315,20 +269,11 @@ class PackedRecord:
             if self.store.stimuli[name] != digest:
                 raise self._damaged(f"the template of {name} is")
 
-    def _read(self, name: str, start: int, stop: int) -> npt.NDArray[np.float32]:
-        return np.asarray(self.store.traces(self.session_id, name)[start:stop][:, self.columns])
+    def _kept(self, name: str, start: int, stop: int) -> npt.NDArray[np.float32]:
+        return self.read(start, stop, self.columns, name)
 
     def _damaged(self, what: str) -> StoreError:
         return StoreError(
             f"recording {self.session_id!r} of {self.store.path}: {what} not what was written, so that it was not "
             "packed; `poyodata verify` names all that is damaged. Restore it from a copy, or ingest it again."
         )
-
-
-def _give_back(traces: Any) -> None:
-    """Let the system have the pages of a mapped file again: until then they count as memory of this process."""
-    import mmap
-
-    mapped = getattr(traces, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from poyodata.curation.language.window_rule import SIGNALS
 from poyodata.errors import UsageError
 from poyodata.intervals import Intervals
-from poyodata.statistics.behaviour import at_frames
+from poyodata.store.signals import at_frames, mean_within
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -52,7 +52,7 @@ class Behaviour:
         Returns
         -------
         dict of str to ndarray, shape (frame,), float64
-            NaN where nothing was measured within `poyodata.statistics.behaviour.LONGEST_STEP_S`, and throughout where a
+            NaN where nothing was measured within `poyodata.store.signals.LONGEST_STEP_S`, and throughout where a
             recording has no such signal.
         """
         time_s = self.store.time_s(session_id)
@@ -98,34 +98,3 @@ class Behaviour:
             self.lacking.setdefault(column, set()).add(session_id)
             return np.full(len(time_s), np.nan)
         return at_frames(values, sample_s, time_s)
-
-
-def mean_within(values: FloatArray, windows: Intervals) -> FloatArray:
-    """Mean of a signal over the frames of windows, of the frames at which it is known.
-
-    Parameters
-    ----------
-    values : ndarray, shape (frame,), float64
-    windows : ndarray, shape (window, 2), int64
-        Frames; none of them empty.
-
-    Returns
-    -------
-    ndarray, shape (window,), float64
-        NaN where no frame of a window is known.
-
-    Examples
-    --------
-    >>> mean_within(np.array([1.0, 3.0, np.nan, np.nan]), np.array([[0, 2], [1, 4], [2, 4]]))
-    array([ 2.,  3., nan])
-    """
-    if len(windows) == 0:
-        return np.empty(0)
-    known = np.isfinite(values)
-    # Sums of each window by itself: differences of a running sum would make of rest a speed of 1e-9 cm/s.
-    edges = np.minimum(windows, len(values)).reshape(-1)
-    total = np.add.reduceat(np.r_[np.where(known, values, 0.0), 0.0], edges)[::2]
-    count = np.add.reduceat(np.r_[known.astype(np.int64), 0], edges)[::2]
-    means = np.full(len(windows), np.nan)
-    np.divide(total, count, out=means, where=count > 0)
-    return means

@@ -55,8 +55,9 @@ class Recordings:
     def frames_of(self, rows: pd.DataFrame) -> Intervals:
         """Where rows of the recordings at hand lie on the common axis, in the order they are in."""
         code = pd.Index(self.sessions["session_id"]).get_indexer(rows["session_id"])
-        frames: Intervals = rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
-        return frames + (code.astype(np.int64) * STRIDE)[:, None]
+        offset = code.astype(np.int64) * STRIDE
+        frames: Intervals = rows[["start_frame", "stop_frame"]].to_numpy(np.int64) + offset[:, None]
+        return frames
 
 
 def holder(spans: Intervals, pieces: Intervals) -> npt.NDArray[np.int64]:

@@ -86,7 +86,7 @@ def _write(module: ModuleType, folder: Path, selection: Selection, session_id: s
     kept = path.exists()
     if not kept:
         module.write_recording(folder, recording)
-    n_frames, n_neurons = int(recording.metadata["n_frames"]), len(recording.columns)
+    n_frames, n_neurons = int(recording.row["n_frames"]), len(recording.columns)
     status = "kept" if kept else "written"
     return {
         "session_id": session_id,

@@ -60,7 +60,7 @@ def write_recording(folder: Path, recording: Recording) -> None:
         recording.presentations.to_csv(partial / "presentations.csv", index=False)
         if recording.windows is not None:
             recording.windows.to_csv(partial / "windows.csv", index=False)
-        meta = recording.metadata | {"n_neurons": len(recording.columns)}
+        meta = recording.row | {"n_neurons": len(recording.columns)}
         about = {"recording": _plain(meta), "arrays": arrays, "lineage": dict(recording.lineage)}
         text = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False)
         (partial / "recording.json").write_text(text + "\n", encoding="utf-8")

@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from poyodata.export.recording import Recording, Signal
+from poyodata.export.recording import Recording
 from poyodata.export.stimulus_names import names_in_file
 from poyodata.hdf5_output import writing_hdf5
 from poyodata.nwb2_objects import BLOCK_BYTES, streamed_traces, time_intervals
+from poyodata.store.stored_recording import Signal
 from poyodata.vocabulary import DRIFTING_GRATINGS, SPONTANEOUS
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _nwb_file(recording: Recording, stimuli: Mapping[str, str]) -> NWBFile:
     from pynwb.file import Subject
     from pynwb.ophys import OpticalChannel
 
-    meta, lineage = recording.metadata, recording.lineage
+    meta, lineage = recording.row, recording.lineage
     start, known = _start_time(meta["start_time"])
     manifest = lineage["manifest"]
     nwb = NWBFile(
@@ -242,12 +243,14 @@ def _add_ophys(nwb: NWBFile, recording: Recording) -> None:
     segmentation, dff = ImageSegmentation(name="ImageSegmentation"), DfOverF(name="DfOverF")
     module.add(segmentation)
     module.add(dff)
-    plane = _plane_segmentation(nwb, recording)
+    plane, kept = _plane_segmentation(nwb, recording), recording.columns
     segmentation.add_plane_segmentation(plane)
     dff.create_roi_response_series(
         name="DfOverF",
         description="dF/F of the selected neurons.",
-        data=streamed_traces(recording.shape, recording.read, BLOCK_BYTES),
+        data=streamed_traces(
+            recording.shape, lambda at: recording.read(at.start, at.stop, recording.columns), BLOCK_BYTES
+        ),
         timestamps=recording.time_s,
         unit="a.u.",
         rois=plane.create_roi_table_region(

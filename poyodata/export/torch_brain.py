@@ -139,7 +139,7 @@ class Clock:
 
 
 def _descriptions(file: h5py.File, recording: Recording) -> None:
-    meta, lineage = recording.metadata, recording.lineage
+    meta, lineage = recording.row, recording.lineage
     store, manifest = lineage["store"], lineage["manifest"]
     put_data(
         file.create_group("brainset"),

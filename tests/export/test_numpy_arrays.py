@@ -58,8 +58,8 @@ def test_windows_and_the_manifest(tiny_store_path, tiny_manifest, tmp_path):
 def test_one_block_at_a_time(store, tmp_path, monkeypatch):
     read, largest = recording.Recording.read, []
 
-    def watched(self, frames):
-        block = read(self, frames)
+    def watched(self, *frames):
+        block = read(self, *frames)
         largest.append(block.nbytes)
         return block
 

@@ -23,8 +23,8 @@ def exported(tiny_store_path, tiny_manifest, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     read, rows = recording.Recording.read, []
 
-    def watched(self, frames):
-        block = read(self, frames)
+    def watched(self, *frames):
+        block = read(self, *frames)
         rows.append(len(block))
         return block
 

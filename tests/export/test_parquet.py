@@ -43,8 +43,8 @@ def test_tables(store, tmp_path, monkeypatch):
 def test_missing_values_stay_values(store, tmp_path, monkeypatch):
     read = recording.Recording.read
 
-    def holed(self, frames):
-        block = read(self, frames).copy()
+    def holed(self, *frames):
+        block = read(self, *frames).copy()
         block[0, 0] = np.nan
         return block
 
