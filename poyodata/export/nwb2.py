@@ -243,7 +243,7 @@ def _add_ophys(nwb: NWBFile, recording: Recording) -> None:
     segmentation, dff = ImageSegmentation(name="ImageSegmentation"), DfOverF(name="DfOverF")
     module.add(segmentation)
     module.add(dff)
-    plane, kept = _plane_segmentation(nwb, recording), recording.columns
+    plane = _plane_segmentation(nwb, recording)
     segmentation.add_plane_segmentation(plane)
     dff.create_roi_response_series(
         name="DfOverF",
