@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from poyodata.curation.binding import collect_parameters, settings_of, written_anew
 from poyodata.curation.documents import document as documents
-from poyodata.curation.documents import plain_text
-from poyodata.curation.documents.places import Places
 from poyodata.curation.joining import agreed_options, composed_name, joined_diet
 from poyodata.curation.language import rules
 from poyodata.curation.language.expressions import to_text
@@ -19,6 +17,8 @@ from poyodata.curation.language.rule_document import rule_document, rule_text, w
 from poyodata.curation.language.spelling import Condition, Term, condition_node, operand_node
 from poyodata.curation.language.window_rule import WindowRule, WindowSample
 from poyodata.digests import canonical_json, json_digest
+from poyodata.documents import plain_text
+from poyodata.documents.places import Places
 from poyodata.errors import DietError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class Diet:
     windows : WindowRule
     disjoint : tuple of Disjoint
     folder : Path or None
-        Where references to files are looked up; no part of the diet's content.
+        Where references to files are looked up, None for the current folder; no part of the diet's content, and so
+        not of its YAML and JSON.
 
     Examples
     --------
@@ -95,8 +96,7 @@ class Diet:
         for what, part, kind in (("description", self.description, str), ("window rule", self.windows, WindowRule)):
             if not isinstance(part, kind):
                 raise DietError(f"a diet's {what} is a {kind.__name__}; got {type(part).__name__}.")
-        if not all(line.isprintable() for line in self.description.split("\n")):
-            raise DietError("the description holds characters that cannot be printed; remove them.")
+        rules.check_description(self.description)
         if self.splits is not None:
             rules.check_name(self.splits, "a split's name")
         for what, value, known in (
@@ -107,6 +107,9 @@ class Diet:
             if value not in known:
                 raise DietError(f"unknown {what} {str(value)[:60]!r}: {nearest(str(value)[:60], known)}")
         object.__setattr__(self, "disjoint", tuple(self.disjoint))
+        if self.folder is not None and not isinstance(self.folder, str | Path):
+            raise DietError(f"a diet's folder is a path; got {type(self.folder).__name__}.")
+        object.__setattr__(self, "folder", None if self.folder is None else Path(self.folder))
         collect_parameters(self.neurons, self.windows)
 
     @classmethod
@@ -256,7 +259,8 @@ class Diet:
         condition : Condition or str, optional
             What was shown: ``c.stimulus == "drifting_gratings"``.
         min_length_s : float, seconds
-            Shorter windows are left out.
+            Shorter windows are left out, to the nearest whole frame of each recording: at 30.1 Hz, 2 s are 60 frames,
+            which last 1.993 s. ``duration_s`` in a condition is exact.
         while_ : Condition or str, optional
             Of single frames: ``c.running_cm_s < 1``; windows are cut to the stretches in which it holds.
         sample : WindowSample, optional
@@ -320,8 +324,14 @@ class Diet:
         return replace(self, name=name, description=self.description if description is None else description)
 
     def with_options(self, **options: Any) -> Diet:
-        """Change ``splits``, ``statistics_window``, ``missing``, ``statistics_reference`` or ``disjoint``."""
-        known = ("splits", "statistics_window", "missing", "statistics_reference", "disjoint")
+        """Change ``splits``, ``statistics_window``, ``missing``, ``statistics_reference``, ``disjoint``, ``folder``.
+
+        Examples
+        --------
+        >>> Diet.reference("calm.yaml").with_options(folder="my-diets").folder.name
+        'my-diets'
+        """
+        known = ("splits", "statistics_window", "missing", "statistics_reference", "disjoint", "folder")
         for word in options:
             if word not in known:
                 raise UsageError(f"unknown option {word!r} of a diet: {nearest(word, known)}")
@@ -347,17 +357,19 @@ class Diet:
         return document
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any], *, folder: Path | None = None) -> Diet:
+    def from_dict(cls, value: Mapping[str, Any], *, folder: str | Path | None = None) -> Diet:
         """Read what `to_dict` writes; JSON and YAML hold the same mapping."""
         given: Any = value
         return cls._build(dict(given) if isinstance(given, Mapping) else given, Places(), folder)
 
     @classmethod
-    def _build(cls, value: Any, places: Places, folder: Path | None) -> Diet:
+    def _build(cls, value: Any, places: Places, folder: str | Path | None) -> Diet:
         return documents.build(value, places, diet=cls, disjoint=Disjoint, folder=folder)
 
     def to_yaml(self) -> str:
         """Write the diet as YAML, which `from_yaml` reads back to an equal diet.
+
+        A text has no folder: references to files are looked up in the current one, unless `from_yaml` is given one.
 
         Examples
         --------
@@ -380,8 +392,14 @@ class Diet:
         return text
 
     @classmethod
-    def from_yaml(cls, source: str | Path) -> Diet:
+    def from_yaml(cls, source: str | Path, *, folder: str | Path | None = None) -> Diet:
         """Read a diet from YAML text, or from a file: a ``Path``, or a text of one line that ends in .yaml or .yml.
+
+        Parameters
+        ----------
+        source : str or Path
+        folder : path, optional
+            Where references to files are looked up; by default the folder of the file, and the current one for a text.
 
         Raises
         ------
@@ -392,17 +410,18 @@ class Diet:
         """
         _check_source(source, "from_yaml")
         if isinstance(source, str) and ("\n" in source or not source.strip().endswith((".yaml", ".yml"))):
-            return cls._build(*plain_text.read_yaml(source), None)
+            return cls._build(*plain_text.read_yaml(source), folder)
         path = Path(source)
-        return cls._build(*plain_text.read_yaml(plain_text.read_file(path), str(path)), path.parent)
+        where = path.parent if folder is None else folder
+        return cls._build(*plain_text.read_yaml(plain_text.read_file(path), str(path)), where)
 
     def to_json(self) -> str:
         """Write the diet as canonical JSON: sorted keys, no spaces."""
         return canonical_json(self.to_dict())
 
     @classmethod
-    def from_json(cls, source: str | Path) -> Diet:
-        """Read a diet from JSON text, or from a file given as a ``Path``; the limits are those of YAML.
+    def from_json(cls, source: str | Path, *, folder: str | Path | None = None) -> Diet:
+        """Read a diet from JSON text, or from a file given as a ``Path``; limits and `folder` are those of YAML.
 
         Examples
         --------
@@ -411,11 +430,12 @@ class Diet:
         """
         _check_source(source, "from_json")
         if isinstance(source, str):
-            return cls._build(*plain_text.read_json(source), None)
-        return cls._build(*plain_text.read_json(plain_text.read_file(source), str(source)), source.parent)
+            return cls._build(*plain_text.read_json(source), folder)
+        where = source.parent if folder is None else folder
+        return cls._build(*plain_text.read_json(plain_text.read_file(source), str(source)), where)
 
     def to_python(self) -> str:
-        """Write the diet as Python source: run, it sets ``diet`` to an equal diet.
+        """Write the diet as Python source: run, it sets ``diet`` to an equal diet, which looks files up where it does.
 
         Examples
         --------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from poyodata.curation.language.window_rule import told_of_windows
 from poyodata.digests import json_digest
 from poyodata.errors import DietError, StatisticError, nearest
 from poyodata.splits import Split
@@ -155,7 +156,7 @@ def _source(diet: Diet, store: Store, name: str, further: Sequence[str]) -> Sour
         raise DietError(f"diet {diet.name!r} names {name!r}: {error}") from None
     if found is None:
         known = [*further, *column_metadata()]
-        meant = nearest(column, known)
+        meant = told_of_windows(name) or nearest(column, known)
         if stimulus and column in further:
             meant = "only statistics can be restricted to a stimulus."
         for file, problem in damaged_columns(store).items():

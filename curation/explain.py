@@ -13,11 +13,13 @@ import pandas as pd
 
 from poyodata.curation.diet import Diet
 from poyodata.curation.language import rules
+from poyodata.curation.language.expressions import Call, Quantile, to_text, walk
 from poyodata.curation.manifest import Manifest
 from poyodata.curation.resolve import Ground
 from poyodata.curation.selecting.deciding import decided_by
+from poyodata.curation.selecting.evaluate import Evaluator
 from poyodata.curation.selecting.kleene import Kleene
-from poyodata.curation.selecting.places_taken import place_in
+from poyodata.curation.selecting.places_taken import place_in, taken_by
 from poyodata.curation.selecting.references import References
 from poyodata.curation.selecting.selection import Selection, select_neurons
 from poyodata.errors import UsageError, nearest
@@ -177,12 +179,14 @@ def _explained(
     values = {name: _plain(table[name].iloc[row]) for name in named}
     steps = _steps(diet, table, references, selection, row, values)
     step = str(decided_by(diet, selection, references).iloc[row])
+    idle = () if step else _idle_terms(diet, references, selection, row)
+    told = [not name.startswith(idle) for name in steps["step"]]
     return Explanation(
         neuron_id=neuron_id,
         diet=diet.name,
         answer=_answer(selection.trace[-1][1], row),
         decided_by=step,
-        reason=_reason(steps, step, str(selection.term[row]), diet),
+        reason=_reason(steps[told], step, str(selection.term[row]), diet),
         about={name: _plain(table[name].iloc[row]) for name in IDENTITY if name in table.columns},
         values=values,
         steps=steps,
@@ -204,18 +208,44 @@ def _steps(
         path: place_in(rule, path, table, selection, answers, row)
         for rule, path in _rules(diet.neurons, diet, "neurons", references)
     }
+    compared = _compared(diet, table, references, selection, row)
     rows = []
     for step, answer in selection.trace[1:]:
         words = [word for word in _WORD.findall(step.rule) if word in values]
         said = [f"{name} = {_shown(values[name])}" for name in dict.fromkeys(words)]
-        said += [
-            f"{text} = {frozen['value']:.6g}"
-            for text, frozen in selection.frozen.items()
-            if "value" in frozen and text in step.rule
-        ]
+        said += [f"{text} = {shown}" for text, shown in compared.items() if text in step.rule]
         place = places.get(step.step, "")
         rows.append((step.step, step.rule, _answer(answer, row), ", ".join(said), place))
     return pd.DataFrame(rows, columns=["step", "rule", "answer", "looked_at", "place"], dtype="str")
+
+
+def _compared(
+    diet: Diet, table: pd.DataFrame, references: References, selection: Selection, row: int
+) -> dict[str, str]:
+    """What every function of the rule came to for one neuron, by its text, with what it was compared with."""
+    evaluator = Evaluator(table, reference=selection.reference)
+    said: dict[str, str] = {}
+    for rule, _ in _rules(diet.neurons, diet, "neurons", references):
+        whole = rule.condition if isinstance(rule, rules.Where) else rule.by if isinstance(rule, rules.Top) else None
+        for node, _ in walk(whole) if whole is not None else ():
+            if not isinstance(node, Call | Quantile) or (isinstance(node, Call) and node.function == "isnan"):
+                continue
+            text, values = to_text(node), evaluator.values(node)
+            own = values.values if values.missing is None else None if values.missing[row] else values.values[row]
+            known = selection.reference.frozen.get(text, {})
+            beside = f" (mean {_shown(known['mean'])}, std {_shown(known['std'])})" if "std" in known else ""
+            said[text] = _shown(_plain(own)) + beside
+    return said
+
+
+def _idle_terms(diet: Diet, references: References, selection: Selection, row: int) -> tuple[str, ...]:
+    """Beginnings of the steps of terms of a mix that did not take a neuron which another term took."""
+    idle: list[str] = []
+    for rule, path in _rules(diet.neurons, diet, "neurons", references):
+        took = taken_by(selection, path, row) if isinstance(rule, rules.Mix) else None
+        if isinstance(rule, rules.Mix) and took is not None:
+            idle += [f"{path}.mix[{index}]" for index in range(len(rule.terms)) if index != took]
+    return tuple(idle)
 
 
 def _rules(rule: rules.Rule, diet: Diet, path: str, references: References) -> Iterator[tuple[rules.Rule, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from poyodata.curation.language import rules
@@ -73,12 +74,15 @@ def agreed_options(diets: Sequence[Diet]) -> Diet:
         raise DietError("`mix` joins at least two diets; got none.")
     first = diets[0]
     chosen: dict[str, Any] = {}
-    for attribute, unset in (("splits", None), ("windows", WindowRule()), ("folder", None)):
+    for attribute, unset, how in (
+        ("splits", None, "with_options(splits=...)"),
+        ("windows", WindowRule(), "during(...)"),
+    ):
         given = list(dict.fromkeys(getattr(diet, attribute) for diet in diets if getattr(diet, attribute) != unset))
         if len(given) > 1:
             raise DietError(
-                f"the diets joined here have different {attribute}; join them without, "
-                f"then set {attribute} on the result."
+                f"the diets joined here have different {attribute}; join them without, then set {attribute} on the "
+                f"result with .{how}."
             )
         chosen[attribute] = given[0] if given else unset
     for attribute in ("statistics_window", "missing", "statistics_reference"):
@@ -88,5 +92,33 @@ def agreed_options(diets: Sequence[Diet]) -> Diet:
                 f"the diets joined here differ in {attribute} ({' and '.join(sorted(values))}); "
                 f"give both the same with .with_options({attribute}=...)."
             )
+    chosen["folder"] = agreed_folder(diets)
     chosen["disjoint"] = tuple(dict.fromkeys(pair for diet in diets for pair in diet.disjoint))
     return replace(first, **chosen)
+
+
+def agreed_folder(diets: Sequence[Diet]) -> Path | None:
+    """Take the folder in which files are looked up from diets that are joined; refuse two, where any names a file.
+
+    Without a folder a diet looks in the current one, and so has one of its own where it names a file.
+    """
+    among = [diet.folder for diet in diets if diet.folder is not None or refers_to_files(diet)]
+    places: dict[Path, Path | None] = {}
+    for folder in among:
+        where = (folder or Path()).resolve()
+        places[where] = places.get(where) or folder
+    if len(places) < 2:
+        return next(iter(places.values()), None)
+    if not any(map(refers_to_files, diets)):
+        return None
+    shown = " and ".join("the current one" if one is None else repr(str(one)) for one in places.values())
+    raise DietError(
+        f"the diets joined here refer to files, which they look up in different folders ({shown}); refer to them by "
+        "absolute paths, or give both the same folder with .with_options(folder=...)."
+    )
+
+
+def refers_to_files(diet: Diet) -> bool:
+    """Tell whether a diet names others by paths that begin at its folder."""
+    named = [rule.diet for rule, _ in rules.walk_rules(diet.neurons) if isinstance(rule, rules.Reference)]
+    return any(map(rules.names_file, [*named, *(pair.other for pair in diet.disjoint)]))

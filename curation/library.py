@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poyodata.curation.diet import Diet
+from poyodata.curation.language import rules
 from poyodata.errors import DietError, PoyodataError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ PRESETS: tuple[str, ...] = (
 ENTRY_POINTS = "poyodata.diets"
 """Group of entry points under which installed packages offer a `Diet`, a mapping, or a function that returns one."""
 
-FILES: tuple[str, ...] = (".yaml", ".yml", ".json")
+FILES: tuple[str, ...] = rules.FILES
 """Endings of the names of files with diets."""
 
 
@@ -70,7 +71,11 @@ def load_diet(source: str | Path | Mapping[str, Any] | Diet, *, folder: Path | N
     if isinstance(source, Path) or source.endswith(FILES):
         path = Path(source)
         path = path if folder is None or path.is_absolute() else folder / path
-        return Diet.from_json(path) if path.suffix == ".json" else Diet.from_yaml(path)
+        try:
+            return Diet.from_json(path) if path.suffix == ".json" else Diet.from_yaml(path)
+        except UsageError:
+            _refuse_path(str(source))
+            raise
     offered = _offered()
     if source in offered:
         _refuse_two_homes(source)
@@ -113,6 +118,7 @@ def list_diets() -> pd.DataFrame:
     for name, origin in sorted(known_diets().items()):
         description, parameters, problem = "", {}, ""
         try:
+            _refuse_path(name)
             diet = load_diet(name)
             description, parameters = diet.description, dict(sorted(diet.parameters.items()))
         except PoyodataError as error:
@@ -150,6 +156,16 @@ def _refuse_two_homes(name: str) -> None:
         )
 
 
+def _refuse_path(name: str) -> None:
+    """Refuse the name of a package's diet that is read as the path of a file."""
+    if name.endswith(FILES) and name in _offered():
+        packages = " and ".join(repr(_package(entry)) for entry in _offered()[name])
+        raise DietError(
+            f"package {packages} offers a diet by the name {name!r}, which cannot be reached: a name that ends in "
+            f"{', '.join(FILES)} is the path of a file. The package has to offer it under another name."
+        )
+
+
 def _load(entry: importlib.metadata.EntryPoint) -> Diet:
     """Load the diet of a package; it bears the name under which it is offered."""
     who = f"the diet {entry.name!r} of package {_package(entry)!r}"
@@ -160,7 +176,7 @@ def _load(entry: importlib.metadata.EntryPoint) -> Diet:
         diet = Diet.from_dict(offered) if isinstance(offered, Mapping) else offered
     except DietError as error:
         raise DietError(f"{who} is not well formed: {error}") from None
-    except Exception as error:  # whatever a package raises when it is imported
+    except (Exception, SystemExit) as error:  # whatever a package raises when it is imported
         raise DietError(
             f"{who} cannot be loaded ({type(error).__name__}: {error}); update or remove the package."
         ) from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from poyodata.curation.manifest_record import damaged, read_record
 from poyodata.digests import json_digest, table_digest
 from poyodata.errors import ManifestError, UsageError
 
@@ -131,6 +132,12 @@ class Manifest:
         tables = {name: table_digest(getattr(self, name)) for name in TABLES if name != "windows"}
         return json_digest({"digest": self.digest, "meta": self.meta, **tables})
 
+    def grounds(self) -> list[dict[str, Any]]:
+        """Say what chose the neurons, for the lineage of columns that a model trained on them writes (`lineage_of`)."""
+        from poyodata.curation.leaks.grounds import lineage_grounds
+
+        return lineage_grounds(self)
+
     def funnel(self) -> pd.DataFrame:
         """Count step by step: step, rule, kept, rejected, unknown, counts (what is counted)."""
         columns = ["step", "rule", "kept", "rejected", "unknown", "counts"]
@@ -191,7 +198,7 @@ class Manifest:
         given = Path(folder)
         try:
             target = given.resolve()  # a link stays one
-            _require_own(target)
+            check_target(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
             try:
@@ -226,25 +233,17 @@ class Manifest:
         target = Path(folder)
         if not target.is_dir():
             raise UsageError(f"no manifest at {str(target)!r}; give the folder that `Manifest.save` wrote.")
+        if not is_manifest(target):
+            raise UsageError(f"{str(target)!r} holds no manifest; give the folder that `Manifest.save` wrote.")
+        record = read_record(target, FORMAT_VERSION, TABLES)
+        tables = {name: _read_table(target / f"{name}.parquet", record["dtypes"][name]) for name in TABLES}
+        manifest = cls(**tables, meta=record["meta"])
         try:
-            record = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-            version = record.get("format") if isinstance(record, dict) else None
-            if version != FORMAT_VERSION:
-                raise ManifestError(
-                    f"{target}: manifest format {version!r}, this version reads {FORMAT_VERSION}; resolve the diet "
-                    "again."
-                )
-            tables = {
-                name: _as_written(_read_table(target / f"{name}.parquet"), record["dtypes"][name]) for name in TABLES
-            }
-            manifest = cls(**tables, meta=record["meta"])
             intact = manifest.digest == record["digest"] and manifest.record_digest == record["record_digest"]
-        except ManifestError:
-            raise
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ManifestError(f"{target}: the manifest lacks {error}; resolve the diet again.") from None
-        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
-            raise ManifestError(f"{target}: the manifest is damaged ({error}); resolve the diet again.") from None
+        except KeyError as error:
+            raise damaged(target / "neurons.parquet", f"it has no column {error}") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise damaged(target, f"its digest cannot be computed ({error})") from None
         if not intact:
             raise ManifestError(
                 f"{target}: the content does not match the digest {str(record['digest'])[:12]}, so a file was changed "
@@ -318,6 +317,26 @@ class Manifest:
         return f"<table><caption>Manifest</caption>{rows}</table>"
 
 
+def is_manifest(folder: Path) -> bool:
+    """Tell whether a folder holds a manifest, or what is left of one."""
+    return any((folder / name).is_file() for name in FILES)
+
+
+def check_target(folder: str | Path) -> None:
+    """Refuse a folder that no manifest can be saved to, before one is resolved for it.
+
+    Raises
+    ------
+    UsageError
+        It lies within a store, or holds something else.
+    """
+    target = Path(folder).resolve()
+    holder = next((parent for parent in (target, *target.parents) if (parent / "zarr.json").exists()), None)
+    if holder is not None:
+        raise UsageError(f"{str(folder)!r} lies within the store {str(holder)!r}; give another folder, outside of it.")
+    _require_own(target)
+
+
 def _require_own(target: Path) -> None:
     """Raise unless there is nothing yet, or what an earlier `Manifest.save` wrote."""
     if not target.exists() and not target.is_symlink():
@@ -326,7 +345,7 @@ def _require_own(target: Path) -> None:
         raise UsageError(f"{target} exists and holds no manifest; give a new folder.")
     try:
         record = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     strange = [name for name in FILES if (target / name).is_dir()]
     if not isinstance(record, dict) or not {"format", "record_digest"} <= record.keys() or strange:
@@ -351,22 +370,30 @@ def _exchange(scratch: Path, target: Path) -> None:
     aside.rmdir()
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """Read a table by what Parquet itself says of it: pandas does not know every dtype that it writes beside that."""
+def _read_table(path: Path, dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """Read a table, which another program may have written again, with the columns and dtypes it was saved with.
+
+    By what Parquet itself says of it: pandas does not know every dtype that it writes beside that.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     # As floats, whole numbers of which some are missing would be rounded.
     nullable = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    table = pq.read_table(path, partitioning=None).replace_schema_metadata(None)
-    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
-    return frame
-
-
-def _as_written(table: pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
-    """Bring a table that another program may have written again to the columns and dtypes that it was saved with."""
-    other = {name: dtype for name, dtype in dtypes.items() if str(table[name].dtype) != dtype}
-    return table[list(dtypes)].astype(other)
+    try:
+        table = pq.read_table(path, partitioning=None).replace_schema_metadata(None)
+        frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    except (OSError, ValueError) as error:  # as are those of pyarrow
+        raise damaged(path, str(error)) from None
+    for name, dtype in dtypes.items():
+        if name not in frame.columns:
+            raise damaged(path, f"it has no column {name!r}")
+        try:
+            if str(frame[name].dtype) != dtype:
+                frame = frame.astype({name: dtype})
+        except (TypeError, ValueError) as error:
+            raise damaged(path, f"column {name!r} is not the {dtype!r} that manifest.json says ({error})") from None
+    return frame[list(dtypes)]
 
 
 def plain_meta(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -255,8 +255,7 @@ def _known(store: Store) -> _Known:
 def _resolved(store: Store, asked: Split | SplitSpec | str | None, fold: int) -> Split:
     if asked is None or isinstance(asked, str | SplitSpec):
         return resolve_split(store, asked or _known(store).default_split(store), fold=fold)
-    asked.require_content(store)
-    return asked
+    return asked.on(store)
 
 
 def _counted(codes: npt.NDArray[np.int64], names: Sequence[str], kept: npt.NDArray[np.intp]) -> dict[str, int]:

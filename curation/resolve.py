@@ -106,7 +106,7 @@ class Ground:
         references = References(diet)
         diet = references.diet
         if isinstance(split, Split):
-            split.require_content(store)
+            split = split.on(store)
         else:
             split = resolve_split(store, split or diet.splits or default_split(store), fold=fold)
         considered, invalid = _valid(_population(store, split, references.columns), references.columns)
@@ -130,7 +130,13 @@ class Ground:
         neurons = neurons[[*IDENTITY, *shown]]
         sessions = tuple(map(str, neurons["session_id"].unique()))
         chosen, windows, role_time = self._time(diet, sessions)
-        warnings = [*self.split.warnings, *self.evidence.warnings, *selection.warnings, *chosen.warnings]
+        warnings = [
+            *self.split.warnings,
+            *self._packed_otherwise(),
+            *self.evidence.warnings,
+            *selection.warnings,
+            *chosen.warnings,
+        ]
         idle = len(sessions) - windows["session_id"].nunique()
         if idle:
             warnings.append(f"{idle} recordings hold selected neurons but no window")
@@ -198,6 +204,19 @@ class Ground:
             roles=self.split.windows,
             store=self.store,
         )
+
+    def _packed_otherwise(self) -> list[str]:
+        """Say where a packed store is divided otherwise than when its neurons were chosen."""
+        entry = self.store.lineage
+        then = (entry or {}).get("roles") or {}
+        moved = [name for name, digest in self.split.role_digests.items() if then.get(name) != digest]
+        if not entry or not moved:
+            return []
+        under = f"{entry.get('split_name', '')!r}, fold {entry.get('fold', 0)}"
+        return [
+            f"the store was packed under split {under}, which gave {len(moved)} of its recordings (first {moved[0]}) "
+            "other roles; to keep them, resolve under the Split it was packed under"
+        ]
 
     def _first_steps(self) -> list[Step]:
         considered = len(self.evidence.table)

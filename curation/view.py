@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,10 @@ import pandas as pd
 
 from poyodata.curation.changes.store_change import store_change
 from poyodata.curation.manifest import Manifest
+from poyodata.curation.windows.free_time import free_time
+from poyodata.curation.windows.recordings import STRIDE
 from poyodata.errors import ManifestError, UsageError, nearest
-from poyodata.intervals import Intervals, subtract
+from poyodata.intervals import Intervals
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,10 +75,11 @@ class View:
         }
 
     def free_stretches(self, role: str) -> Mapping[str, Intervals]:
-        """Frames that windows of a role may use: segments without the time that the split gives to other roles.
+        """Frames that windows of a role may use: its own time, and the frames without a role that go with it.
 
-        Roles to learn from (``train``, ``identify``) also keep the split's guard from the time of other roles. Frames
-        without a role, such as the grey between trials, are free; so are other trials of the role itself.
+        Frames without a role, such as the grey between trials, go with the role whose time comes before them in their
+        segment; those before the first such time, with that one. So no frame is free for two roles. Roles to learn
+        from (``train``, ``identify``) also keep the split's guard from the time of other roles.
 
         Parameters
         ----------
@@ -87,14 +90,35 @@ class View:
         mapping of session id to ndarray, shape (stretch, 2), int64
             Sorted; cut at gaps of the recording.
         """
-        time = self.manifest.role_time
-        others = time[(time["role"] != role).to_numpy(bool)]
-        frames = others[["start_frame", "stop_frame"]].to_numpy(np.int64)
-        if role in ("train", "identify"):
-            frames = frames + others["guard_frames"].to_numpy(np.int64)[:, None] * np.array([-1, 1])
-        rows = others.groupby("session_id").indices
-        none = np.empty(0, np.intp)
-        return {key: subtract(spans, frames[rows.get(key, none)]) for key, spans in self.segments.items()}
+        place, frames = self.free_frames(role)
+        parts = np.split(frames, np.searchsorted(place, np.arange(1, len(self.session_ids))))
+        return dict(zip(self.session_ids, parts, strict=True))
+
+    def free_frames(self, role: str) -> tuple[npt.NDArray[np.int64], Intervals]:
+        """Give the `free_stretches` of all recordings in one array.
+
+        Parameters
+        ----------
+        role : str
+
+        Returns
+        -------
+        session_index : ndarray, shape (stretch,), int64
+            Position in `session_ids`, increasing.
+        frames : ndarray, shape (stretch, 2), int64
+            Sorted within each recording.
+        """
+        time, table = self.manifest.role_time, self.store.segments
+        recorded = _on_axis(table[table["session_id"].isin(self.session_ids)], self.session_ids)
+        free = free_time(
+            recorded[np.argsort(recorded[:, 0], kind="stable")],
+            _on_axis(time, self.session_ids),
+            time["role"].to_numpy(object),
+            time["guard_frames"].to_numpy(np.int64),
+            role,
+        )
+        place = free[:, 0] // STRIDE
+        return place, free - place[:, None] * STRIDE
 
     def neurons(self, session_id: str) -> pd.DataFrame:
         """Give the selected neurons of a recording, in the order of their trace columns."""
@@ -122,14 +146,66 @@ class View:
         return windows[(windows["role"] == role).to_numpy(bool)].reset_index(drop=True)
 
     def dataset(self, session_id: str) -> xr.Dataset:
-        """Open a recording lazily with the selected neurons alone; every frame is there, windows cut nothing away."""
-        return self.store[session_id].isel(neuron=self.columns(session_id))
+        """Open a recording lazily with the selected neurons alone; every frame is there, windows cut nothing away.
+
+        Pixels of masks are those of these neurons, numbered as they stand here, as in what `materialise` writes.
+        """
+        columns, whole = self.columns(session_id), self.store[session_id]
+        chosen = whole.isel(neuron=columns)
+        if "mask_neuron" not in whole.variables:
+            return chosen
+        place = np.full(whole.sizes["neuron"], -1, np.int64)
+        place[columns] = np.arange(len(columns))
+        neuron = whole["mask_neuron"]
+        number = place[neuron.to_numpy()]
+        kept = np.flatnonzero(number >= 0)
+        pixels = chosen.isel(mask_pixel=kept)
+        return pixels.assign(mask_neuron=pixels["mask_neuron"].copy(data=number[kept].astype(neuron.dtype)))
 
     def traces(self, session_id: str) -> npt.NDArray[np.float32]:
         """All trace columns of a recording, mapped, shape (time, neuron), float32, dF/F; take `columns` of it."""
         self._rows_of(session_id)
         traces: npt.NDArray[np.float32] = self.store.traces(session_id)
         return traces
+
+    def statistics(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Statistics of the selected neurons, on the time that the diet's own are of: its split's train-role time.
+
+        Kept ones are read, and others computed and kept (`poyodata.compute_statistics`).
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Such as ``skewness`` or ``mean@drifting_gratings``.
+
+        Returns
+        -------
+        DataFrame
+            ``neuron_id`` and these columns, in the order of ``manifest.neurons``.
+
+        Raises
+        ------
+        StatisticError
+            No statistic gives such a column.
+        ManifestError
+            The manifest's split cannot be resolved again on this store.
+        """
+        from poyodata.splits import SplitSpec, resolve_split
+        from poyodata.statistics import compute_statistics, select_columns
+
+        names, known = select_columns(columns), self.manifest.meta["split"]
+        if self.manifest.meta["statistics"]["window"] == "all":
+            table = compute_statistics(self.store, names, window="all", sessions=self.session_ids)
+        else:
+            split = resolve_split(self.store, SplitSpec.model_validate(known["spec"]), fold=known["fold"])
+            if split.digest != known["digest"]:
+                raise ManifestError(
+                    f"the split of manifest {self.manifest.name!r} gives other roles on this store now, so that "
+                    "statistics of its train time cannot be had; resolve the diet again."
+                )
+            table = compute_statistics(self.store, names, split, sessions=self.session_ids)
+        neuron_ids = self.manifest.neurons["neuron_id"].tolist()
+        return table.set_index("neuron_id").loc[neuron_ids, list(columns)].reset_index()
 
     def materialise(self, path: str | Path, progress: Callable[[int], None] | None = None) -> Store:
         """Write a packed store: the selected neurons alone, with every frame, opened like any other store.
@@ -179,3 +255,10 @@ class View:
             "windows": f"{len(self.manifest.windows):,}",
         }
         return "\n".join(["<View>", *(f"  {key:<9} {value}" for key, value in facts.items())])
+
+
+def _on_axis(rows: pd.DataFrame, session_ids: tuple[str, ...]) -> Intervals:
+    """Frames of rows on one axis, on which recordings follow each other far apart."""
+    code, names = pd.factorize(rows["session_id"])
+    place = pd.Index(session_ids).get_indexer(names)[code].astype(np.int64)
+    return rows[["start_frame", "stop_frame"]].to_numpy(np.int64) + place[:, None] * STRIDE

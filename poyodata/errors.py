@@ -39,10 +39,6 @@ class AnnotationError(PoyodataError):
     """A user's labels of neurons or cells cannot be joined to a store."""
 
 
-class SplitError(PoyodataError):
-    """A split cannot be made from what the store holds."""
-
-
 class StatisticError(PoyodataError):
     """A statistic is unknown or cannot be computed."""
 
@@ -80,6 +76,20 @@ class Problem:
         return ": ".join(part for part in (":".join(at), self.path, self.message) if part)
 
 
+class SplitError(PoyodataError):
+    """A split is not well formed, or cannot be made from what the store holds.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        Everything that is wrong with a specification; empty for other errors.
+    """
+
+    def __init__(self, message: str = "", problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
 class DietError(PoyodataError):
     """A diet is not well formed, or selects nothing.
 
@@ -104,6 +114,20 @@ class LeakError(PoyodataError):
 
 class LoaderError(PoyodataError):
     """No batch can be made as asked."""
+
+
+class RecipeError(LoaderError):
+    """A recipe is not well formed.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        Everything that is wrong with a file, in the order in which it stands there; empty for other errors.
+    """
+
+    def __init__(self, message: str = "", problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class ModelError(PoyodataError):

@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 
 import pydantic
 
+from poyodata.curation.binding import collect_parameters
 from poyodata.curation.documents import document_keys as keys
-from poyodata.curation.documents.places import MAX_PROBLEMS, Path, Places, Position, together
-from poyodata.curation.documents.plain_text import check_plain
 from poyodata.curation.language import rules
-from poyodata.curation.language.expressions import Column, Node, Operand, columns_of
+from poyodata.curation.language.expressions import Column, Node, Operand, columns_of, parameters_of
 from poyodata.curation.language.parameters import Parameter
 from poyodata.curation.language.parse import located_parts, parse_expression, parse_operand
 from poyodata.curation.language.window_rule import WindowRule, WindowSample
+from poyodata.documents.places import MAX_PROBLEMS, Path, Places, Position, together
+from poyodata.documents.plain_text import check_plain
 from poyodata.errors import DietError, Problem, nearest
 
 Made = TypeVar("Made")
@@ -33,7 +34,7 @@ def build(
     *,
     diet: Callable[..., Made],
     disjoint: Callable[[str, str], Any],
-    folder: FilePath | None = None,
+    folder: str | FilePath | None = None,
 ) -> Made:
     """Make a diet of a plain mapping, with `diet` and `disjoint` the classes of both.
 
@@ -63,6 +64,8 @@ class Builder:
         Every expression that could be read.
     rules : dict of path to Rule
         Every rule that could be made.
+    parameters : list of (Parameter, path, position)
+        Every parameter, where it stands.
     """
 
     def __init__(self, places: Places) -> None:
@@ -71,6 +74,7 @@ class Builder:
         self.texts: dict[Path, tuple[str, Node]] = {}
         self.rules: dict[Path, rules.Rule] = {}
         self.mended: set[Path] = set()
+        self.parameters: list[tuple[Parameter, Path, Position]] = []
 
     def diet(self, value: Any, disjoint: Callable[[str, str], Any]) -> dict[str, Any] | None:
         """Build the attributes of a diet; None where the document cannot be read at all."""
@@ -87,6 +91,10 @@ class Builder:
         ]
         neurons = self.rule(document.neurons, ("neurons",))
         self.made(("neurons",), rules.check_rule_size, neurons)
+        self.made(
+            ("description",), rules.check_description, document.description, at=self.places.value(("description",))
+        )
+        self.two_defaults(neurons, windows)
         return {
             "neurons": neurons,
             "name": document.name,
@@ -196,13 +204,38 @@ class Builder:
             self.tell(path, message, where)
             return None
         self.texts[path] = (text, node)
+        for part, line, column in located_parts(text) if parameters_of(node) else ():
+            if isinstance(part, Parameter):
+                self.parameters.append((part, path, self.places.within(path, line, column)))
         return node
+
+    def two_defaults(self, *parts: Any) -> None:
+        """Point at every parameter that has another default than where it stood before."""
+        try:
+            collect_parameters(*parts)
+        except DietError as error:
+            whole = str(error)
+        else:
+            return
+        first: dict[str, Parameter] = {}
+        found = sorted(self.parameters, key=lambda one: (one[2][0] or 0, one[2][1] or 0))
+        told = len(self.problems)
+        for parameter, path, position in found:
+            try:
+                collect_parameters(first.setdefault(parameter.name, parameter), parameter)
+            except DietError as error:
+                if parameter.default != first[parameter.name].default or isinstance(parameter.default, bool):
+                    self.tell(path, str(error), position)
+        if len(self.problems) == told:  # by a limit on what is told, or because 1 and 1.0 stand where both can
+            self.problems.append(self.places.problem((), whole))
 
     def amount(self, value: Any, path: Path) -> Any:
         """Read a number, or the parameter that stands for it."""
         if not isinstance(value, keys.ParameterDocument):
             return value
         made = self.made(path, Parameter, value.param, value.default)
+        if made is not None:
+            self.parameters.append((made, path, self.places.value((*path, "default"))))
         return value.default if made is None else made
 
     def amounts(self, document: pydantic.BaseModel, path: Path, *words: str) -> dict[str, Any]:

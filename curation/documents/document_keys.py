@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from typing import Annotated, Any, Literal, TypeAlias
 
 import pydantic
@@ -10,11 +11,14 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from poyodata.curation.language.expressions import MAX_CHARACTERS
+from poyodata.curation.language.rules import LONGEST_NAME
 from poyodata.curation.language.window_rule import FRAME_COLUMNS, WINDOW_COLUMNS
 
-PLAIN_NAME = "[A-Za-z][A-Za-z0-9_]{0,127}"
-COLUMN = f"^{PLAIN_NAME}(@[^@]{{1,128}})?$"
-PRINTABLE_LINE = r"^(?=.*\S)[^\n\r\t]{1,400}$"
+_WORDS = "|".join(keyword.kwlist)
+PLAIN_NAME = f"(?!({_WORDS})(@|$))[A-Za-z][A-Za-z0-9_]{{0,127}}"
+COLUMN = rf"^{PLAIN_NAME}(@[^@\s]([^@\n\r\t]{{0,126}}[^@\s])?)?$"
+PRINTABLE_LINE = rf"^(?=.*\S)[^\n\r\t]{{1,{LONGEST_NAME}}}$"
+"""Names as a schema can tell them; the reader also refuses what cannot be printed."""
 
 
 _VALUE, _PARAMETER, _LIST = TAGS = ("\0value", "\0parameter", "\0list")
@@ -64,7 +68,7 @@ Texts: TypeAlias = Annotated[
 _SHARE: JsonDict = {"exclusiveMinimum": 0, "maximum": 1}
 _COUNT: JsonDict = {"minimum": 1, "exclusiveMaximum": 2**63}
 _SEED: JsonDict = {"minimum": 0, "exclusiveMaximum": 2**63}
-_EXPRESSION: JsonDict = {"minLength": 1, "maxLength": MAX_CHARACTERS}
+_EXPRESSION: JsonDict = {"pattern": r"\S", "maxLength": MAX_CHARACTERS}
 _COLUMN: JsonDict = {"pattern": COLUMN}
 _COLUMNS: JsonDict = {"pattern": COLUMN, "minItems": 1, "uniqueItems": True}
 
@@ -148,7 +152,11 @@ class TermDocument(_Strict):
     """One pool of a mix, whole, or one of fraction, share and n of it."""
 
     of: RuleLike = Field(description=_OF)
-    name: str = Field("", description="Label of its neurons in the manifest's column `term`.")
+    name: str = Field(
+        "",
+        description="Label of its neurons in the manifest's column `term`.",
+        json_schema_extra={"pattern": f"^$|{PRINTABLE_LINE}"},
+    )
     fraction: Number | None = Field(None, description="Share of this pool.", json_schema_extra=_SHARE)
     share: Number | None = Field(None, description="Share of the result, instead.", json_schema_extra=_SHARE)
     n: Whole | None = Field(None, description="Number of neurons, instead.", json_schema_extra=_COUNT)
@@ -169,7 +177,7 @@ class RuleDocument(_Strict):
     ids: list[str] | None = Field(
         None,
         description="Neurons by neuron_id, in quotes.",
-        json_schema_extra={"minItems": 1, "uniqueItems": True},
+        json_schema_extra={"minItems": 1, "uniqueItems": True, "pattern": PRINTABLE_LINE},
     )
     diet: str | None = Field(
         None,
@@ -261,7 +269,7 @@ class WindowsDocument(_Strict):
     )
     min_length_s: Number | None = Field(
         None,
-        description="Shorter windows are left out, in seconds.",
+        description="Shorter windows are left out, in seconds, to the nearest whole frame of each recording.",
         json_schema_extra={"exclusiveMinimum": 0, "exclusiveMaximum": 1e6},
     )
     sample: WindowSampleDocument | None = Field(None, description="Which part of the windows is taken.")
@@ -285,7 +293,7 @@ class DietDocument(_Strict):
     name: str = Field(
         "unnamed", description="Name of the diet, on one line.", json_schema_extra={"pattern": PRINTABLE_LINE}
     )
-    description: str = Field("", description="What it is for, in words.")
+    description: str = Field("", description="What it is for, in words.", json_schema_extra={"pattern": r"^[^\t\r]*$"})
     splits: str | None = Field(
         None,
         description="Name of the split, or the path of its file; by default the store's own.",

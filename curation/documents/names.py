@@ -10,7 +10,7 @@ import pandas as pd
 
 from poyodata.curation.evidence import BOUNDS, source_of
 from poyodata.curation.language.expressions import Node, columns_of
-from poyodata.curation.language.window_rule import FRAME_COLUMNS, WINDOW_COLUMNS
+from poyodata.curation.language.window_rule import FRAME_COLUMNS, SAMPLED_ROLES, WINDOW_COLUMNS, told_of_windows
 from poyodata.curation.selecting.evaluate import Evaluator
 from poyodata.errors import StatisticError, nearest
 from poyodata.splits import Split
@@ -85,7 +85,8 @@ class KnownNames:
         if found is None:
             if stimulus and column in self._plain:
                 return f"unknown column {name!r}: only statistics can be restricted to a stimulus."
-            return f"unknown column {column!r}: {nearest(column, [*self._plain, *column_metadata(), *self.learned])}"
+            known = [*self._plain, *column_metadata(), *self.learned]
+            return f"unknown column {column!r}: {told_of_windows(name) or nearest(column, known)}"
         if stimulus:
             shown = self.store.epochs["stimulus"].unique().tolist()
             if stimulus not in shown:
@@ -121,8 +122,9 @@ class KnownNames:
         for name in WINDOW_COLUMNS if table == "where" else FRAME_COLUMNS:
             if name not in TEXTS:
                 rows[name] = _numbers(len(epochs)) > 0 if name in TRUTHS else _numbers(len(epochs))
-        rows["role"] = np.full(len(epochs), "train", dtype=object)
-        return Evaluator(pd.DataFrame(rows), noun="epoch" if table == "where" else "frame")
+        rows["role"] = np.resize(np.array(SAMPLED_ROLES, dtype=object), len(epochs))
+        noun = "epoch" if table == "where" else "frame"
+        return Evaluator(pd.DataFrame(rows), noun=noun, stand_ins=frozenset({"role"}))
 
     def _stand_in(self, name: str, table: pd.DataFrame) -> Any:
         """Values of a column that `table` has not: real ones where they are at hand, else some of the right kind."""

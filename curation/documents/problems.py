@@ -8,10 +8,8 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from poyodata.curation.diet import Diet, Disjoint
-from poyodata.curation.documents import plain_text
 from poyodata.curation.documents.document import Builder
 from poyodata.curation.documents.names import KnownNames
-from poyodata.curation.documents.places import Path, Places, Position
 from poyodata.curation.language import rules
 from poyodata.curation.language.expressions import (
     And,
@@ -30,7 +28,9 @@ from poyodata.curation.language.parameters import Parameter, settled
 from poyodata.curation.language.parse import located_parts
 from poyodata.curation.language.window_rule import FRAME_COLUMNS, WINDOW_COLUMNS
 from poyodata.curation.library import FILES, load_diet
-from poyodata.curation.selecting.references import References
+from poyodata.curation.selecting.references import MAX_REFERENCES, TOO_MANY, FoundDiets, References
+from poyodata.documents import plain_text
+from poyodata.documents.places import Path, Places, Position
 from poyodata.errors import DietError, PoyodataError, Problem, nearest
 from poyodata.splits import Split, resolve_split, split_spec
 
@@ -81,6 +81,22 @@ def find_problems(
     <yaml>:2:1: nam: unknown key; did you mean 'name'?
     <yaml>:4:19: neurons.where: `skewness = 3` is not an expression; write == to compare.
     """
+    return look_through(source, store, split)[0]
+
+
+def look_through(
+    source: str | FilePath | Mapping[str, Any] | Diet, store: Store | None = None, split: Split | None = None
+) -> tuple[list[Problem], list[Problem]]:
+    """Find what is wrong with a diet, as `find_problems` does, and what is only remarkable about it.
+
+    Returns
+    -------
+    problems : list of Problem
+        Resolving refuses the diet for each of them.
+    notes : list of Problem
+        What resolving only warns of: a name of the field, such as a CRE line, that the store does not have.
+    """
+    notes: list[Problem] = []
     try:
         value, places, folder = _opened(source)
         builder = Builder(places)
@@ -89,10 +105,16 @@ def find_problems(
         if options is not None and not found:
             Diet(**options, folder=folder)
     except DietError as error:
-        return list(error.problems) or [Problem(None, None, "", str(error))]
+        return list(error.problems) or [Problem(None, None, "", str(error))], notes
     if options is not None:
         names = None if store is None else KnownNames(store, split)
-        found += _Finder(builder, folder, names).problems(options)
+        finder = _Finder(builder, folder, names)
+        found += finder.problems(options)
+        notes = finder.notes
+    return _ordered(found), _ordered(notes)
+
+
+def _ordered(found: list[Problem]) -> list[Problem]:
     return sorted(dict.fromkeys(found), key=lambda one: (one.line or 0, one.column or 0))
 
 
@@ -118,6 +140,9 @@ class _Finder:
     folder: FilePath | None
     names: KnownNames | None
     seen: set[tuple[str, FilePath | None]] = field(default_factory=set)
+    found: FoundDiets = field(default_factory=FoundDiets)
+    nested: bool = False
+    notes: list[Problem] = field(default_factory=list)
 
     def problems(self, options: Mapping[str, Any]) -> Iterator[Problem]:
         if options["splits"] is not None:
@@ -125,11 +150,14 @@ class _Finder:
         for index, pair in enumerate(options["disjoint"]):
             yield from self._loaded(pair.other, ("disjoint", index, "from"))
         for path, rule in self.builder.rules.items():
-            yield from self._rule(rule, path)
+            if self.nested or self.found.visits <= MAX_REFERENCES or not isinstance(rule, rules.Reference):
+                yield from self._rule(rule, path)
         if self.names is not None:
             for path, (text, node) in self.builder.texts.items():
                 table = path[-1] if path[0] == "windows" else "neurons"
-                yield from _Clauses(self.names, str(table)).problems(text, node, path, self.builder.places)
+                clauses = _Clauses(self.names, str(table))
+                yield from clauses.problems(text, node, path, self.builder.places)
+                self.notes += clauses.notes
 
     def _tell(self, path: Path, error: Exception | str, position: Position | None = None) -> Problem:
         position = self.builder.places.value(path) if position is None else position
@@ -148,7 +176,7 @@ class _Finder:
 
     def _loaded(self, name: str, path: Path) -> Iterator[Problem]:
         try:
-            load_diet(name, folder=self.folder)
+            self.found.get(name, self.folder)
         except PoyodataError as error:
             yield self._tell(path, _first_of(error))
 
@@ -157,24 +185,33 @@ class _Finder:
         if wrong:
             yield from wrong
             return
-        diet = load_diet(rule.diet, folder=self.folder)
+        diet = self.found.get(rule.diet, self.folder)
         try:
             diet = diet.with_parameters(**{name: settled(value) for name, value in rule.given})
         except PoyodataError as error:
             yield self._tell((*path, "with"), error)
             return
-        try:
-            References(diet)
-        except PoyodataError as error:
-            yield self._tell((*path, "diet"), _first_of(error))
-            return
+        if not self.nested:  # what they refer to themselves was looked at with them
+            try:
+                self.found.visits += 1
+                References(diet, found=self.found)
+            except PoyodataError as error:
+                yield self._tell((*path, "diet"), _first_of(error))
+                return
+            if self.found.visits > MAX_REFERENCES:
+                yield self._tell((*path, "diet"), TOO_MANY)
+                return
         key = (rule.diet, self.folder)
         if self.names is not None and key not in self.seen:
             self.seen.add(key)
             inner = Builder(Places())
             options = inner.diet(diet.to_dict(), Disjoint) or {"splits": None, "disjoint": ()}
-            for problem in _Finder(inner, diet.folder, self.names, self.seen).problems(options):
+            within = _Finder(inner, diet.folder, self.names, self.seen, self.found, nested=True)
+            for problem in within.problems(options):
                 yield self._tell((*path, "diet"), f"in diet {rule.diet!r}: {problem.path}: {problem.message}")
+            for note in within.notes:
+                said = f"in diet {rule.diet!r}: {note.path}: {note.message}"
+                self.notes.append(self._tell((*path, "diet"), said))
 
     # -- names outside of expressions ------------------------------------------------------------------------------
 
@@ -209,8 +246,9 @@ class _Finder:
     def _ids(self, ids: tuple[str, ...], path: Path) -> Iterator[Problem]:
         known = self.names.neuron_ids if self.names is not None else set()
         absent = [(index, name) for index, name in enumerate(ids) if name not in known]
+        some = sorted(known)[:2000] if absent else []
         for index, name in absent[:MAX_IDS]:
-            close = nearest(name[:100], sorted(known)[:2000])
+            close = nearest(name[:100], some)
             yield self._tell((*path, index), f"the store has no neuron {name[:100]!r}: {close}")
         if len(absent) > MAX_IDS:
             yield self._tell(path, f"and {len(absent) - MAX_IDS} more of these neurons are not in the store.")
@@ -222,6 +260,8 @@ class _Clauses:
 
     names: KnownNames
     table: str
+    notes: list[Problem] = field(default_factory=list)
+    told: list[tuple[Node, str]] = field(default_factory=list)
 
     def problems(self, text: str, root: Node, path: Path, places: Places) -> Iterator[Problem]:
         parts = located_parts(text)
@@ -235,6 +275,10 @@ class _Clauses:
             for blamed, message in self._of(part, wrong):
                 wrong.add(id(part))
                 yield places.problem(path, message, places.within(path, *at.get(id(blamed), (line, column))))
+            for blamed, note in self.told:
+                where = places.within(path, *at.get(id(blamed), (line, column)))
+                self.notes.append(places.problem(path, note, where))
+            self.told.clear()
         if path[-1] != "by" and isinstance(last, Column | Call) and id(last) not in wrong:
             for blamed, message in self._tried(last, last, as_condition=True):
                 yield places.problem(path, message, places.within(path, *at[id(blamed)]))
@@ -274,6 +318,7 @@ class _Clauses:
 
     def _tried(self, node: Node, blamed: Node, as_condition: bool = False) -> Iterator[tuple[Node, str]]:
         evaluator = self.names.evaluator(self.table, node)
+        known = len(evaluator.notes)
         try:
             if as_condition:
                 evaluator.evaluate(node)
@@ -283,6 +328,8 @@ class _Clauses:
                 evaluator.evaluate(node)
         except DietError as error:
             yield blamed, str(error)
+        # Notes on stand-ins for what is not computed yet would be of nothing.
+        self.told += [(blamed, note) for note in evaluator.notes[known:] if note.startswith(evaluator.holder)]
 
 
 def _first_of(error: PoyodataError) -> str:

@@ -15,8 +15,10 @@ from poyodata.curation.documents.document_keys import OPERATORS, DietDocument
 def diet_schema() -> dict[str, Any]:
     """Make the JSON Schema (draft 2020-12) of diets in YAML and JSON.
 
-    Whatever a schema can say is said: keys, kinds, ranges, names, one operator a rule. What expressions mean, and which
-    columns a store has, is said by `find_problems`.
+    Keys, kinds, ranges, names, and one operator a rule are said. What a schema cannot say, or not simply, the reader
+    refuses beside it: characters that cannot be printed, 1.0 for a whole number, shares that add up to more than 1,
+    a parameter with two defaults, rules nested too deeply. What expressions mean, and which columns a store has, is
+    said by `find_problems`.
 
     Returns
     -------
@@ -61,7 +63,8 @@ def _written(part: Any) -> Any:
         part.pop("anyOf", None)
         if part.get("default", 0) is None:
             del part["default"]  # left out is not the same as null, which no key takes
-        kinds = [_limited(dict(kind), part) for kind in kinds]
+        plain = next((str(kind["type"]) for kind in kinds if kind.get("type") in ("integer", "number")), "")
+        kinds = [_limited(dict(kind), part, plain) for kind in kinds]
         for word in (*_SCALAR_WORDS, *_LIST_WORDS):
             if len(kinds) > 1 or "$ref" not in kinds[0]:
                 part.pop(word, None)
@@ -76,8 +79,11 @@ def _written(part: Any) -> Any:
     }
 
 
-def _limited(kind: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
-    """Give one of several kinds the limits that are of it."""
+def _limited(kind: dict[str, Any], limits: dict[str, Any], plain: str) -> dict[str, Any]:
+    """Give one of several kinds the limits that are of it; a parameter's default those of the number beside it."""
+    held = {word: limits[word] for word in _SCALAR_WORDS if word in limits}
+    if str(kind.get("$ref", "")).endswith("/ParameterDocument") and held and plain:
+        return kind | {"properties": {"default": {"type": plain} | held}}
     if kind.get("type") in ("integer", "number", "string"):
         return kind | {word: limits[word] for word in _SCALAR_WORDS if word in limits}
     if kind.get("type") == "array":

@@ -104,8 +104,15 @@ class Compare:
             raise DietError(
                 "only columns, constants and functions of columns can be compared; join conditions with and / or."
             )
-        if not any(isinstance(operand, Column | Call) for operand in self.operands):
-            raise DietError(f"`{to_text(self)}` compares constants; one side must be a column or a function of one.")
+        for left, right in zip(self.operands, self.operands[1:], strict=False):
+            _check_pair(left, right)
+        for left, middle, right in zip(self.operands, self.operands[1:], self.operands[2:], strict=False):
+            kinds = [_kind_of(one) for one in (left, right) if isinstance(one, Literal | Parameter)]
+            if len(set(kinds)) > 1:
+                raise DietError(
+                    f"`{to_text(middle)}` is compared with {_KINDS[kinds[0]]}, `{to_text(left)}`, and with "
+                    f"{_KINDS[kinds[1]]}, `{to_text(right)}`; compare it with one kind."
+                )
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,9 @@ class Membership:
             raise DietError("the left side of `in` must be a column, as in `cre_line in ['Sst-IRES-Cre']`.")
         if not self.values:
             raise DietError(f"`{to_text(self.operand)} in []` can keep nothing; name at least one value.")
+        if isinstance(self.operand, Call):
+            for value in self.values:
+                _check_pair(self.operand, value)
         kinds = {_kind_of(value) for value in self.values}
         if len(kinds) > 1:
             raise DietError(
@@ -184,6 +194,24 @@ def _is_stimulus_name(name: str) -> bool:
     return bool(name) and name == name.strip() and name.isprintable() and "@" not in name and len(name) <= 128
 
 
+_KINDS = {"number": "a number", "str": "a text", "bool": "a truth value"}
+
+
+def _check_pair(left: Operand, right: Operand) -> None:
+    """Refuse a comparison that says nothing of any row, or that no row can answer."""
+    if not any(isinstance(operand, Column | Call) for operand in (left, right)):
+        raise DietError(
+            f"`{to_text(left)}` and `{to_text(right)}` are compared, and both are constants; one side of every "
+            "comparison must be a column or a function of one."
+        )
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, Call | Quantile) and isinstance(other, Literal | Parameter) and _kind_of(other) != "number":
+            raise DietError(
+                f"`{to_text(one)}` is a number, and `{to_text(other)}` is {_KINDS[_kind_of(other)]}; compare it with a "
+                "number."
+            )
+
+
 def _kind_of(value: Literal | Parameter) -> str:
     plain = value.default if isinstance(value, Parameter) else value.value
     return "number" if type(plain) in (int, float) else type(plain).__name__
@@ -209,11 +237,21 @@ def _require_conditions(word: str, terms: tuple[Node, ...]) -> None:
     for term in terms:
         if not is_condition(term):
             shown = to_text(term) if is_operand(term) else type(term).__name__
-            raise DietError(
-                f"`{word}` joins conditions, but got `{shown}`; compare it with something, as in `{shown} > 0`."
-            )
+            raise DietError(f"`{word}` joins conditions, but got `{shown}`; {_how_to_compare(term)}.")
     if word != "not" and len(terms) < 2:
         raise DietError(f"`{word}` needs at least two conditions.")
+
+
+def _how_to_compare(node: Any) -> str:
+    """Say how a condition is made of a value."""
+    if isinstance(node, Call):
+        return f"compare it with something, as in `{to_text(node)} > 0`"
+    if isinstance(node, Quantile):
+        return f"compare a column with it, as in `{to_text(node.operand)} > {to_text(node)}`"
+    if isinstance(node, Literal | Parameter):
+        column, sign = {"str": ("cre_line", "=="), "bool": ("valid_roi", "==")}.get(_kind_of(node), ("skewness", ">"))
+        return f"compare a column with it, as in `{column} {sign} {to_text(node)}`"
+    return "write a comparison, as in `skewness > 0`"
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -306,9 +344,7 @@ def check_size(node: Node) -> Node:
     """
     _check_limits(node)
     if not is_condition(node):
-        raise DietError(
-            f"`{to_text(node)[:60]}` is neither true nor false; compare it with something, as in `skewness <= 3.51`."
-        )
+        raise DietError(f"`{to_text(node)[:60]}` is neither true nor false; {_how_to_compare(node)}.")
     return node
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -149,7 +151,36 @@ def _opened(text: str) -> tuple[_Reader, ast.expr]:
         raise _at(1, 1, f"an expression may be nested {MAX_DEPTH} levels deep at most; simplify it.") from None
     except ValueError:
         raise _at(1, 1, "the expression holds characters or numbers that cannot be read; write plain text.") from None
+    _check_spelling(text)
     return _Reader(text), tree.body
+
+
+_DECIMAL = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+
+
+def _check_spelling(text: str) -> None:
+    """Refuse spellings that Python's tree does not show, and that another reader would take for something else."""
+    before = tokenize.NEWLINE
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            wrong = ""
+            if token.type == tokenize.COMMENT:
+                wrong = "a comment hides the rest of the line; an expression has none, and a diet's YAML may have them"
+            elif token.type == tokenize.NUMBER and not _DECIMAL.match(token.string):
+                wrong = f"write the number {_excerpt(token.string, 1)} in plain decimal digits"
+            elif token.type == tokenize.STRING and token.string[:1] not in "'\"":
+                wrong = "write the text in plain quotes, without letters before them"
+            elif token.type == tokenize.STRING and token.string[:3] in ("'''", '"""'):
+                wrong = "write the text in one pair of quotes"
+            elif token.type == tokenize.STRING and before == tokenize.STRING:
+                wrong = "two texts stand beside each other; write one text, or a list after `in`"
+            if wrong:
+                line, column = token.start
+                raise _at(line, column + 1, f"`{_excerpt(token.line.rstrip(), column + 1)}`: {wrong}.")
+            if token.type not in (tokenize.NL, tokenize.INDENT, tokenize.DEDENT):
+                before = token.type
+    except (tokenize.TokenError, SyntaxError):
+        raise _at(1, 1, "the expression cannot be read; check quotes and parentheses.") from None
 
 
 def _syntax_error(text: str, error: SyntaxError) -> DietError:

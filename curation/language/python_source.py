@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 
 from poyodata.curation.diet import Diet
-from poyodata.curation.joining import composed_name, mixed_term
+from poyodata.curation.joining import composed_name, mixed_term, refers_to_files
 from poyodata.curation.language import expressions, rules
 from poyodata.curation.language.parameters import Parameter, Value
 from poyodata.curation.language.source_layout import Call, Chain, Code, Infix, laid_out
@@ -73,6 +73,8 @@ class _Writer:
                 Call(self.name("Disjoint"), (constant(pair.other), f"by={constant(pair.by)}")) for pair in diet.disjoint
             ]
             options["disjoint"] = Call("", tuple(pairs), "[]")
+        if diet.folder is not None and refers_to_files(diet):
+            options["folder"] = constant(str(diet.folder))
         if options:
             links.append(Call(".with_options", _keywords(options)))
         return _chained(*links)

@@ -40,7 +40,7 @@ def rule_text(rule: Rule) -> str:
         case Where():
             return to_text(rule.condition)
         case Ids():
-            return f"{len(rule.ids)} listed neurons"
+            return numbered(len(rule.ids), "listed neuron")
         case Reference():
             given = ", ".join(f"{name} = {settled(value)}" for name, value in rule.given)
             return f"[{rule.diet} with {given}]" if given else f"[{rule.diet}]"
@@ -81,6 +81,28 @@ def term_text(term: MixTerm) -> str:
     if term.share is not None:
         return f"{pool} up to a share of {settled(term.share):g}"
     return f"{settled(term.n)} of {pool}" if term.n is not None else pool
+
+
+def numbered(count: int, noun: str) -> str:
+    """Say how many there are of something.
+
+    Examples
+    --------
+    >>> numbered(1, "neuron"), numbered(1200, "neuron")
+    ('1 neuron', '1,200 neurons')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def they_are(count: int, noun: str) -> str:
+    """Say how many there are of something, for what is said of them.
+
+    Examples
+    --------
+    >>> they_are(1, "neuron"), they_are(2, "neuron")
+    ('1 neuron is', '2 neurons are')
+    """
+    return f"{numbered(count, noun)} {'is' if count == 1 else 'are'}"
 
 
 def rule_document(rule: Rule) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,11 @@ from poyodata.errors import DietError, nearest
 MAX_RULES = 500
 MAX_RULE_DEPTH = 20
 MAX_NAME = 100
+LONGEST_NAME = 4 * MAX_NAME
+"""Characters of a name that somebody gives; names that are made of others are let go above `MAX_NAME`."""
+
+FILES: tuple[str, ...] = (".yaml", ".yml", ".json")
+"""Endings of the names of files with diets."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,12 @@ class Ids:
         object.__setattr__(self, "ids", tuple(self.ids))
         if not self.ids:
             raise DietError("`ids` is empty and would keep nothing; name at least one neuron_id.")
-        if len(set(self.ids)) != len(self.ids):
-            twice = next(name for name in self.ids if self.ids.count(name) > 1)
-            raise DietError(f"`ids` names {twice!r} twice; name every neuron once.")
+        seen: set[str] = set()
         for name in self.ids:
             check_name(name, "a neuron_id")
+            if name in seen:
+                raise DietError(f"`ids` names {name!r} twice; name every neuron once.")
+            seen.add(name)
 
 
 @dataclass(frozen=True)
@@ -325,9 +332,18 @@ Rule: TypeAlias = (
 
 def check_name(name: Any, what: str) -> str:
     """Return `name` when it can be printed on one line."""
-    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > 4 * MAX_NAME:
+    if isinstance(name, str) and len(name) > LONGEST_NAME:
+        raise DietError(f"{what} has {LONGEST_NAME} characters at most; got {len(name):,}, {name[:40]!r} ...")
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
         raise DietError(f"{what} is a text of printable characters on one line; got {str(name)[:60]!r}.")
     return name
+
+
+def check_description(text: str) -> str:
+    """Return a description when all of its lines can be printed."""
+    if not all(line.isprintable() for line in text.split("\n")):
+        raise DietError("the description holds characters that cannot be printed (a tab is one); remove them.")
+    return text
 
 
 def check_fraction(value: Any, what: str) -> float | Parameter:
@@ -394,6 +410,17 @@ def walk_rules(rule: Rule) -> Iterator[tuple[Rule, int]]:
         current, depth = stack.pop()
         yield current, depth
         stack.extend((child, depth + 1) for child in reversed(below(current)))
+
+
+def names_file(name: str) -> bool:
+    """Tell whether the name of a diet is the path of a file that is looked up in a folder.
+
+    Examples
+    --------
+    >>> names_file("calm.yaml"), names_file("/diets/calm.yaml"), names_file("predictable")
+    (True, False, False)
+    """
+    return name.endswith(FILES) and not Path(name).is_absolute()
 
 
 def check_rule_size(rule: Rule) -> Rule:

@@ -99,7 +99,7 @@ class WindowRule:
     where : Node or None
         Condition on presentations, columns `WINDOW_COLUMNS`. None takes every stretch of every role.
     min_length_s : float, Parameter or None, seconds
-        Shorter windows are left out.
+        Shorter windows are left out, to the nearest whole frame of each recording.
     while_ : Node or None
         Condition on single frames, columns `FRAME_COLUMNS`; windows are cut to the stretches in which it holds. Written
         ``while`` in a file.
@@ -134,10 +134,18 @@ class WindowRule:
         if self.min_length_s is not None:
             length = settled(self.min_length_s)
             if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < 1e6:
-                raise DietError(f"min_length_s is a number of seconds above 0; got {str(length)[:60]!r}.")
+                raise DietError(f"min_length_s is a number of seconds above 0 and below 1e6; got {str(length)[:60]!r}.")
             given, seconds = self.min_length_s, float(length)
             named = Parameter(given.name, seconds) if isinstance(given, Parameter) else seconds
             object.__setattr__(self, "min_length_s", named)
+
+
+def told_of_windows(name: str) -> str:
+    """Say of a column that neurons do not have that windows have it; "" where they have not."""
+    places = [word for word, known in (("where", WINDOW_COLUMNS), ("while", FRAME_COLUMNS)) if name in known]
+    if not places:
+        return ""
+    return f"it is a column of time; conditions on it stand under `windows`, as `{'` or `'.join(places)}`."
 
 
 def compares_with_others(node: Node) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 from poyodata.curation.leaks.fitted import TRAIN_ROLES, Fitted
 from poyodata.curation.leaks.grounds import Grounds
 from poyodata.curation.leaks.report import LeakCheck
-from poyodata.curation.leaks.stages import Eaten
+from poyodata.curation.leaks.stages import LEARNING, Eaten
 from poyodata.curation.windows.recordings import STRIDE
 from poyodata.intervals import Intervals, as_intervals
 
@@ -47,10 +47,31 @@ def statistics_labels(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
 
 
 def thresholds_reference(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
-    """Quantiles, z scores and ranks whose reference population holds animals that the split holds out."""
+    """Quantiles, z scores and ranks whose reference population holds animals that the split holds out; `top` too."""
     checked = sum(len(one.thresholds) for one in eaten.grounds)
     found = [f"{name}{one.place}" for one in eaten.grounds for name in one.knows_held_out]
-    yield _listed("thresholds that know held-out animals", stage, checked, found)
+    ranked = any(name.startswith("top ") for name in found)
+    advice = "; let `top` rank within session_id or donor_id, or a pool of role train" if ranked else ""
+    yield _listed("thresholds that know held-out animals", stage, checked, found, advice)
+
+
+def annotations_used(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
+    """Annotations that chose neurons, which have no lineage to be judged by."""
+    for one in eaten.grounds:
+        for name in one.annotations:
+            detail = f"annotation {name!r}{one.place}: nothing says which time and animals it looked at"
+            yield LeakCheck("annotations that chose neurons", stage, 0, 0, detail, is_promise=True)
+
+
+def learned_manifests(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
+    """Learned columns whose model was trained on manifests of which only digests are known."""
+    for one in eaten.grounds:
+        for name in one.untold:
+            detail = (
+                f"learned columns {name!r}{one.place}: nothing says how the neurons that they were trained on were "
+                "chosen; give `lineage_of` the manifests themselves"
+            )
+            yield LeakCheck("manifests that learned columns were trained on", stage, 0, 0, detail, is_promise=True)
 
 
 def matched_time(stage: str, eaten: Eaten) -> Iterator[LeakCheck]:
@@ -118,17 +139,28 @@ def _distance(windows: Intervals, seen: Intervals) -> npt.NDArray[np.int64]:
 
 
 def statistics_split(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
-    """Statistics and learned columns of another split, whose train-role time the test may lie in."""
+    """Statistics and learned columns of another split, whose train-role time the test may lie in.
+
+    A statistic looks at recordings one by one, so that those of which no neuron is kept do not matter; the model of a
+    learned column may have looked at all of them.
+    """
     check = "statistics under another split than the test"
     under = str(earlier.manifest.meta["statistics"]["split_digest"])
     known = under == earlier.manifest.split_digest or under in later.splits
-    yield _split_moved(check, stages, earlier, later, lambda one: one.named, "" if known else under)
+    yield _split_moved(
+        check,
+        stages,
+        earlier,
+        later,
+        ((lambda one: one.statistics, True), (lambda one: one.learned, False)),
+        "" if known else under,
+    )
 
 
 def thresholds_split(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
     """Quantiles, z scores and ranks of another split, whose reference population the test's animals may be in."""
     check = "thresholds under another split than the test"
-    yield _split_moved(check, stages, earlier, later, lambda one: list(one.thresholds))
+    yield _split_moved(check, stages, earlier, later, ((lambda one: list(one.thresholds), False),))
 
 
 def _split_moved(
@@ -136,25 +168,57 @@ def _split_moved(
     stages: str,
     earlier: Eaten,
     later: Eaten,
-    used: Callable[[Grounds], Sequence[str]],
+    kinds: Sequence[tuple[Callable[[Grounds], Sequence[str]], bool]],
     unknown: str = "",
 ) -> LeakCheck:
     """What saw, under other roles, recordings or animals that are tested; `unknown` is a split whose roles none know.
 
-    What chose the neurons of a stage's own packed store is held against that stage by `packed_split`.
+    `kinds` are what is used, and whether only recordings with a kept neuron matter for it. What chose the neurons of a
+    stage's own packed store is held against that stage by `packed_split`.
     """
-    own, *before = earlier.grounds
+    own = earlier.grounds[0]
     checked, found, said = 0, 0, ""
-    for one in (own, *(() if earlier is later else before)):
-        names = used(one)
-        checked += len(names)
-        moved = later.moved(one) if names else []
-        if unknown and one is own:
-            moved = [f"split {unknown[:12]}, whose roles are not known"]
-        if names and moved:
-            found += len(names)
-            said = said or f"{', '.join(names)}{one.place}: other roles than in the test, first of {moved[0]}"
+    for one in earlier.grounds:
+        if earlier is later and any(one is before for before in earlier.grounds_before):
+            continue
+        for used, kept_only in kinds:
+            names = used(one)
+            checked += len(names)
+            moved = later.moved(one, kept_only) if names else []
+            if unknown and one is own:
+                moved = [f"split {unknown[:12]}, whose roles are not known"]
+            if names and moved:
+                found += len(names)
+                said = said or f"{', '.join(names)}{one.place}: other roles than in the test, first of {moved[0]}"
     return LeakCheck(check, stages, checked, found, said)
+
+
+def movie_frames(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
+    """Movie frames that a split by segments holds out for the test, and that an earlier stage learnt from all the same.
+
+    Under the same segments and fold no frame is in both. Otherwise windows are held against each other frame by frame;
+    where they do not say which frame was shown, any time of the same movie counts.
+    """
+    check, held = "movie frames of the test were trained on", later.movie_split()
+    if held is None:
+        yield LeakCheck(check, stages, 0, 0, "the split of the test holds out no segments of movies")
+        return
+    movie, frame = later.shown([later.test_role])
+    hit = np.zeros(len(movie), np.bool_)
+    if earlier.movie_split() != held:
+        learnt, seen = earlier.shown([role for role in LEARNING if role != later.test_role])
+        code, _ = pd.factorize(np.concatenate([movie, learnt]))
+        code, other = code[: len(movie)], code[len(movie) :]
+        exact = np.isin(code * STRIDE + frame, (other * STRIDE + seen)[seen >= 0]) & (frame >= 0)
+        whole = np.isin(code, other[seen < 0])
+        hit = exact | whole | ((frame < 0) & np.isin(code, other))
+        if (learnt == "").any():
+            hit[:] = True
+        elif len(learnt):
+            hit |= movie == ""
+    name = str(movie[int(hit.argmax())]) if hit.any() else ""
+    detail = f"first of {name or 'time of unknown stimuli'}; train every stage under the segments and fold of the test"
+    yield LeakCheck(check, stages, len(movie), int(hit.sum()), detail if hit.any() else "")
 
 
 def held_out_units(stages: str, earlier: Eaten, later: Eaten) -> Iterator[LeakCheck]:
@@ -270,9 +334,18 @@ def fitted_donors(stages: str, fitted: Fitted, later: Eaten) -> Iterator[LeakChe
         yield LeakCheck("test donors in what was fitted", stages, 0, 0, "every neuron by itself, without labels")
 
 
-STAGE_CHECKS = (statistics_window, statistics_labels, thresholds_reference, matched_time, two_roles, packed_split)
+STAGE_CHECKS = (
+    statistics_window,
+    statistics_labels,
+    thresholds_reference,
+    matched_time,
+    two_roles,
+    packed_split,
+    annotations_used,
+    learned_manifests,
+)
 """Of every stage."""
-TEST_CHECKS = (tested_time, tested_guard, statistics_split, thresholds_split, held_out_units)
+TEST_CHECKS = (tested_time, tested_guard, statistics_split, thresholds_split, held_out_units, movie_frames)
 """Of every stage with every stage after it that is tested, itself included."""
 FITTED_CHECKS = (fitted_split, fitted_time, fitted_donors)
 """Of everything fitted with every stage that is tested."""

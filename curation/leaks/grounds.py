@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from poyodata.curation.leaks.fitted import TRAIN_ROLES
@@ -44,8 +44,18 @@ class Grounds:
         Digest of the roles of every recording of the split, kept neurons or not: thresholds look at all of them.
     donors : mapping of session id to str
         Animal of every recording considered, where it is known.
+    kept : tuple of str
+        Recordings with a kept neuron: a statistic of theirs looks at them alone. None where that is not known.
+    annotations : tuple of str
+        Annotations that the rule named; nothing says what they looked at.
+    untold : tuple of str
+        Files of learned columns whose model was trained on manifests of which no more than digests are known.
+    behind : tuple of Grounds
+        Of the manifests that the models of learned columns were trained on.
     packed_as : str or None
         Name of the diet, where a store was packed between these grounds and the manifest at hand.
+    learned_as : str or None
+        File of learned columns, where these are the grounds of a manifest that its model was trained on.
     """
 
     statistics: tuple[str, ...] = ()
@@ -60,7 +70,12 @@ class Grounds:
     split: str = ""
     roles: Mapping[str, str] = field(default_factory=dict)
     donors: Mapping[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+    behind: tuple[Grounds, ...] = ()
     packed_as: str | None = None
+    learned_as: str | None = None
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -81,17 +96,32 @@ class Grounds:
     @property
     def place(self) -> str:
         """Words on where these grounds come from, for details of a report."""
-        return "" if self.packed_as is None else f", packed as {self.packed_as!r}"
+        packed = "" if self.packed_as is None else f", packed as {self.packed_as!r}"
+        return packed if self.learned_as is None else f", in training for the column {self.learned_as!r}{packed}"
 
     @property
     def names(self) -> list[str]:
         """Everything that chose, sorted: statistics, learned columns, what was counted, thresholds."""
         return sorted({*self.named, *self.counted, *self.thresholds})
 
+    @property
+    def all_behind(self) -> tuple[Grounds, ...]:
+        """Grounds of the manifests that learned columns were trained on, and of those that these rest on."""
+        return tuple(one for behind in self.behind for one in (behind, *behind.all_behind))
+
     def summary(self) -> dict[str, Any]:
         """Give it as plain values, for the lineage of a packed store; `grounds_of_entry` reads them."""
-        plain = {key: value for key, value in asdict(self).items() if key != "packed_as"}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        return _plain(asdict(self))
+
+
+_OF_READING = ("packed_as", "learned_as")
+"""Said by who reads the grounds, and no part of them."""
+
+
+def _plain(known: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in known.items()}
+    plain = {key: value for key, value in plain.items() if key not in _OF_READING}
+    return plain | {"behind": [_plain(one) | {"learned_as": one["learned_as"]} for one in known["behind"]]}
 
 
 def grounds_of(manifest: Manifest) -> Grounds:
@@ -122,7 +152,9 @@ def grounds_of(manifest: Manifest) -> Grounds:
         ),
         labels=(*statistics["uses_labels"], *(name for name, one in learned.items() if one["uses_labels"])),
         thresholds={
-            name: str(entry["reference"]) for name, entry in (meta.get("frozen") or {}).items() if "reference" in entry
+            _threshold(name, entry): str(entry["reference"])
+            for name, entry in (meta.get("frozen") or {}).items()
+            if "reference" in entry
         },
         counted={name: tuple(roles) for name, roles in (meta.get("counted") or {}).items()},
         across=meta["split"]["across"],
@@ -130,7 +162,42 @@ def grounds_of(manifest: Manifest) -> Grounds:
         split=manifest.split_digest,
         roles=roles_of(manifest),
         donors=dict(zip(map(str, known["session_id"]), map(str, known["donor_id"]), strict=True)),
+        kept=tuple(sorted(map(str, manifest.neurons["session_id"].unique()))),
+        annotations=tuple(meta.get("annotations") or {}),
+        untold=tuple(
+            name for name, one in learned.items() if set(one.get("manifests") or ()) - set(one.get("grounds") or {})
+        ),
+        behind=tuple(
+            replace(_read(known), learned_as=name)
+            for name, one in learned.items()
+            for digest, every in (one.get("grounds") or {}).items()
+            for known in every
+        ),
     )
+
+
+def lineage_grounds(manifest: Manifest) -> list[dict[str, Any]]:
+    """Say what chose the neurons of a manifest, and those of the packed stores it was resolved on, as plain values.
+
+    Parameters
+    ----------
+    manifest : Manifest
+
+    Returns
+    -------
+    list of dict
+        The manifest's own first; kept beside learned columns, and read by `grounds_of`.
+    """
+    before, entry = [], manifest.meta.get("lineage")
+    while entry:
+        before.append(grounds_of_entry(entry).summary())
+        entry = entry.get("before")
+    return [grounds_of(manifest).summary(), *before]
+
+
+def _threshold(name: str, entry: Mapping[str, Any]) -> str:
+    """How a threshold is called: by its text; `top`, which stands there by its place in the rule, by what it ranks."""
+    return f"top {entry['k']} by {entry['by']}" if "k" in entry else name
 
 
 def roles_of(manifest: Manifest) -> dict[str, str]:
@@ -172,6 +239,11 @@ def grounds_of_entry(entry: Mapping[str, Any]) -> Grounds:
         names = tuple(entry.get("evidence", ("what chose its neurons",)))
         split = str(entry["split"])
         return Grounds(statistics=names, window="unknown", beyond=names, split=split, roles=roles, packed_as=name)
+    return replace(_read(known), packed_as=name)
+
+
+def _read(known: Mapping[str, Any]) -> Grounds:
+    """Read what `Grounds.summary` wrote."""
     lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
     lists["counted"] = {key: tuple(value) for key, value in known["counted"].items()}
-    return Grounds(**lists, packed_as=name)
+    return Grounds(**lists | {"behind": tuple(map(_read, known.get("behind", ())))})

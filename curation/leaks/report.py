@@ -23,7 +23,7 @@ class LeakCheck:
     detail : str
         The first of those found; where nothing was looked at, why not.
     is_promise : bool
-        Whether a diet asked for this check, so that it is said aloud when there was nothing to hold it against.
+        Whether it is said aloud when there was nothing to hold it against.
 
     Examples
     --------
@@ -49,7 +49,8 @@ class LeakCheck:
     def verdict(self) -> str:
         """``"LEAK"``, ``"ok"``, or ``"nothing to check"`` where nothing was looked at, which proves nothing.
 
-        A promise of a diet that could not be held against anything is ``"NOT CHECKED"``.
+        What could leak and cannot be judged is ``"NOT CHECKED"``: a promise that could not be held against anything, an
+        annotation, a learned column trained on manifests of which nothing is known.
         """
         if not self.ok:
             return "LEAK"
@@ -82,7 +83,7 @@ class LeakReport:
 
     @property
     def unchecked(self) -> tuple[LeakCheck, ...]:
-        """Promises of diets that could not be held against anything: the other diet is in no stage under its name."""
+        """What could leak and cannot be judged; see `LeakCheck.verdict`."""
         return tuple(check for check in self.checks if check.verdict == "NOT CHECKED")
 
     @property
@@ -107,10 +108,10 @@ class LeakReport:
 
     def _summary(self) -> str:
         looked = sum(one.checked > 0 for one in self.checks)
-        idle = len(self.checks) - looked
+        idle = len(self.checks) - looked - len(self.unchecked)
         head = f"{looked} checks" + (f" ({idle} more had nothing to check)" if idle else "")
         if self.unchecked:
-            head += f", {len(self.unchecked)} declared disjoint NOT CHECKED"
+            head += f", {len(self.unchecked)} NOT CHECKED"
         if self.ok:
             return f"{head}: no leak"
         return f"{head}: {len(self.leaks)} {'leaks' if len(self.leaks) > 1 else 'leak'}, allowed: {self.allow_leakage}"

@@ -163,8 +163,12 @@ class Eaten:
 
     @cached_property
     def grounds(self) -> tuple[Grounds, ...]:
-        """What chose the neurons: the diet first, then whatever chose those of a packed store, newest first."""
-        return (grounds_of(self.manifest), *self.grounds_before)
+        """What chose the neurons: the diet first, then whatever chose those of a packed store, newest first.
+
+        Last come the manifests that the models of learned columns were trained on.
+        """
+        chose = (grounds_of(self.manifest), *self.grounds_before)
+        return (*chose, *(one for own in chose for one in own.all_behind))
 
     @cached_property
     def grounds_before(self) -> tuple[Grounds, ...]:
@@ -177,22 +181,47 @@ class Eaten:
         held: Mask = (names != "train")[code] | self._in(recordings)
         return held
 
-    def moved(self, grounds: Grounds) -> list[str]:
+    def moved(self, grounds: Grounds, kept_only: bool = False) -> list[str]:
         """Name what is tested on here, and what these grounds saw under another split.
 
         That is recordings tested on to which the other split gives other roles, and animals that are held out here
-        and were train there, in a recording that this stage does not know.
+        and were train there, in a recording that this stage does not know. With `kept_only` recordings without a kept
+        neuron are let be: a statistic of one recording says nothing of another.
         """
         if grounds.split in self.splits:
             return []
         if not grounds.roles:
             return [f"split {grounds.split[:12]}, whose roles are not known"]
+        roles, donors = grounds.roles, grounds.donors
+        if kept_only and grounds.kept:
+            roles, donors = ({name: one[name] for name in grounds.kept if name in one} for one in (roles, donors))
         mine = self.roles
-        same = {name for name, digest in grounds.roles.items() if mine.get(name) == digest}
-        found = sorted((self.tested_recordings & set(grounds.roles)) - same)
+        same = {name for name, digest in roles.items() if mine.get(name) == digest}
+        found = sorted((self.tested_recordings & set(roles)) - same)
         compared = {*same, *found, *grounds.held_out}
-        seen = {donor for session, donor in grounds.donors.items() if session not in compared}
+        seen = {donor for session, donor in donors.items() if session not in compared}
         return found + sorted(self.held_out("donor") & seen)
+
+    def movie_split(self) -> tuple[Any, ...] | None:
+        """Say which segments of movies the split holds out, guards apart; None where it holds none out."""
+        split = self.manifest.meta["split"]
+        within = split["spec"].get("within") or {}
+        if within.get("kind") != "movie-segments":
+            return None
+        return (split["fold"], *sorted((key, str(value)) for key, value in within.items() if key != "guard_s"))
+
+    def shown(self, roles: Sequence[str]) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+        """Stimulus and movie frame of the windows of some roles that may be of a movie; ``""`` and -1 where unknown."""
+        windows = self.manifest.windows
+        windows = windows[windows["role"].isin(list(roles)).to_numpy(bool)]
+        name, frame = np.full(len(windows), "", dtype=object), np.full(len(windows), -1)
+        if "stimulus" in windows.columns:
+            name = windows["stimulus"].to_numpy(object)
+        if "movie_frame" in windows.columns:
+            frame = windows["movie_frame"].to_numpy(np.int64)
+        code, names = pd.factorize(name)
+        may = np.array([not one or "movie" in one for one in names], np.bool_)[code] | (frame >= 0)
+        return name[may], frame[may]
 
     @cached_property
     def roles(self) -> Mapping[str, str]:

@@ -11,7 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.curation.selecting.kleene import Mask
+from poyodata.curation.selecting.near_texts import NearTexts
+from poyodata.documents.places import printable
 from poyodata.errors import DietError
+
+_LOOKED_AT = 10_000
+"""Values of a column that are looked at to say of what kinds they are."""
 
 PLURALS = {"bool": "truth values", "number": "numbers", "text": "texts", "empty": "nothing"}
 
@@ -48,6 +53,15 @@ class Values:
 
     def counts(self) -> dict[str, int]:
         """How often every text occurs, the most frequent first."""
+        return self._counts
+
+    @cached_property
+    def near(self) -> NearTexts:
+        """Finds the text that is meant by one that does not occur."""
+        return NearTexts(self._counts)
+
+    @cached_property
+    def _counts(self) -> dict[str, int]:
         if self.names is None:
             return {}
         counts = np.bincount(self.values[self.values >= 0], minlength=len(self.names))
@@ -90,11 +104,22 @@ def read_column(column: pd.Series[Any], name: str) -> Values:
         return Values("number", _whole_numbers(column.fillna(0), name), missing, name)
     if pd.api.types.is_float_dtype(dtype) or inferred in ("floating", "mixed-integer-float", "decimal"):
         return Values("number", column.to_numpy(dtype=np.float64, na_value=np.nan), missing, name)
-    if isinstance(dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(dtype) or inferred in ("string", "empty"):
+    if isinstance(dtype, pd.CategoricalDtype) or inferred in ("string", "empty"):
+        return _texts(column, name)
+    if not is_object and pd.api.types.is_string_dtype(dtype):
         return _texts(column, name)
     raise DietError(
-        f"column {name} holds {dtype} values, which an expression cannot compare; give numbers, texts or bools."
+        f"column {name} holds {_shown_kinds(column, missing) if is_object else f'{dtype} values'}, which an expression "
+        "cannot compare; give numbers, texts or truth values, of one kind."
     )
+
+
+def _shown_kinds(column: pd.Series[Any], missing: Mask) -> str:
+    """Name the kinds of what a column holds, each with an example."""
+    found: dict[str, Any] = {}
+    for value in column.to_numpy()[~missing][:_LOOKED_AT]:
+        found.setdefault(type(value).__name__, value)
+    return " beside ".join(f"{kind} values ({printable(str(value), 40)})" for kind, value in list(found.items())[:3])
 
 
 def _whole_numbers(column: pd.Series[Any], name: str) -> npt.NDArray[np.int64]:

@@ -29,7 +29,9 @@ def draw_controls(
     split: Split | SplitSpec | str | None = None,
     fold: int = 0,
 ) -> list[Manifest]:
-    """Draw random controls `n` times: manifest k is what the diet with that number of the draw resolves to.
+    """Draw random controls `n` times: manifest k has the neurons that the diet with that number of the draw keeps.
+
+    Its digest is another one than that of such a diet, since the name of the draw is in it.
 
     Draws of one seed are independent of each other, and the first few are the same however many are drawn.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +27,11 @@ from poyodata.curation.language.expressions import (
     to_text,
 )
 from poyodata.curation.language.parameters import Parameter
+from poyodata.curation.language.rule_document import numbered
 from poyodata.curation.selecting.column_values import PLURALS, Values, read_column
 from poyodata.curation.selecting.kleene import Kleene, Mask
 from poyodata.curation.selecting.reference_population import ReferencePopulation
+from poyodata.documents.places import printable
 from poyodata.errors import DietError, nearest
 
 __all__ = ["FIELD_NAMES", "Evaluator", "Kleene", "Mask"]
@@ -69,6 +70,8 @@ class Evaluator:
     reference : ReferencePopulation
         Rows that quantile, zscore and rank compare with; every row by default. What they came to stands in its
         ``frozen``.
+    stand_ins : frozenset of str
+        Columns that hold every name that there is instead of what the rows have, of which no counts can be told.
 
     Examples
     --------
@@ -85,6 +88,7 @@ class Evaluator:
     holder: str = "the store"
     notes: list[str] = field(default_factory=list)
     reference: ReferencePopulation = field(default_factory=ReferencePopulation)
+    stand_ins: frozenset[str] = frozenset()
     _cache: dict[str, Values] = field(default_factory=dict, repr=False)
 
     def evaluate(self, node: Node) -> Kleene:
@@ -199,15 +203,17 @@ class Evaluator:
             return column.code_of[text]
         if text in FIELD_NAMES.get(column.shown, ()):
             note = f"{self.holder} has no {self.noun} with {column.shown} {text!r}"
-            if note not in self.notes:
+            if note not in self.notes and column.shown not in self.stand_ins:
                 self.notes.append(note)
             return -2
-        folded = {name.casefold(): name for name in counts}
-        close = difflib.get_close_matches(text.casefold(), folded, n=1, cutoff=0.6)
-        close = close or [name for name in folded if text and text.casefold() in name][:1]
-        shown = [folded[close[0]]] if close else list(counts)[:5]
-        listed = ", ".join(f"{name!r} ({counts[name]:,} {self.noun}s)" for name in shown)
-        raise DietError(f"no {self.noun} has {column.shown} {text!r}: {self.holder} has {listed}. Correct the text.")
+        if column.shown in self.stand_ins:
+            raise DietError(f"there is no {column.shown} {printable(text)!r}: {nearest(text[:60], counts)}")
+        meant = column.near.find(text)
+        shown = list(counts)[:5] if meant is None else [meant]
+        listed = ", ".join(f"{name!r} ({numbered(counts[name], self.noun)})" for name in shown)
+        raise DietError(
+            f"no {self.noun} has {column.shown} {printable(text)!r}: {self.holder} has {listed}. Correct the text."
+        )
 
     def values(self, node: Node) -> Values:
         """Values of an operand for every row, or its one constant.

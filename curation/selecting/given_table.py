@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from poyodata.curation.documents.places import printable
+from poyodata.documents.places import printable
 from poyodata.errors import DietError, UsageError
 
 

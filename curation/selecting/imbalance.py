@@ -11,7 +11,7 @@ import pandas as pd
 
 from poyodata.curation.language.rules import COUNTED
 from poyodata.curation.selecting.column_values import read_column
-from poyodata.curation.selecting.sampling import MISSING, Rows, group_codes
+from poyodata.curation.selecting.sampling import MISSING, Rows, group_codes, rows_of_either
 
 Numbers = npt.NDArray[np.float64]
 
@@ -84,10 +84,11 @@ def _of_column(table: pd.DataFrame, column: str, role: str, target: Rows, drawn:
     if column in COUNTED:
         values = table[column].to_numpy(np.float64)
         return [_row(column, role, "total", int(values[target].sum()), int(values[drawn].sum()))]
-    own = table.iloc[np.union1d(target, drawn)]
+    rows = rows_of_either(target, drawn, len(table))
+    own = table.iloc[rows]
     read = read_column(own[column], column)
     place = np.full(len(table), -1, np.int64)
-    place[np.union1d(target, drawn)] = np.arange(len(own))
+    place[rows] = np.arange(len(own))
     a, b = place[target], place[drawn]
     if read.kind == "number":
         numbers = np.asarray(read.values, dtype=np.float64)
@@ -95,9 +96,9 @@ def _of_column(table: pd.DataFrame, column: str, role: str, target: Rows, drawn:
         # Sorted, or the last bit of a sum would follow the order of the table.
         x, y = np.sort(numbers[a][known[a]]), np.sort(numbers[b][known[b]])
         means = (_finite(x.mean()) if len(x) else None, _finite(y.mean()) if len(y) else None)
-        rows = [_row(column, role, "mean", *means, smd=smd(x, y), ks=ks_distance(x, y))]
+        compared = [_row(column, role, "mean", *means, smd=smd(x, y), ks=ks_distance(x, y))]
         lacking = len(a) - len(x), len(b) - len(y)  # a mean says nothing of those
-        return [*rows, _row(column, role, MISSING, *lacking)] if any(lacking) else rows
+        return [*compared, _row(column, role, MISSING, *lacking)] if any(lacking) else compared
     codes, names = group_codes(own, [column], missing_too=True)
     wanted, got = np.bincount(codes[a], minlength=len(names)), np.bincount(codes[b], minlength=len(names))
     return [_row(column, role, name, int(n), int(m)) for name, n, m in zip(names, wanted, got, strict=True) if n or m]

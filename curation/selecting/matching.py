@@ -20,7 +20,16 @@ from poyodata.curation.language.rules import COUNTED
 from poyodata.curation.selecting.column_values import read_column
 from poyodata.curation.selecting.imbalance import imbalance_rows
 from poyodata.curation.selecting.kleene import Mask
-from poyodata.curation.selecting.sampling import Hashes, Rows, combine, draw_hashes, group_codes, hashes_of, places
+from poyodata.curation.selecting.sampling import (
+    Hashes,
+    Rows,
+    combine,
+    draw_hashes,
+    group_codes,
+    hashes_of,
+    places,
+    rows_of_either,
+)
 from poyodata.curation.selecting.strata import bins, borrow, level_totals
 from poyodata.errors import DietError, nearest
 
@@ -158,7 +167,7 @@ def _require_enough(exact: Sequence[str], names: Sequence[str], target: Rows, po
 
 def _cells(group: Rows, coordinates: Sequence[Rows], aim: Rows, held: Rows) -> tuple[Rows, npt.NDArray[np.int64]]:
     """Number the combinations of group and bins that occur in target or pool, and say what each is made of."""
-    rows = np.union1d(aim, held)
+    rows = rows_of_either(aim, held, len(group))
     parts = [group[rows], *(one[rows] for one in coordinates)]
     codes, first = combine(parts)
     cell = np.full(len(group), -1, np.int64)

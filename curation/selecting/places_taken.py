@@ -63,7 +63,7 @@ def place_in(
                 return ""
             return f"{known['taken']:,} of {known['pool']:,} drawn (seed {known['seed']}, draw {known['draw']})"
         case rules.Mix():
-            return _of_terms(rule, path, table, answers, frozen, row)
+            return _of_terms(rule, path, table, answers, selection, row)
         case _:
             return ""
 
@@ -115,17 +115,30 @@ def _by_value(
     )
 
 
+def taken_by(selection: Selection, path: str, row: int) -> int | None:
+    """Number of the term of the mix at `path` that took a neuron, the first that did; None where none did."""
+    index = 0
+    while (part := selection.parts.get(f"{path}.mix[{index}]")) is not None:
+        if part[row]:
+            return index
+        index += 1
+    return None
+
+
 def _of_terms(
     rule: rules.Mix,
     path: str,
     table: pd.DataFrame,
     answers: Mapping[str, Kleene],
-    frozen: Mapping[str, Any],
+    selection: Selection,
     row: int,
 ) -> str:
     said = []
+    took = taken_by(selection, path, row)
     for index in range(len(rule.terms)):
-        known = frozen.get(f"{path}.mix[{index}]")
+        known = selection.frozen.get(f"{path}.mix[{index}]")
+        if took not in (None, index):
+            continue
         pool = pool_of(answers, f"{path}.mix[{index}].of").true
         if known is None or not pool[row]:
             continue

@@ -12,11 +12,49 @@ from poyodata.curation.language import rules
 from poyodata.curation.language.expressions import columns_of
 from poyodata.curation.language.parameters import settled
 from poyodata.curation.library import FILES, load_diet
-from poyodata.errors import DietError
+from poyodata.errors import DietError, PoyodataError
 
 MAX_REFERENCES = 200
 MAX_CHAIN = 20
 """Few files that each refer twice to the next would mean more diets than can be looked at."""
+
+
+TOO_MANY = (
+    f"a diet may refer to {MAX_REFERENCES} diets at most, those that they refer to among them, {MAX_CHAIN} deep; write "
+    "some of them as one."
+)
+
+
+class FoundDiets:
+    """Diets by name and folder; each is looked for and read once.
+
+    Attributes
+    ----------
+    visits : int
+        How often one was referred to, by all that took diets from here.
+
+    Examples
+    --------
+    >>> FoundDiets().get("predictable", None)
+    Diet('predictable': skewness <= 3.51 and kurtosis <= 22.62)
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, Path | None], Diet | PoyodataError] = {}
+        self.visits = 0
+
+    def get(self, name: str, folder: Path | None) -> Diet:
+        """Return what `load_diet` finds."""
+        key = name, folder if rules.names_file(name) else None
+        if key not in self._known:
+            try:
+                self._known[key] = load_diet(name, folder=folder)
+            except PoyodataError as error:
+                self._known[key] = error
+        found = self._known[key]
+        if isinstance(found, PoyodataError):
+            raise found.with_traceback(None)
+        return found
 
 
 class References:
@@ -27,6 +65,8 @@ class References:
     diet : Diet
     documents : mapping, optional
         What `documents` of an earlier one returned: diets are then taken from it, and no file is read.
+    found : FoundDiets, optional
+        What was read before.
 
     Attributes
     ----------
@@ -43,8 +83,9 @@ class References:
     ('skewness', 'kurtosis')
     """
 
-    def __init__(self, diet: Diet, documents: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, diet: Diet, documents: Mapping[str, Any] | None = None, found: FoundDiets | None = None) -> None:
         self.diet = diet.bound()
+        self._found = FoundDiets() if found is None else found
         self._base = self.diet.folder or Path()
         self._documents = documents
         self._loaded: dict[str, tuple[str, Diet]] = {}
@@ -77,7 +118,7 @@ class References:
         return {shown: diet.to_dict() for shown, diet in sorted(self._loaded.values(), key=lambda pair: pair[0])}
 
     def _load(self, rule: rules.Reference, diet: Diet) -> tuple[str, Diet]:
-        found = load_diet(rule.diet, folder=diet.folder)
+        found = self._found.get(rule.diet, diet.folder)
         plain = found.bound()
         if rule.given:
             found = found.with_parameters(**{name: settled(value) for name, value in rule.given}).bound()
@@ -132,9 +173,7 @@ class References:
                             "Write one of them without the reference."
                         )
                     self._visits += 1
+                    self._found.visits += 1
                     if self._visits > MAX_REFERENCES or len(chain) >= MAX_CHAIN:
-                        raise DietError(
-                            f"a diet may refer to {MAX_REFERENCES} diets at most, those that they refer to among them, "
-                            f"{MAX_CHAIN} deep; write some of them as one."
-                        )
+                        raise DietError(TOO_MANY)
                     yield from self._visit(self.get(rule, diet), (*chain, (key, rule.diet)))

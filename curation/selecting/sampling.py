@@ -88,6 +88,21 @@ def places(keys: Sequence[npt.NDArray[Any]], group: Rows, neuron_id: pd.Series[A
     return place
 
 
+def rows_of_either(a: Rows, b: Rows, n: int) -> Rows:
+    """Rows, of `n`, that are in one list or in both, increasing.
+
+    What ``np.union1d`` gives, which hashes every number and takes a second for a million.
+
+    Examples
+    --------
+    >>> rows_of_either(np.array([4, 1]), np.array([1, 0]), 6).tolist()
+    [0, 1, 4]
+    """
+    held = np.zeros(n, np.bool_)
+    held[a] = held[b] = True
+    return np.flatnonzero(held)
+
+
 def smallest(hashes: Hashes, n: int) -> npt.NDArray[np.bool_]:
     """Tell which are the `n` smallest, without sorting them all."""
     taken = np.zeros(len(hashes), np.bool_)

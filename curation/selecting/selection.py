@@ -13,7 +13,7 @@ from poyodata.curation.diet import Diet
 from poyodata.curation.language import rules
 from poyodata.curation.language.expressions import And, to_text
 from poyodata.curation.language.parameters import settled
-from poyodata.curation.language.rule_document import rule_text
+from poyodata.curation.language.rule_document import rule_text, they_are
 from poyodata.curation.selecting.evaluate import Evaluator
 from poyodata.curation.selecting.kleene import Kleene, Mask
 from poyodata.curation.selecting.matching import MatchPlan
@@ -58,6 +58,8 @@ class Selection:
         The answer at every step, where it was asked for.
     reference : ReferencePopulation
         What quantiles, zscores and ranks were compared with.
+    parts : mapping of str to ndarray of bool
+        What each term of a mix took, by its path.
     """
 
     kept: Mask
@@ -68,6 +70,7 @@ class Selection:
     matched: list[dict[str, Any]] = field(default_factory=list)
     trace: list[tuple[Step, Kleene]] = field(default_factory=list)
     reference: ReferencePopulation = field(default_factory=ReferencePopulation, repr=False)
+    parts: Mapping[str, Mask] = field(default_factory=dict, repr=False)
 
 
 @dataclass
@@ -296,12 +299,14 @@ def select_neurons(
         count = int((answer.true & rows & selector.taken_in).sum())
         if count:
             selector.warnings.append(
-                f"{count} neurons are kept for which diet {name!r} is unknown, and which it excludes by itself: "
-                f"`missing: include` of diet {outer!r} takes them in"
+                f"{they_are(count, 'neuron')} kept for which diet {name!r} is unknown, and which it excludes by "
+                f"itself: `missing: include` of diet {outer!r} takes them in"
             )
     unknown = int(answer.unknown.sum())
     if unknown:
-        selector.warnings.append(f"{unknown} neurons are left out because a column the diet names is missing there")
+        selector.warnings.append(
+            f"{they_are(unknown, 'neuron')} left out because a column the diet names is missing there"
+        )
     term = np.where(answer.true, diet.name, "").astype(object)
     if labels is not None:
         term = np.where(answer.true & (labels != ""), labels, term).astype(object)
@@ -315,6 +320,7 @@ def select_neurons(
         selector.matched,
         selector.trace,
         selector.reference,
+        selector.taking.parts,
     )
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.curation.selecting.column_values import Values
-from poyodata.curation.selecting.sampling import Rows
+from poyodata.curation.selecting.sampling import Rows, rows_of_either
 
 Counts = npt.NDArray[np.int64]
 
@@ -50,7 +50,7 @@ def bins(values: Values, group: Rows, target: Rows, pool: Rows, numbers: int) ->
     missing = np.isnan(x) if values.missing is None else values.missing
     out = np.full(len(x), MISSING, np.int64)
     aim = target[~missing[target]]
-    rows = np.union1d(target, pool)
+    rows = rows_of_either(target, pool, len(x))
     rows = rows[~missing[rows]]
     if not len(aim):
         return out

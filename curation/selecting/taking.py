@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,13 +14,16 @@ import pandas as pd
 from poyodata.curation.language import rules
 from poyodata.curation.language.expressions import to_text
 from poyodata.curation.language.parameters import settled
-from poyodata.curation.language.rule_document import rule_text, term_text
+from poyodata.curation.language.rule_document import rule_text, term_text, they_are
 from poyodata.curation.selecting.column_values import Values
 from poyodata.curation.selecting.kleene import Kleene, Mask
 from poyodata.curation.selecting.sampling import Rows, group_codes, hashes_of, places, round_half_up, smallest
 from poyodata.errors import DietError
 
 Labels = npt.NDArray[np.object_]
+
+OF_ONE_ANIMAL: tuple[str, ...] = ("session_id", "donor_id", "container_id", "cell_specimen_id")
+"""Columns whose groups lie within one animal, so that nothing held out is ranked with what is learnt from."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,14 @@ class Taking:
     frozen : dict
         What was taken, by the path of the rule.
     warnings : list of str
+    parts : dict
+        What each term of a mix took, by its path.
     """
 
     table: pd.DataFrame
     frozen: dict[str, Any]
     warnings: list[str]
+    parts: dict[str, Mask] = field(default_factory=dict)
 
     @cached_property
     def neuron_id(self) -> pd.Series[Any]:
@@ -81,8 +87,8 @@ class Taking:
             return Kleene(pool.true & ~missing, pool.unknown | out)
         if out.any():
             self.warnings.append(
-                f"{int(out.sum())} neurons are left out although the diet says `missing: include`: {what} is missing "
-                "there, by which a pool is grouped or ordered"
+                f"{they_are(int(out.sum()), 'neuron')} left out although the diet says `missing: include`: {what} is "
+                "missing there, by which a pool is grouped or ordered"
             )
         return Kleene(pool.true & ~missing, pool.unknown)
 
@@ -127,10 +133,16 @@ class Taking:
         return taken
 
     def balance(self, rule: rules.Balance, pool: Kleene, path: str, include: bool = False) -> Kleene:
-        """Take as many of every group."""
+        """Take as many of every group of the pool; groups of which the pool holds none are named in a warning."""
         pool, member, group, names = self.grouped(pool, rule.by, include)
         size = np.bincount(group, minlength=len(names))
-        held = np.flatnonzero(size)
+        held, gone = np.flatnonzero(size), np.flatnonzero(size == 0)
+        if len(gone) and len(held):
+            listed = ", ".join(names[one] for one in gone[:3]) + (", ..." if len(gone) > 3 else "")
+            self.warnings.append(
+                f"`balance` takes nothing of {len(gone)} of {len(names)} groups of {' x '.join(rule.by)} ({listed}): "
+                "its pool holds none of their neurons"
+            )
         wanted = settled(rule.n)
         least = int(size[held].min()) if len(held) else 0
         if wanted is not None and least < wanted:
@@ -167,7 +179,14 @@ class Taking:
                 f"`top` asks for the {k} {rule.order} in {text}, but there are only {size[few[0]]}{where}: all are kept"
             )
         self.frozen[path] = {"pool": len(member), "taken": len(taken), "k": k, "order": rule.order, "by": text}
+        if rule.within not in OF_ONE_ANIMAL and "role" in self.table.columns:
+            self.frozen[path] |= {"reference": self._ranked_with(member, group)}
         return self.answer(pool, taken)
+
+    def _ranked_with(self, member: Rows, group: Rows) -> str:
+        """Say whether held-out neurons are ranked with those to learn from: ``"all"``, or ``"train"`` where not."""
+        train = (self.table["role"] == "train").to_numpy(np.bool_)[member]
+        return "all" if set(group[train].tolist()) & set(group[~train].tolist()) else "train"
 
     def mix(self, rule: rules.Mix, pools: Sequence[Kleene], path: str) -> tuple[Kleene, Labels]:
         """Take every term's part of its pool, and label each neuron with the first term that took it.
@@ -180,7 +199,7 @@ class Taking:
         for index, (term, pool) in enumerate(zip(rule.terms, pools, strict=True)):
             if not pool.true.any():
                 raise DietError(
-                    f"term {index + 1} of the mix ({term_text(term)}) is empty: its pool holds none of the "
+                    f"{_named(index, term)} is empty: its pool holds none of the "
                     f"{len(self.table)} neurons. Loosen the rule of its pool, or leave the term out."
                 )
             if term.share is None:
@@ -191,8 +210,9 @@ class Taking:
         true = np.zeros(len(self.table), np.bool_)
         unknown = np.zeros(len(self.table), np.bool_)
         labels = np.full(len(self.table), "", dtype=object)
-        for term, pool, taken_part in zip(rule.terms, pools, taken, strict=True):
+        for index, (term, pool, taken_part) in enumerate(zip(rule.terms, pools, taken, strict=True)):
             kept = taken_part if taken_part is not None else np.zeros(len(self.table), np.bool_)
+            self.parts[f"{path}.mix[{index}]"] = kept
             labels[kept & ~true] = _label(term)
             true = true | kept
             unknown = unknown | pool.unknown
@@ -205,7 +225,12 @@ class Taking:
         shared = [(index, settled(term.share)) for index, term in enumerate(rule.terms) if term.share is not None]
         if not shared:
             return
-        if used.any():
+        if len(shared) < len(rule.terms):
+            if not used.any():
+                raise DietError(
+                    f"the other terms of the mix take no neuron, so that {_listed(shared)} would be all of it; raise "
+                    "their fractions, or give every term a share."
+                )
             total = used.sum() / (1 - sum(share for _, share in shared))
         else:
             total = min(pools[index].true.sum() / share for index, share in shared)
@@ -222,14 +247,23 @@ class Taking:
         if n > len(member):
             raise DietError(_too_few(rule, index, n, size, len(member)))
         if not n:
-            self.warnings.append(
-                f"term {index + 1} of the mix ({term_text(term)}) rounds to nothing of its pool of {size} neurons"
-            )
+            self.warnings.append(f"{_named(index, term)} rounds to nothing of its pool of {size} neurons")
         group = np.zeros(len(member), np.int64)
         taken = self._take(member, group, np.array([n]), settled(term.seed), f"{path}.mix[{index}]")
         part = np.zeros(len(self.table), np.bool_)
         part[taken] = True
         return part
+
+
+def _named(index: int, term: rules.MixTerm) -> str:
+    """Name a term of a mix, and its pool where it goes by another name."""
+    pool = f" = {rule_text(term.of)}" if term.name else ""
+    return f"term {index + 1} of the mix ({term_text(term)}{pool})"
+
+
+def _listed(shared: Sequence[tuple[int, float]]) -> str:
+    """Name the terms of a mix that are shares of the result."""
+    return " and ".join(f"term {index + 1} (a share of {share:g})" for index, share in shared)
 
 
 def _too_few(rule: rules.Mix, index: int, wanted: int, size: int, left: int) -> str:
@@ -254,7 +288,7 @@ def _too_few(rule: rules.Mix, index: int, wanted: int, size: int, left: int) -> 
             "fraction."
         )
     return (
-        f"term {index + 1} of the mix ({term_text(term)}) takes {wanted} neurons, but earlier terms leave {left} of "
+        f"{_named(index, term)} takes {wanted} neurons, but earlier terms leave {left} of "
         f"the {size} of its pool. Ask for less, write this term first, or make the pools disjoint with `difference`."
     )
 

@@ -5,7 +5,8 @@ The steps, in this order, each with its row in the funnel:
 1. ``where``: presentations whole within one role and without a gap, of which the condition holds. Without it: the
    stretches of every role, cut at gaps.
 2. ``while``: every window is cut to the longest stretches of frames of which the condition holds.
-3. ``min_length_s``: shorter windows are left out.
+3. ``min_length_s``: shorter windows are left out; the length is rounded to whole frames of each recording, since a
+   presentation of 2 s may hold a frame less than 2 s take.
 4. ``sample``: some of the windows of each recording and role are taken.
 
 Two windows that touch stay two: none crosses a gap, the border of a role, or a frame that ``while`` leaves out.
@@ -119,7 +120,7 @@ def select_windows(diet: Diet, recordings: Recordings, promised: tuple[str, ...]
     if rule.min_length_s is not None:
         length_s = settled(rule.min_length_s)
         kept = _long_enough(chosen.rows, recordings.sessions, float(length_s))
-        chosen.steps.append(_step("windows.min_length_s", f"at least {length_s:g} s", kept, "windows"))
+        chosen.steps.append(_step("windows.min_length_s", f"at least {length_s:g} s, to the frame", kept, "windows"))
         reason = f"windows.min_length_s: {length_s} drops all its {{had}} windows. Lower min_length_s."
         chosen.after(chosen.rows[kept].reset_index(drop=True), reason)
     if rule.sample is not None:

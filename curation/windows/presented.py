@@ -25,6 +25,8 @@ BATCH = 40
 rows, too few to fill the memory."""
 
 _PLACE = ("session_id", "stimulus", "epoch", "trial", "start_frame", "stop_frame")
+_NUMBERED = ("trial", "repeat", "movie_frame", "image")
+"""Columns in which -1 says that a presentation has no such number: grey screen no trial, a grating no movie frame."""
 _SHOWN = ("blank", "direction_deg", "temporal_frequency_hz", "movie_frame")
 
 
@@ -90,7 +92,9 @@ def choose_presentations(where: Node, recordings: Recordings, behaviour: Behavio
     inside = (rows["role"] != "").to_numpy(bool)
     train = (rows["role"] == "train").to_numpy(bool)
     evaluator = Evaluator(
-        rows, noun="presentation", reference=ReferencePopulation(train, name="train", noun="presentation")
+        _asked(rows, named),
+        noun="presentation",
+        reference=ReferencePopulation(train, name="train", noun="presentation"),
     )
     answer = evaluator.evaluate(where)
     kept, unknown = answer.true & inside, answer.unknown & inside
@@ -109,6 +113,12 @@ def choose_presentations(where: Node, recordings: Recordings, behaviour: Behavio
     order = ["session_id", "start_frame"]
     chosen = rows[kept].sort_values(order, kind="stable").reset_index(drop=True)
     return Presented(chosen, steps, evaluator.notes, dict(evaluator.reference.frozen))
+
+
+def _asked(rows: pd.DataFrame, named: Sequence[str]) -> pd.DataFrame:
+    """Presentations as a condition sees them: -1, which stands for no number, is missing. Whole numbers stay whole."""
+    numbered = {name: rows[name].astype("Int64") for name in named if name in _NUMBERED and name in rows.columns}
+    return rows.assign(**{name: column.mask(column < 0) for name, column in numbered.items()})
 
 
 def _batches(recordings: Recordings, columns: Sequence[str]) -> Iterator[pd.DataFrame]:

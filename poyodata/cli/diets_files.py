@@ -90,55 +90,66 @@ def diet_validate(
     """Print all that is wrong with diets, with line and column.
 
     Status 1 where anything is, 2 where a diet is not found. With a store, columns, texts and the split are compared
-    with what it holds.
+    with what it holds; notes are of what is only remarkable, such as a CRE line that it has no neuron of.
     """
+    from poyodata.curation.library import known_diets
     from poyodata.store import open_store
 
     *names, last = files
-    is_store = Path(last).is_dir() or "://" in last
+    is_store = "://" in last or (Path(last).is_dir() and (bool(names) or last not in known_diets()))
     if not is_store:
         names.append(last)
     if not names:
         raise UsageError("give at least one diet before the store: poyodata diet validate my.yaml allen.zarr.")
     store = open_store(last) if is_store else None
     rows: list[dict[str, Any]] = []
+    wrong = False
     absent: list[str] = []
     for name in names:
         try:
-            problems = _problems(name, store)
+            problems, notes = _problems(name, store)
         except UsageError as error:  # the others are looked at all the same
             absent.append(str(error))
-            rows.append({"file": name, "line": None, "column": None, "path": "", "message": str(error)})
+            rows.append(_found("error", name, Problem(None, None, "", str(error))))
             continue
-        rows += [
-            {"file": name, "line": one.line, "column": one.column, "path": one.path, "message": one.message}
-            for one in problems
-        ]
+        wrong = wrong or bool(problems)
+        rows += [_found("error", name, one) for one in problems] + [_found("note", name, one) for one in notes]
         if not as_json:
-            for one in problems:
+            for kind, one in (*(("", one) for one in problems), *(("note", one) for one in notes)):
                 at = ":".join(str(part) for part in (name, one.line, one.column) if part is not None)
-                say(": ".join(part for part in (at, one.path, one.message) if part))
+                say(": ".join(part for part in (at, kind, one.path, one.message) if part))
             if not problems:
                 say(f"{name}: well formed" + (f", and {last} has all that it names" if is_store else ""))
     if as_json:
         say(json.dumps(rows, indent=2, ensure_ascii=False))
     for message in absent:
         typer.echo(f"poyodata: {message}", err=True)
-    if rows:
+    if wrong or absent:
         raise typer.Exit(UsageError.exit_code if absent else 1)
 
 
-def _problems(name: str, store: Store | None) -> list[Problem]:
-    """Problems of what the other commands find under that name."""
-    from poyodata.curation.documents.problems import find_problems
+def _found(kind: str, name: str, one: Problem) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "file": name,
+        "line": one.line,
+        "column": one.column,
+        "path": one.path,
+        "message": one.message,
+    }
+
+
+def _problems(name: str, store: Store | None) -> tuple[list[Problem], list[Problem]]:
+    """Problems of what the other commands find under that name, and notes on it."""
+    from poyodata.curation.documents.problems import look_through
     from poyodata.curation.library import FILES, load_diet
 
     if name.endswith(FILES):
-        return find_problems(Path(name), store)
+        return look_through(Path(name), store)
     try:
-        return find_problems(load_diet(name), store)
+        return look_through(load_diet(name), store)
     except DietError as error:
-        return list(error.problems) or [Problem(None, None, "", str(error))]
+        return list(error.problems) or [Problem(None, None, "", str(error))], []
 
 
 @diet_app.command("schema", epilog="Example: poyodata diet schema > diet.schema.json")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poyodata.cli.application import diet_app
-from poyodata.cli.diets_options import Settings, manifest_of, read_diet, records, split_of
+from poyodata.cli.diets_options import Settings, is_manifest_folder, manifest_of, read_diet, records, split_of
 from poyodata.cli.output import AsJson, Fold, SplitName, StorePath, print_table, say
 from poyodata.cli.tables import print_wrapped
 from poyodata.errors import UsageError
@@ -112,7 +112,9 @@ def diet_report(
     check_target(out, PAGES, "a datasheet")  # before a diet is resolved for it
     opened = open_store(store)
     manifest = manifest_of(source, opened, splits, fold, settings)
-    beside = [manifest_of(other, opened, *(() if Path(other).is_dir() else (splits, fold))) for other in others or ()]
+    beside = [
+        manifest_of(other, opened, *(() if is_manifest_folder(other) else (splits, fold))) for other in others or ()
+    ]
     with stage("writing the page", 1) as advance:
         write_datasheet(manifest, opened, out, others=beside)
         advance(1)

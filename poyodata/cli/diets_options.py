@@ -32,6 +32,10 @@ Settings = Annotated[
 ]
 
 
+_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""What YAML reads as a truth value."""
+
+
 def read_diet(source: str, settings: Sequence[str] | None = None) -> Diet:
     """Load a diet and set its parameters from ``NAME=VALUE`` texts.
 
@@ -48,7 +52,7 @@ def read_diet(source: str, settings: Sequence[str] | None = None) -> Diet:
     known, values = diet.parameters, {}
     for text in settings:
         name, equals, value = (part.strip() for part in text.partition("="))
-        if not equals or not name or not value:
+        if not equals or not name or (not value and not isinstance(known.get(name), str)):
             raise UsageError(f"--set takes a name and a value, as in --set max_skewness=3.0; got {text!r}.")
         if name in values:
             raise UsageError(f"--set names {name!r} twice; set it once.")
@@ -62,9 +66,10 @@ def read_diet(source: str, settings: Sequence[str] | None = None) -> Diet:
 def _value(text: str, kind: type) -> bool | int | float | str:
     """Read a value as the kind that the parameter has; what cannot be read stays text, which the diet refuses."""
     if kind is bool:
-        return {"true": True, "false": False}.get(text.casefold(), text)
+        return _TRUTHS.get(text.casefold(), text)
     if kind is str:
-        return text.strip("'\"")
+        quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+        return text[1:-1] if quoted else text
     for number in (int, float):
         try:
             return number(text)
@@ -112,14 +117,36 @@ def manifest_of(
     """
     from poyodata.curation import Manifest
 
-    if not Path(source).is_dir():
+    if not is_manifest_folder(source):
         diet = read_diet(source, settings)
         return resolved(diet, store, split_of(diet, store, splits, fold))
     if settings or splits or fold:
-        raise UsageError(f"{source} is a manifest, which is resolved already: leave out --set, --splits and --fold.")
+        raise UsageError(
+            f"{source} is a folder with a manifest, which is resolved already: leave out --set, --splits and --fold. A "
+            "diet of that name is meant where no such folder is; call the command elsewhere for it."
+        )
     manifest = Manifest.load(source)
     manifest.open(store)  # refuses another store
     return manifest
+
+
+def is_manifest_folder(source: str) -> bool:
+    """Tell whether a folder with a manifest is meant, rather than a diet of that name.
+
+    Raises
+    ------
+    UsageError
+        A folder that holds no manifest, and no diet is called so.
+    """
+    from poyodata.curation.library import known_diets
+    from poyodata.curation.manifest import is_manifest
+
+    folder = Path(source)
+    if not folder.is_dir():
+        return False
+    if not is_manifest(folder) and source not in known_diets():
+        raise UsageError(f"{source!r} is a folder that holds no manifest; give one that `diet resolve --out` wrote.")
+    return is_manifest(folder)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -81,6 +81,8 @@ def diet_resolve(
         raise UsageError("--draws writes controls beside the manifest: give --out FOLDER.")
     if not draws and (on or seed is not None):
         raise UsageError("--on and --seed are of random controls: give --draws N, or leave them out.")
+    if out is not None:
+        _check_out(out, draws)
     opened, wanted = open_store(store), read_diet(diet, settings)
     split = split_of(wanted, opened, splits, fold)
     manifest = resolved(wanted, opened, split)
@@ -88,7 +90,7 @@ def diet_resolve(
     if out is not None:
         manifest.save(out)
         for number, control in enumerate(controls):
-            control.save(out / f"draw-{number:03d}")
+            control.save(out / _draw(number))
     imbalance = _imbalance(controls)
     if as_json:
         drawn = {"draws": [control.digest for control in controls], "imbalance": records(imbalance)} if draws else {}
@@ -102,7 +104,28 @@ def diet_resolve(
         print_table(_residual(imbalance), as_json=False, keys=2)
     say(f"\nmanifest {manifest.digest}" + (f" written to {out}" if out else ""))
     if controls and out is not None:
-        say(f"controls in {out / 'draw-000'} to {out / f'draw-{draws - 1:03d}'}")
+        say(f"controls in {out / _draw(0)} to {out / _draw(draws - 1)}")
+
+
+def _draw(number: int) -> str:
+    """Folder of a control beside its manifest."""
+    return f"draw-{number:03d}"
+
+
+def _check_out(out: Path, draws: int) -> None:
+    """Refuse a folder before anything is resolved for it: not ours, or with draws that would not be replaced."""
+    from poyodata.curation.manifest import check_target
+
+    folders = [out / _draw(number) for number in range(draws)]
+    for folder in (out, *folders):
+        check_target(folder)
+    older = [path.name for path in sorted(out.glob("draw-*")) if path.is_dir() and path not in folders]
+    if older:
+        shown = ", ".join(older[:3]) + (f" and {len(older) - 3} more" if len(older) > 3 else "")
+        raise UsageError(
+            f"{str(out)!r} holds {shown} of an earlier call, which this one would not replace and which would pass for "
+            "controls of its manifest; remove them, or give another --out."
+        )
 
 
 def _controls(diet: Diet, store: Store, split: Split, draws: int, on: str, seed: int | None) -> list[Manifest]:

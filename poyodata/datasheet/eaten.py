@@ -111,8 +111,12 @@ def write_leaks(sheet: Sheet, subject: Subject) -> None:
         return
     whole = "the lineage " + " -> ".join(name for name, _ in stages) if subject.stages else "this manifest alone"
     found = len(report.leaks)
+    idle = sum(one.verdict == "nothing to check" for one in report.checks)
     sheet.text(
-        f"{len(report.checks)} checks of {whole}: " + (f"{found} found a leak." if found else "no leak."),
+        f"{_checks(sum(one.checked > 0 for one in report.checks))} of {whole}: "
+        + (f"{found} found a leak." if found else "no leak.")
+        + f" {idle} more had nothing to check." * bool(idle)
+        + f" {len(report.unchecked)} could not be checked." * bool(report.unchecked),
         "warning" if found else "verdict",
     )
     if found:
@@ -133,6 +137,10 @@ def write_leaks(sheet: Sheet, subject: Subject) -> None:
         ]
     )
     sheet.table(table, {"looked at": ",", "leaks": ","})
+
+
+def _checks(count: int) -> str:
+    return f"{count} check{'' if count == 1 else 's'}"
 
 
 def write_matched(sheet: Sheet, subject: Subject) -> None:

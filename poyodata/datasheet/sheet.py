@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from string import Template
 
+import numpy as np
 import pandas as pd
 
 from poyodata.drawing import BLUE, GREY, INK, VERMILION
@@ -73,7 +74,10 @@ class Sheet(Page):
         )
 
     def table(self, table: pd.DataFrame, formats: Mapping[str, str] | None = None) -> None:
-        """Add a table in a box of its own that scrolls; `formats` as in `Page.table`, and long texts wrap."""
+        """Add a table in a box of its own that scrolls; `formats` as in `Page.table`, and long texts wrap.
+
+        Whole numbers have commas, as they have in sentences.
+        """
         formats = formats or {}
         words = [not pd.api.types.is_numeric_dtype(table[name].dtype) for name in table.columns]
         head = "".join(
@@ -84,7 +88,8 @@ class Sheet(Page):
         for values in table.itertuples(index=False, name=None):
             cells = []
             for name, word, value in zip(table.columns, words, values, strict=True):
-                shown = "" if pd.isna(value) else format(value, formats.get(str(name), ""))
+                plain = "," if isinstance(value, int | np.integer) and value is not True and value is not False else ""
+                shown = "" if pd.isna(value) else format(value, formats.get(str(name), plain))
                 kind = ' class="text long"' if word and len(shown) > _LONG else " class=text" if word else ""
                 cells.append(f"<td{kind}>{_foldable(shown)}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 from math import ceil, isclose
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from poyodata.errors import SplitError
+from poyodata.splits.part import Part
 
 ROLES = ("train", "valid", "test")
 _Counts: TypeAlias = npt.NDArray[np.int64]
 
 
-class Part(BaseModel):
-    """A frozen piece of a specification which refuses what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise SplitError(f"a split is not well formed: {_sentence(error)}") from error
-
-
-def _sentence(error: ValidationError) -> str:
-    """Say all of a validation's complaints in one line: place, complaint, what arrived."""
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'split'}: {item['msg']} (got {item['input']!r})"
-        for item in error.errors(include_url=False)
-    )
+SMALLEST = 0.001
+"""Least share of a role that is asked for."""
 
 
 class Fractions(Part):
-    """Shares of the three roles; they sum to one. A role with share 0 is not asked for.
+    """Shares of the three roles; they sum to one. A role with share 0 is not asked for; others have 0.001 at least.
 
     Examples
     --------
@@ -52,6 +36,8 @@ class Fractions(Part):
     def _sums_to_one(self) -> Fractions:
         if not isclose(self.train + self.valid + self.test, 1.0, abs_tol=1e-9):
             raise ValueError(f"train, valid and test sum to {self.train + self.valid + self.test:g}, not to 1")
+        if any(0 < share < SMALLEST for share in (self.train, self.valid, self.test)):
+            raise ValueError(f"a share is 0, or at least {SMALLEST:g}")
         return self
 
     @property

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from poyodata.errors import SplitError, UsageError
 from poyodata.splits.blocks import block_roles, role_sequence
 from poyodata.splits.fractions import ROLES
-from poyodata.splits.recording import Recording, TimeRoles, stretches
+from poyodata.splits.recording import OTHERWISE, Recording, TimeRoles, stretches
 from poyodata.splits.within import MovieSegments
 
 LEAST_STEP = 5.0
@@ -174,7 +174,7 @@ def segment_roles(
     if not movies:
         raise SplitError(
             f"recording {recording.session_id} was shown no movie, and split {name!r} holds segments of movies out; "
-            "use 'blocks-5fold', or `sessions` without this recording."
+            f"{OTHERWISE}."
         )
     sequence = role_sequence(within, fold)
     rows: dict[str, list[npt.NDArray[np.int64]]] = {role: [np.empty((0, 2), np.int64)] for role in ROLES}

@@ -13,6 +13,9 @@ import pandas as pd
 
 from poyodata.intervals import Intervals
 
+OTHERWISE = "use 'blocks-5fold', or divide the other recordings alone: resolve_split(store, ..., sessions=[...])"
+"""What to do where a split does not suit one recording."""
+
 
 @dataclass(frozen=True)
 class Epochs:

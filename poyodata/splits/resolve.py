@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from poyodata.digests import hash_order, json_digest, table_digest
+from poyodata.digests import hash_order
 from poyodata.errors import SplitError, UsageError, nearest
 from poyodata.intervals import Intervals
 from poyodata.splits.fractions import ROLES
 from poyodata.splits.movie_segments import Segmentation
 from poyodata.splits.recording import Epochs, Recording
 from poyodata.splits.specification import SPLITS, SplitSpec, split_spec
-from poyodata.splits.split import Split
+from poyodata.splits.split import Split, split_digest
 from poyodata.splits.time_roles import epochs_of, time_roles
 from poyodata.splits.within import Blocks, EpochOut, MovieSegments
 
@@ -125,15 +125,7 @@ def _resolve(store: Store, spec: SplitSpec, fold: int, sessions: Sequence[str] |
             "role": pd.Series(np.concatenate(role).astype(object), dtype="str"),
         }
     )
-    digest = json_digest(
-        {
-            "spec": spec.digest,
-            "fold": fold,
-            "sources": table_digest(table[["session_id", "digest"]]),
-            "sessions": table_digest(used),
-            "windows": table_digest(windows),
-        }
-    )
+    digest = split_digest(spec, fold, table[["session_id", "digest"]], used, windows)
     # After the digest, which is over the same by `sources`.
     used["digest"] = table["digest"].astype("str")
     return Split(spec, fold, digest, used, windows, store, tuple(_warnings(spec, cuts))).check()
@@ -225,11 +217,12 @@ def _session_roles(table: pd.DataFrame, spec: SplitSpec) -> dict[str, str]:
             where = f" of {across.stratify} {stratum!r}" if across.stratify else ""
             empty = ROLES[int(np.flatnonzero((counts == 0) & (across.fractions.shares > 0))[0])]
             need = across.fractions.smallest()
-            advice = "or use 'blocks-5fold', which divides time within each recording"
+            within = f"or 'blocks-5fold', which divides time within each recording and holds no {across.by} out"
+            advice = f"add some, {within}" if across.stratify is None else f"leave `stratify` out, add some, {within}"
             if len(names) >= need:
                 advice = f"use `assign: rank`, which does with {need}"
             raise SplitError(
                 f"split {spec.name!r} leaves the role {empty} without a {across.by}{where}: there are {len(names)} "
-                f"and at least {need} are needed; {advice}."
+                f"and at least {need} are needed. To go on: {advice}."
             )
     return {session: role_of[key] for session, key in zip(table["session_id"], keys, strict=True)}

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
 from poyodata.digests import json_digest
+from poyodata.documents import DocumentKind, read_file, read_yaml, together, write_yaml
 from poyodata.errors import SplitError, UsageError, nearest
-from poyodata.splits.fractions import Fractions, Part
+from poyodata.splits.fractions import Fractions
+from poyodata.splits.part import Part
 from poyodata.splits.within import Blocks, EpochOut, MovieSegments, PaperTrials, Trials, Within
+
+SPLIT = DocumentKind("split", "`name:` and `within:`", "leave entries out", "write several splits", SplitError)
 
 
 class Across(Part):
@@ -33,7 +36,7 @@ class Across(Part):
     fractions: Fractions = Fractions(train=0.7, valid=0.1, test=0.2)
     assign: Literal["rank", "hash"] = "rank"
     stratify: Literal["cre_line", "area"] | None = None
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
 
 
 class SplitSpec(Part):
@@ -47,7 +50,7 @@ class SplitSpec(Part):
     """
 
     split: Literal[1] = 1
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=200)
     across: Across | None = None
     within: Within
 
@@ -70,7 +73,7 @@ class SplitSpec(Part):
 
     def to_yaml(self) -> str:
         """Write the specification as YAML that `from_yaml` reads back to an equal one."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False)
+        return write_yaml(self.model_dump(mode="json", exclude_none=True), SPLIT)
 
     @classmethod
     def from_yaml(cls, text_or_path: str | Path) -> SplitSpec:
@@ -83,20 +86,22 @@ class SplitSpec(Part):
         SplitError
             When the text is not a split.
         """
+        name = ""
         if isinstance(text_or_path, Path) or "\n" not in text_or_path:
-            path = Path(text_or_path)
-            if not path.is_file():
-                raise UsageError(
-                    f"no split file at {path}; give the path of a YAML file, or one of {', '.join(SPLITS)}."
-                )
-            text_or_path = path.read_text(encoding="utf-8")
+            name = str(text_or_path)
+            try:
+                text_or_path = read_file(Path(name), SPLIT)
+            except UsageError as error:
+                raise UsageError(f"{str(error).removesuffix('.')}, or one of {', '.join(SPLITS)}.") from None
+        values, places = read_yaml(text_or_path, name, SPLIT)
+        if not isinstance(values, dict):
+            kind = type(values).__name__
+            raise places.error(f"a split is a mapping with `name` and `within`, and {kind} arrived.", 1, 1)
         try:
-            values = yaml.safe_load(text_or_path)
-        except yaml.YAMLError as error:
-            raise SplitError(f"the split is not YAML: {error}") from error
-        if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-            raise SplitError(f"a split is a mapping with `name` and `within`, and {type(values).__name__} arrived.")
-        return cls(**values)
+            return cls(**values)
+        except SplitError as error:
+            found = [places.problem(tuple(filter(None, one.path.split("."))), one.message) for one in error.problems]
+            raise together(found, SPLIT) from None
 
 
 _SEVEN_ONE_TWO = Fractions(train=0.7, valid=0.1, test=0.2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from poyodata.digests import json_digest, table_digest
 from poyodata.errors import SplitError, UsageError, nearest
 from poyodata.intervals import Intervals, covers
 from poyodata.splits.fractions import ROLES
@@ -128,6 +129,37 @@ class Split:
                 raise SplitError(f"the split was resolved for {what}; resolve it again.")
         return self
 
+    def on(self, store: Store) -> Split:
+        """Return self for a store that it was resolved for, or its part for a store that was packed from one.
+
+        A packed store may lack animals, so that dividing it anew would give others other roles; its own record says
+        under which split it was packed, and which roles every recording had.
+
+        Raises
+        ------
+        SplitError
+            The store is neither, or a recording of it had other roles.
+        """
+        entry = store.lineage
+        while entry and entry["split"] != self.digest:
+            entry = entry.get("before")
+        if not entry:
+            return self.require_content(store)
+        roles, table = entry.get("roles") or {}, store.sessions
+        for session in table["session_id"]:
+            if self.role_digests.get(session) != roles.get(session):
+                raise SplitError(
+                    f"recording {session!r} of the packed store had other roles than split {self.spec.name!r} gives "
+                    "it; resolve the split again on the store that was packed."
+                )
+        ids = table["session_id"].tolist()
+        sessions = self.sessions.set_index("session_id", drop=False).loc[ids].reset_index(drop=True)
+        windows = self.windows[self.windows["session_id"].isin(ids)].reset_index(drop=True)
+        sources = table[["session_id", "digest"]].reset_index(drop=True)
+        digest = split_digest(self.spec, self.fold, sources, sessions.drop(columns="digest"), windows)
+        sessions = sessions.assign(digest=sources["digest"].astype("str"))
+        return replace(self, digest=digest, sessions=sessions, windows=windows, store=store)
+
     def check(self) -> Split:
         """Return self when roles are disjoint, guards kept and no unit has two session roles.
 
@@ -156,3 +188,18 @@ class Split:
                 f"of {guard[at]} frames at frame {stop[at]}."
             )
         return self
+
+
+def split_digest(
+    spec: SplitSpec, fold: int, sources: pd.DataFrame, sessions: pd.DataFrame, windows: pd.DataFrame
+) -> str:
+    """Digest of what a split says, of the content it was made from (session_id and digest), and of what it does."""
+    return json_digest(
+        {
+            "spec": spec.digest,
+            "fold": fold,
+            "sources": table_digest(sources),
+            "sessions": table_digest(sessions),
+            "windows": table_digest(windows),
+        }
+    )

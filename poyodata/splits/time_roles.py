@@ -11,7 +11,7 @@ from poyodata.intervals import Intervals, dilate, intersect, n_frames, subtract
 from poyodata.splits.blocks import block_roles
 from poyodata.splits.dealt import paper_roles, trial_roles
 from poyodata.splits.movie_segments import Segmentation, segment_roles
-from poyodata.splits.recording import Epochs, Recording, TimeRoles
+from poyodata.splits.recording import OTHERWISE, Epochs, Recording, TimeRoles
 from poyodata.splits.specification import SplitSpec
 from poyodata.splits.within import Blocks, EpochOut, MovieSegments, PaperTrials
 
@@ -81,10 +81,12 @@ def epochs_of(recording: Recording, stimulus: str) -> Epochs:
     """Epochs of a stimulus in the order recorded; an error where there are fewer than two to leave one out of."""
     epochs = recording.epochs.of(lambda name: name == stimulus)
     if len(epochs.number) < 2:
-        known = list(dict.fromkeys(recording.epochs.stimulus))
+        n = len(epochs.number)
+        shown = list(dict.fromkeys(recording.epochs.stimulus))
+        meant = "" if stimulus in shown else f" ({nearest(stimulus, shown)})"
         raise SplitError(
-            f"recording {recording.session_id} has {len(epochs.number)} epochs of {stimulus}, and leaving one out "
-            f"needs at least 2 ({nearest(stimulus, known)}) Use 'blocks-5fold', or `sessions` without this recording."
+            f"recording {recording.session_id} has {n} epoch{'' if n == 1 else 's'} of {stimulus}{meant}, and leaving "
+            f"one out needs at least 2; {OTHERWISE}."
         )
     return epochs
 

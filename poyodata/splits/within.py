@@ -6,8 +6,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from poyodata.splits.fractions import Fractions, Part
+from poyodata.splits.fractions import Fractions
+from poyodata.splits.part import Part
 from poyodata.vocabulary import DRIFTING_GRATINGS
+
+MAX_FOLDS = 1000
+"""Also of segments of a movie."""
+
+MAX_GUARD_S = 3600.0
 
 
 class Blocks(Part):
@@ -18,9 +24,9 @@ class Blocks(Part):
     """
 
     kind: Literal["blocks"] = "blocks"
-    folds: int | None = Field(default=None, ge=3)
+    folds: int | None = Field(default=None, ge=3, le=MAX_FOLDS)
     fractions: Fractions | None = None
-    guard_s: float = Field(default=2.0, ge=0)
+    guard_s: float = Field(default=2.0, ge=0, le=MAX_GUARD_S)
 
     @model_validator(mode="after")
     def _one_of(self) -> Blocks:
@@ -37,7 +43,7 @@ class EpochOut(Part):
 
     kind: Literal["epoch-out"] = "epoch-out"
     stimulus: str = DRIFTING_GRATINGS
-    guard_s: float = Field(default=2.0, ge=0)
+    guard_s: float = Field(default=2.0, ge=0, le=MAX_GUARD_S)
 
 
 class Trials(Part):
@@ -48,8 +54,8 @@ class Trials(Part):
 
     kind: Literal["trials"] = "trials"
     fractions: Fractions
-    seed: int = 0
-    guard_s: float = Field(default=0.0, ge=0)
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
+    guard_s: float = Field(default=0.0, ge=0, le=MAX_GUARD_S)
 
 
 class PaperTrials(Part):
@@ -67,8 +73,8 @@ class PaperTrials(Part):
     kind: Literal["paper-trials"] = "paper-trials"
     fractions: Fractions = Fractions(train=0.7, valid=0.1, test=0.2)
     repeats: Fractions = Fractions(train=0.8, valid=0.1, test=0.1)
-    seed: int = Field(default=42, ge=0)
-    guard_s: float = Field(default=0.0, ge=0)
+    seed: int = Field(default=42, ge=0, lt=2**63)
+    guard_s: float = Field(default=0.0, ge=0, le=MAX_GUARD_S)
 
 
 class MovieSegments(Part):
@@ -98,11 +104,11 @@ class MovieSegments(Part):
     """
 
     kind: Literal["movie-segments"] = "movie-segments"
-    folds: int | None = Field(default=None, ge=3)
+    folds: int | None = Field(default=None, ge=3, le=MAX_FOLDS)
     fractions: Fractions | None = None
-    segments: int = Field(default=8, ge=3)
-    cut_factor: float = Field(default=8.0, gt=0)
-    guard_s: float = Field(default=2.0, ge=0)
+    segments: int = Field(default=8, ge=3, le=MAX_FOLDS)
+    cut_factor: float = Field(default=8.0, gt=0, le=1e6)
+    guard_s: float = Field(default=2.0, ge=0, le=MAX_GUARD_S)
 
     @model_validator(mode="after")
     def _one_of(self) -> MovieSegments:

@@ -121,6 +121,35 @@ def test_wrong_settings(program: Program, sweep: Path, setting: str, said: str) 
     assert "Traceback" not in err
 
 
+TRUTHS = {"yes": True, "on": True, "TRUE": True, "no": False, "Off": False, "false": False}
+TEXTS = {
+    "O'Brien": "O'Brien",
+    "'Sst'": "Sst",
+    '"Sst"': "Sst",
+    "'Sst\"": "'Sst\"",
+    "'": "'",
+    "''": "",
+    "": "",
+    "a=b": "a=b",
+    "no": "no",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("ok", text, value) for text, value in TRUTHS.items()] + [("line", text, value) for text, value in TEXTS.items()],
+)
+def test_truths_and_texts_are_set(program: Program, tmp_path: Path, name: str, text: str, value: object) -> None:
+    file = tmp_path / "set.yaml"
+    file.write_text(Diet.where("cre_line != param(line, 'x') and valid_roi == param(ok, True)").to_yaml())
+    status, out, _ = program("diet", "show", file, "--set", f"{name}={text}")
+    assert status == 0
+    assert Diet.from_yaml(out + "\n").parameters[name] == value
+    status, _, err = program("diet", "show", file, "--set", "ok=perhaps")
+    assert status == 2
+    assert "'ok' is a truth value" in err
+
+
 def test_every_problem_of_a_file_is_printed_with_its_place(program: Program, tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text(BROKEN)
     status, out, _ = program("diet", "validate", tmp_path / "broken.yaml")
@@ -425,3 +454,90 @@ def test_the_real_recording_is_parted_in_three(program: Program, real_recording:
         assert status == 0
         kept[name] = json.loads(out)["kept"]
     assert kept == {"predictable": 111, "high-in-both": 105, "neither": 38}
+
+
+def test_notes_are_shown_and_change_no_status(program: Program, tiny_store_path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rare.yaml"
+    file.write_text("diet: 1\nneurons:\n  where: cre_line == 'Rorb-IRES2-Cre' or skewness > 1\n")
+    said = "the store has no neuron with cre_line 'Rorb-IRES2-Cre'"
+    status, out, _ = program("diet", "validate", file, tiny_store_path)
+    assert status == 0
+    assert f"rare.yaml:3:22: note: neurons.where: {said}" in " ".join(out.split())
+    assert "well formed" in out
+    status, out, _ = program("diet", "validate", file, tiny_store_path, "--json")
+    assert status == 0
+    (row,) = json.loads(out)
+    assert (row["kind"], row["line"], row["column"], row["message"]) == ("note", 3, 22, said)
+    file.write_text("diet: 1\nneurons:\n  where: cre_line == 'Rorb-IRES2-Cre' or skewnes > 1\n")
+    status, out, _ = program("diet", "validate", file, tiny_store_path, "--json")
+    assert status == 1
+    assert [row["kind"] for row in json.loads(out)] == ["error", "note"]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        pytest.param("foreign", "holds no manifest; give a new folder", id="foreign"),
+        pytest.param("s.zarr/inside", "lies within the store", id="within-a-store"),
+        pytest.param("s.zarr", "lies within the store", id="a-store"),
+        pytest.param("older", "holds draw-001, draw-002 of an earlier call", id="older-draws"),
+        pytest.param("wild", "wild/draw-000 exists and holds no manifest", id="foreign-draw"),
+    ],
+)
+def test_a_folder_is_refused_before_anything_is_resolved(
+    program: Program, manifests: tuple[Path, Path], tiny_store_path: Path, tmp_path: Path, place: str, said: str
+) -> None:
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "notes.txt").write_text("mine")
+    shutil.copytree(tiny_store_path, tmp_path / "s.zarr")
+    for folder in ("older", *(f"older/draw-{number:03d}" for number in range(3)), "wild"):
+        shutil.copytree(manifests[0], tmp_path / folder)
+    (tmp_path / "wild" / "draw-000").mkdir()
+    held = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    arguments = ("diet", "resolve", "predictable", tmp_path / "s.zarr", "--out", tmp_path / place, "--draws", 1)
+    status, out, err = program(*arguments)
+    assert (status, out) == (2, "")
+    assert said in " ".join(err.split())
+    assert "resolving" not in err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == held
+
+
+def test_draws_that_are_replaced_are_not_in_the_way(program: Program, tiny_store_path: Path, tmp_path: Path) -> None:
+    arguments = ("diet", "resolve", "predictable", tiny_store_path, "--out", tmp_path / "m", "--on", "cre_line")
+    for seed in (0, 1):
+        assert program(*arguments, "--draws", 2, "--seed", seed)[0] == 0
+    assert Manifest.load(tmp_path / "m" / "draw-001").meta["diet"]["neurons"]["match"]["seed"] == 1
+    status, _, err = program("diet", "resolve", "predictable", tiny_store_path, "--out", tmp_path / "m")
+    assert status == 2
+    assert "holds draw-000, draw-001 of an earlier call" in err
+
+
+def test_an_empty_folder_hides_no_preset_and_is_no_manifest(
+    program: Program,
+    manifests: tuple[Path, Path],
+    tiny_store_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("predictable", "empty"):
+        (tmp_path / name).mkdir()
+    assert (
+        program("diet", "report", "predictable", tiny_store_path, "--out", "p.html", "--set", "max_skewness=2")[0] == 0
+    )
+    assert program("diet", "validate", "predictable")[0] == 0
+    for call in (
+        ("diff", "empty", manifests[0]),
+        ("diff", manifests[0], "empty"),
+        ("explain", "x", "--manifest", "empty"),
+        ("report", "empty", tiny_store_path, "--out", "q.html"),
+        ("report", manifests[0], tiny_store_path, "--out", "q.html", "--with", "empty"),
+        ("sample", "empty", tiny_store_path, "--out", "q.svg"),
+    ):
+        status, out, err = program("diet", *call)
+        assert (status, out) == (2, "")
+        assert "holds no manifest" in err
+    shutil.copytree(manifests[0], tmp_path / "mixed-30")
+    status, _, err = program("diet", "report", "mixed-30", tiny_store_path, "--out", "q.html", "--set", "seed=1")
+    assert status == 2
+    assert "is a folder with a manifest" in err

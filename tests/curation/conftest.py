@@ -181,7 +181,7 @@ def build_split(store: TinyStore, *, across: bool = False, fold: int = 0, name: 
         model_dump=lambda mode: {"name": name, "across": "donor" if across else None},
     )
     digest = json_digest([name, fold, across, table_digest(windows.sort_values(["session_id", "start_frame"]))])
-    return SimpleNamespace(
+    split = SimpleNamespace(
         spec=spec,
         fold=fold,
         digest=digest,
@@ -189,8 +189,9 @@ def build_split(store: TinyStore, *, across: bool = False, fold: int = 0, name: 
         windows=windows,
         warnings=(),
         role_digests=role_digests(windows),
-        require_content=lambda _store: None,
     )
+    split.on = lambda _store: split
+    return split
 
 
 @pytest.fixture

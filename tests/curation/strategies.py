@@ -105,24 +105,33 @@ def conditions(columns: tuple[str, ...], references: bool = True, leaves_at_most
     """A condition on those columns; with `references` also quantile, zscore and rank."""
     functions = ("abs", "log10", *(("zscore", "rank") if references else ()))
     values = operands(columns, functions)
-    kinds = (numbers, texts, st.booleans())
-    others = [values, *(constants(kind) for kind in kinds)]
-    if references:
-        others.append(st.builds(Quantile, values, or_real_parameter(st.floats(0, 1) | st.sampled_from([0, 1]))))
+    plain_columns = st.sampled_from(columns).map(Column)
+    # Functions give numbers, and are compared with no other kind.
+    kinds = ((values, numbers), (plain_columns, texts), (plain_columns, st.booleans()))
+    shares = or_real_parameter(st.floats(0, 1) | st.sampled_from([0, 1]))
 
     @st.composite
     def compares(draw: st.DrawFn) -> Compare:
+        """A chain in which all constants are of one kind, and no two of them stand beside each other."""
         signs = draw(st.lists(st.sampled_from(SIGNS), min_size=1, max_size=3))
-        parts = [draw(values)] + [draw(st.one_of(others)) for _ in signs]
-        turned = draw(st.integers(0, len(parts) - 1))
-        return Compare(tuple(signs), tuple(parts[turned:] + parts[:turned]))
+        own, kind = draw(st.sampled_from(kinds))
+        others = [
+            own,
+            constants(kind),
+            *([st.builds(Quantile, values, shares)] if references and own is values else []),
+        ]
+        parts: list[Any] = []
+        for _ in range(len(signs) + 1):
+            free = not parts or isinstance(parts[-1], Column | Call)
+            parts.append(draw(st.one_of(others) if free else own))
+        return Compare(tuple(signs), tuple(parts))
 
-    lists = [st.lists(constants(kind), min_size=1, max_size=4).map(tuple) for kind in kinds]
+    several = [(own, st.lists(constants(kind), min_size=1, max_size=4).map(tuple)) for own, kind in kinds]
     leaves = st.one_of(
         st.sampled_from(columns).map(Column),
         compares(),
         compares(),
-        st.builds(Membership, values, st.one_of(lists), st.booleans()),
+        *(st.builds(Membership, own, listed, st.booleans()) for own, listed in several),
         values.map(lambda inner: Call("isnan", inner)),
         st.booleans().map(Literal),
     )
@@ -149,7 +158,24 @@ columns = st.sampled_from((*COLUMNS, *RESTRICTED))
 within = st.none() | columns
 several_columns = st.lists(columns, min_size=1, max_size=3, unique=True).map(tuple)
 amounts = st.one_of(fractions.map(lambda fraction: {"fraction": fraction}), counts.map(lambda n: {"n": n}))
-parameter_names = st.sampled_from(("max_skewness", "share", "self", "name", "x"))
+parameter_names = st.sampled_from(
+    (
+        "max_skewness",
+        "share",
+        "self",
+        "name",
+        "x",
+        "ids",
+        "where",
+        "diet",
+        "of",
+        "seed",
+        "n",
+        "param",
+        "default",
+        "folder",
+    )
+)
 given_values = st.dictionaries(parameter_names, or_parameter(st.one_of(numbers, texts, st.booleans())), max_size=3)
 by = operands((*COLUMNS, *RESTRICTED), ("abs", "log10", "zscore", "rank"))
 

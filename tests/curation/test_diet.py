@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -206,6 +207,9 @@ ODD: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "balance by nothing": (lambda: Diet.everyone().balance(None), DietError, "the name of a column"),  # type: ignore[arg-type]
     "controls of a name": (lambda: Diet.everyone().matched(of="all"), DietError, "of=Diet.reference"),  # type: ignore[arg-type]
     "no description": (lambda: Diet.everyone(description=None), DietError, "description is a str"),
+    "no folder": (lambda: Diet.everyone(folder=3), DietError, "folder is a path; got int"),
+    "a name without end": (lambda: Diet.everyone(name="a" * 401), DietError, "has 400 characters at most; got 401"),
+    "a length without end": (lambda: Diet.everyone().during(min_length_s=1e7), DietError, "below 1e6"),
     "no windows": (lambda: Diet.everyone(windows=None), DietError, "window rule is a WindowRule"),
 }
 
@@ -216,3 +220,67 @@ def test_what_is_no_diet_is_refused_in_one_sentence(
 ) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def from_folder(folder: Path, text: str = "diet: 1\nneurons: {diet: part.yaml}\n") -> Diet:
+    """A diet that is read from a folder, in which `part.yaml` keeps neurons whose x is at most a number."""
+    folder.mkdir(exist_ok=True)
+    (folder / "whole.yaml").write_text(text, encoding="utf-8")
+    return load_diet(folder / "whole.yaml")
+
+
+FOLDERS: dict[str, Callable[[Path], tuple[Diet, Diet]]] = {
+    "two folders": lambda path: (from_folder(path / "a"), from_folder(path / "b")),
+    "the current one and another": lambda path: (Diet.reference("part.yaml"), from_folder(path / "a")),
+    "another and a text": lambda path: (from_folder(path / "a"), Diet.from_yaml(from_folder(path / "a").to_yaml())),
+    "a folder without a reference": lambda path: (from_folder(path / "a"), Diet.everyone(folder=path / "b")),
+    "a promise": lambda path: (
+        Diet.everyone(folder=path / "a", disjoint=[Disjoint("part.yaml")]),
+        Diet.everyone(folder=path / "b"),
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", FOLDERS.values(), ids=FOLDERS.keys())
+def test_diets_that_look_files_up_in_different_folders_cannot_be_joined(
+    pair: Callable[[Path], tuple[Diet, Diet]], tmp_path: Path
+) -> None:
+    first, second = pair(tmp_path)
+    for join in (lambda a, b: a | b, lambda a, b: b - a, mix, lambda a, b: a.matched(of=b)):
+        with pytest.raises(DietError, match=r"different folders .*\.with_options\(folder=\.\.\.\)"):
+            join(first, second)
+    together = first.with_options(folder=tmp_path / "a") | second.with_options(folder=str(tmp_path / "a"))
+    assert together.folder == tmp_path / "a"
+
+
+def test_a_diet_that_names_no_file_joins_one_of_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = from_folder(tmp_path / "a")
+    assert (Diet.where("x > 1") | read).folder == (read & Diet.reference("predictable")).folder == tmp_path / "a"
+    plain = [Diet.everyone(folder=tmp_path / name) for name in "ab"]
+    assert (plain[0] | plain[1]).folder is None
+    monkeypatch.chdir(tmp_path / "a")
+    assert (read | Diet.reference("part.yaml")).folder == tmp_path / "a"
+    absolute = Diet.reference(str(tmp_path / "a" / "part.yaml"))
+    assert (absolute | from_folder(tmp_path / "b")).folder == tmp_path / "b"
+
+
+def test_a_text_has_no_folder_but_that_which_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, most in (("a", 1), ("b", 2)):
+        from_folder(tmp_path / name)
+        (tmp_path / name / "part.yaml").write_text(f"diet: 1\nneurons: {{where: x <= {most}}}\n", encoding="utf-8")
+    table = pd.DataFrame({"neuron_id": ["a", "b", "c"], "x": [1, 2, 3]})
+    diet = load_diet(tmp_path / "a" / "whole.yaml")
+    monkeypatch.chdir(tmp_path / "b")
+    assert Diet.from_yaml(diet.to_yaml()).folder is Diet.from_json(diet.to_json()).folder is None
+    again = {
+        "yaml": Diet.from_yaml(diet.to_yaml(), folder=tmp_path / "a"),
+        "json": Diet.from_json(diet.to_json(), folder=str(tmp_path / "a")),
+        "a file elsewhere": Diet.from_yaml(tmp_path / "b" / "whole.yaml", folder=tmp_path / "a"),
+        "options": Diet.from_yaml(diet.to_yaml()).with_options(folder=tmp_path / "a"),
+    }
+    names: dict[str, Diet] = {}
+    exec(diet.to_python(), names)  # noqa: S102 - what was just written
+    for one in (diet, names["diet"], *again.values()):
+        assert one.select(table).kept.tolist() == [True, False, False]
+    assert Diet.from_yaml(diet.to_yaml()).select(table).kept.tolist() == [True, True, False]
+    assert "folder" not in Diet.everyone(folder=tmp_path).to_python()

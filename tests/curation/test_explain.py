@@ -196,3 +196,40 @@ def test_an_unknown_neuron_is_answered_with_the_nearest(resolve: Resolve, store:
         manifest.explain("s02_0003")
     with pytest.raises(UsageError, match=r"no neuron 's02_0003' in .*did you mean 's02_003'\?"):
         Diet.where(PREDICTABLE).explain(store, "s02_0003", split=split)
+
+
+def test_of_a_mix_only_the_term_that_took_a_neuron_is_told(resolve: Resolve, store: Any, make_split: Make) -> None:
+    low, high = Diet.where(PREDICTABLE, name="low"), Diet.where("kurtosis > 30", name="high")
+    terms = (
+        rules.MixTerm(low.top(16, "skewness").neurons, name="first", n=10, seed=1),
+        rules.MixTerm(low.neurons, name="second", n=9, seed=2),
+        rules.MixTerm(high.neurons, name="third"),
+    )
+    manifest = resolve(Diet(rules.Mix(terms), name="d"), store, make_split(store))
+    reasons = {"first": "", "second": "", "third": ""}
+    for neuron_id, term in manifest.neurons[["neuron_id", "term"]].itertuples(index=False):
+        reasons[term] = max(reasons[term], manifest.explain(neuron_id).reason, key=len)
+    assert "place" in reasons["first"] and "by highest skewness" in reasons["first"]
+    assert "term 1: " in reasons["first"] and "term 2" not in reasons["first"]
+    assert "term 2: 9 of the 30 that other terms leave" in reasons["second"]
+    assert "term 1" not in reasons["second"] and "highest" not in reasons["second"]
+    assert reasons["third"] == "as 'third'"
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        pytest.param("rank(skewness) <= 0.5", "skewness = 3, rank(skewness) = 0.545455", id="rank"),
+        pytest.param("zscore(skewness) < 2", "zscore(skewness) = -0.163299 (mean 3.27273, std 1.67011)", id="zscore"),
+        pytest.param("log10(skewness) < 2", "skewness = 3, log10(skewness) = 0.477121", id="log10"),
+        pytest.param("abs(log10(skewness)) < 2", "abs(log10(skewness)) = 0.477121", id="within each other"),
+        pytest.param("skewness < quantile(log10(skewness), 0.9)", "quantile(log10(skewness), 0.9) = 0.69897", id="q"),
+    ],
+)
+def test_what_a_function_came_to_is_shown(
+    condition: str, said: str, resolve: Resolve, store: Any, make_split: Make
+) -> None:
+    manifest = resolve(Diet.where(f"{condition} or skewness > 0", name="d"), store, make_split(store))
+    assert said in manifest.explain("s00_004").steps["looked_at"].iloc[0]
+    missing = manifest.explain("s00_011").steps["looked_at"].iloc[0]
+    assert "skewness = missing" in missing and ("(skewness) = missing" in missing or "quantile" in missing)

@@ -82,6 +82,10 @@ def boom() -> Diet:
     raise RuntimeError("the package is broken")
 
 
+def leave() -> Diet:
+    raise SystemExit(3)
+
+
 OWN = Diet.where("skewness <= 2", name="whatever", description="Calm ones.")
 MAPPING: dict[str, Any] = {"diet": 1, "description": "From a mapping.", "neurons": {"where": "kurtosis < 1"}}
 WRONG_MAPPING: dict[str, Any] = {"diet": 1, "neurons": {"where": "kurtosis = 1"}}
@@ -141,6 +145,7 @@ def test_a_package_offers_a_diet_a_mapping_or_a_function(offer: Callable[..., An
 
 BROKEN = {
     "raises": ("boom", r"diet 'x' of package 'bad' cannot be loaded \(RuntimeError: the package is broken\)"),
+    "ends the program": ("leave", r"cannot be loaded \(SystemExit: 3\)"),
     "is not there": ("nothing", "cannot be loaded"),
     "is no diet": ("NUMBER", "is a int; a package offers a Diet"),
     "is not well formed": ("WRONG_MAPPING", "is not well formed: neurons.where: "),
@@ -174,6 +179,21 @@ def test_a_name_with_two_homes_means_neither(offer: Callable[..., Any]) -> None:
     assert load_diet("inhibitory").name == "inhibitory"
     assert known_diets()["calm"] == "b-package and c-package"
     assert "both have" in list_diets().set_index("name").loc["calm", "problem"]
+
+
+def test_a_name_that_is_a_path_cannot_be_reached(
+    offer: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = offer("odd-diets", "odd.yaml", f"{HERE}:OWN")
+    said = "package 'odd-diets' offers a diet by the name 'odd.yaml', which cannot be reached"
+    assert said in list_diets().set_index("name").loc["odd.yaml", "problem"]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DietError, match=said):
+        load_diet("odd.yaml")
+    (tmp_path / "odd.yaml").write_text("diet: 1\nname: file\nneurons: all\n", encoding="utf-8")
+    assert load_diet("odd.yaml").name == "file"
+    assert said in list_diets().set_index("name").loc["odd.yaml", "problem"]
+    assert loaded == []
 
 
 def test_an_unknown_name_is_compared_with_those_of_packages(offer: Callable[..., Any]) -> None:

@@ -178,6 +178,48 @@ def test_a_changed_manifest_is_refused(tamper: Callable[[Path], None], manifest:
         Manifest.load(folder)
 
 
+def _set(record: dict[str, Any], place: str, value: Any) -> str:
+    *holders, last = place.split(".")
+    inner = record
+    for word in holders:
+        inner = inner[word]
+    inner[last] = value
+    return json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        pytest.param(lambda _: "[" * 100_000, "manifest.json is damaged: it is nested too deeply;", id="brackets"),
+        pytest.param(lambda _: "{", "manifest.json is damaged: Expecting property name", id="cut off"),
+        pytest.param(lambda _: "[1]", "manifest format 'None'", id="list"),
+        pytest.param(lambda one: _set(one, "meta", []), "`meta` is a list, where a mapping belongs;", id="meta"),
+        pytest.param(lambda one: _set(one, "meta.split", []), "`meta.split` is a list, where a", id="split"),
+        pytest.param(lambda one: _set(one, "meta.split.digest", 3), "`meta.split.digest` is a number", id="digest"),
+        pytest.param(lambda one: _set(one, "dtypes.windows", "str"), "`dtypes.windows` is a text", id="dtypes"),
+        pytest.param(
+            lambda one: _set(one, "dtypes.windows", {"x": "str"}),
+            "windows.parquet is damaged: it has no column 'x'",
+            id="column",
+        ),
+        pytest.param(lambda one: _set(one, "dtypes.windows.role", "x"), "column 'role' is not the 'x'", id="dtype"),
+        pytest.param(lambda one: _set(one, "dtypes.windows.role", {}), "column 'role' of windows is no", id="no dtype"),
+        pytest.param(
+            lambda one: _set(one, "dtypes.neurons", {}), "neurons.parquet is damaged: it has", id="no columns"
+        ),
+        pytest.param(lambda one: json.dumps({**one, "meta": {}}), "it has no `meta.name`", id="empty"),
+    ],
+)
+def test_what_is_damaged_is_said(
+    write: Callable[[dict[str, Any]], str], said: str, manifest: Manifest, tmp_path: Path
+) -> None:
+    path = manifest.save(tmp_path / "m") / "manifest.json"
+    path.write_text(write(json.loads(path.read_text())))
+    with pytest.raises(ManifestError, match="resolve the diet again") as caught:
+        Manifest.load(path.parent)
+    assert said in str(caught.value) and len(str(caught.value)) < 500
+
+
 def test_role_time_is_that_of_the_split_whatever_is_eaten(resolve: Resolve, store: Any, make_split: Make) -> None:
     split = make_split(store)
     diet = Diet.where("cre_line == 'Sst-IRES-Cre'").during((c.trial == 3) | (c.trial == 24) | (c.trial == 34))
@@ -204,6 +246,17 @@ def test_free_stretches_keep_clear_of_other_roles(
     diet = Diet.everyone().during((c.trial == 3) | (c.trial == 24) | (c.trial == 34))
     view = resolve(diet, store, make_split(store, across=across)).open(store)
     assert view.free_stretches(role)["s07"].tolist() == expected
+
+
+def test_grey_goes_with_the_trial_before_it(resolve: Resolve, store: Any, make_split: Make) -> None:
+    """Trials dealt out one by one: 3 is train, 4 valid and 5 test; 60 frames of trial, 30 of grey, guards of 15."""
+    split = make_split(store)
+    trials = [("train", 870), ("valid", 960), ("test", 1050)]
+    rows = [(name, start, start + 60, role) for name in store.sessions["session_id"] for role, start in trials]
+    split.windows = pd.DataFrame(rows, columns=list(split.windows.columns))
+    view = resolve(Diet.everyone(), store, split).open(store)
+    free = {role: view.free_stretches(role)["s00"].tolist() for role, _ in trials}
+    assert free == {"train": [[0, 945]], "valid": [[960, 1050]], "test": [[1050, 2400]]}
 
 
 def test_loading_nothing_is_a_usage_error(tmp_path: Path) -> None:

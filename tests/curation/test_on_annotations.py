@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from poyodata.curation import Diet, Manifest, load_diet
+from poyodata.curation import Diet, Manifest, check_leaks, load_diet
 from poyodata.errors import AnnotationError, DietError
 from poyodata.splits import resolve_split
 from poyodata.store import open_store
@@ -56,6 +56,21 @@ def test_the_manifest_names_the_annotations_it_used(annotated, tmp_path):
     manifest.save(tmp_path / "manifest")
     assert Manifest.load(tmp_path / "manifest").meta["annotations"] == manifest.meta["annotations"]
     assert load_diet("all").resolve(store, split=split).meta["annotations"] == {}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_annotation_that_chose_neurons_cannot_be_checked_for_leaks(annotated, packed, tmp_path):
+    store = open_store(annotated)
+    manifest = Diet.where("label == 'place'", name="labelled").resolve(store, split="blocks-5fold")
+    if packed:
+        store = manifest.open(store).materialise(tmp_path / "packed.zarr", progress=lambda _: None)
+        manifest = load_diet("all").resolve(store, split="blocks-5fold")
+    report = check_leaks([("train", manifest)])
+    (said,) = report.unchecked
+    place = ", packed as 'labelled'" if packed else ""
+    assert said.detail == f"annotation 'places'{place}: nothing says which time and animals it looked at"
+    assert "1 NOT CHECKED: no leak" in report.text().splitlines()[0]
+    assert not check_leaks([("train", load_diet("all").resolve(open_store(annotated)))]).unchecked
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from poyodata.curation import Diet, Manifest, c, check_leaks
-from poyodata.errors import DietError, StatisticError
+from poyodata.errors import DietError, LeakError, StatisticError
 from poyodata.splits import Across, Blocks, Fractions, Split, SplitSpec, resolve_split
 from poyodata.statistics.learned.columns import LearnedColumns, read_columns, remove_columns, write_columns
 from poyodata.statistics.learned.lineage import Windows, lineage_of
@@ -76,7 +76,39 @@ def test_a_learned_column_selects_and_the_manifest_says_what_it_came_from(
     assert (known["checkpoint"], known["manifests"], known["split"]) == ("c0ffee", ["aa"], split.digest)
     assert manifest.meta["statistics"]["names"] == ["moments", "moments@drifting_gratings"]
     assert any("16 neurons are left out because a column" in one for one in manifest.warnings)
-    assert check_leaks([("train", manifest), ("test", manifest)]).ok
+    report = check_leaks([("train", manifest), ("test", manifest)])
+    assert report.ok
+    # Of the manifest that it was trained on, a digest alone is known.
+    assert "'nuclr'" in report.unchecked[0].detail and len(report.unchecked) == 2
+
+
+@pytest.mark.parametrize("depth", ["column", "column of a column", "column of a packed store"])
+def test_a_column_is_judged_by_the_manifest_it_was_trained_on(
+    depth: str, store: Store, split: Split, tmp_path: Path
+) -> None:
+    """The model learnt from train time alone, of neurons that were chosen by statistics of all time."""
+    chosen = (
+        Diet.where("skewness > -10", name="peeking").with_options(statistics_window="all").resolve(store, split=split)
+    )
+    if depth == "column of a packed store":
+        store = chosen.open(store).materialise(tmp_path / "packed.zarr", progress=lambda _: None)
+        chosen = Diet.everyone(name="packed").resolve(store, split=resolve_split(store, "blocks-5fold"))
+        split = resolve_split(store, "blocks-5fold")
+    written = write(store, split, manifests=(chosen,))
+    manifest = resolve(store, split)
+    if depth == "column of a column":
+        own = lineage_of(
+            store, split, producer="mtm", version="1", trained_on=train_time(split), parents={"nuclr": written.digest}
+        )
+        table = pd.DataFrame({"neuron_id": store.neurons["neuron_id"], "more": 0.5})
+        write_columns(store, "mtm", table, {"more": STABILITY}, own)
+        manifest = resolve(store, split, "more > 0")
+    loaded = Manifest.load(manifest.save(tmp_path / "manifest"))
+    with pytest.raises(LeakError) as caught:
+        check_leaks([("train", loaded), ("test", loaded)])
+    assert "statistics beyond train-role time [train]" in str(caught.value)
+    assert f"in training for the column '{'mtm' if depth == 'column of a column' else 'nuclr'}'" in str(caught.value)
+    assert not check_leaks([("test", loaded)], allow_leakage="to see").unchecked
 
 
 def test_diets_without_learned_columns_say_nothing_of_them(store: Store, split: Split) -> None:

@@ -20,12 +20,12 @@ import pandas as pd
 import pytest
 
 import poyodata
-from poyodata.curation import Diet, View, c
+from poyodata.curation import Diet, View, c, check_leaks
 from poyodata.curation.packing import PackedRecord
-from poyodata.errors import StoreError, UsageError
+from poyodata.errors import SplitError, StoreError, UsageError
 from poyodata.loaders import make_loader
 from poyodata.sources.record import SessionRecord, Signal
-from poyodata.splits import resolve_split
+from poyodata.splits import Across, Blocks, Fractions, SplitSpec, resolve_split
 from poyodata.statistics import compute_statistics
 from poyodata.statistics.learned.columns import write_columns
 from poyodata.statistics.learned.lineage import lineage_of
@@ -93,6 +93,15 @@ def view(whole: Store) -> View:
 @pytest.fixture(scope="module")
 def packed(view: View, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return view.materialise(tmp_path_factory.mktemp("packed") / "packed.zarr", progress=lambda _: None)
+
+
+def test_a_view_gives_the_masks_of_its_neurons_as_the_packed_store_does(view: View, packed: Store) -> None:
+    for session in view.session_ids:
+        own, written = view.dataset(session), packed[session]
+        for name in ("dff", "mask_px", "mask_neuron"):
+            assert own[name].dtype == written[name].dtype
+            np.testing.assert_array_equal(own[name], written[name])
+        assert own["mask_neuron"].max() == own.sizes["neuron"] - 1 == 2
 
 
 def test_the_selected_columns_are_there_bit_by_bit(view: View, packed: Store, whole: Store) -> None:
@@ -206,6 +215,41 @@ def test_learned_columns_are_named_and_not_carried(tmp_path: Path, caplog: pytes
         packed = manifest.open(store).materialise(tmp_path / "p.zarr")
     assert "learned columns 'nuclr' are not in the packed store" in caplog.text
     assert len(packed.neurons) == len(manifest.neurons)
+
+
+MICE = SplitSpec(
+    name="mice",
+    across=Across(fractions=Fractions(train=0.34, valid=0.33, test=0.33)),
+    within=Blocks(folds=5),
+)
+
+
+def test_a_packed_store_keeps_the_split_it_was_packed_under_though_an_animal_is_gone(
+    whole: Store, tmp_path: Path
+) -> None:
+    split = resolve_split(whole, MICE)
+    gone = str(split.sessions.loc[split.sessions["role"] == "valid", "session_id"].iloc[0])
+    few = Diet.where(f"session_id != '{gone}' and skewness > -100 and snr < 1.4", name="two")
+    source = few.resolve(whole, split=split)
+    packed = source.open(whole).materialise(tmp_path / "two.zarr", progress=lambda _: None)
+    with pytest.raises(SplitError, match="without a donor"):
+        resolve_split(packed, MICE)
+    with pytest.raises(SplitError, match="resolved for other content"):
+        Diet.everyone().resolve(packed, split=resolve_split(whole, "blocks-5fold"))
+    mine = Diet.where("skewness > -100", name="again").resolve(packed, split=split)
+    columns = ["session_id", "role", "start_frame", "stop_frame", "guard_frames"]
+    pd.testing.assert_frame_equal(mine.role_time[columns], source.role_time[columns])
+    assert set(zip(mine.neurons["session_id"], mine.neurons["role"], strict=True)) == {
+        (session, role)
+        for session, role in zip(split.sessions["session_id"], split.sessions["role"], strict=True)
+        if session != gone
+    }
+    assert not any("was packed under" in one for one in mine.warnings)
+    assert check_leaks([("pretrain", source), ("test", mine)]).ok
+    assert split.on(packed).check().on(packed).digest == mine.split_digest
+    other = Diet.everyone().resolve(packed, split="blocks-5fold")
+    said = "the store was packed under split 'mice', fold 0, which gave 2 of its recordings (first 60"
+    assert any(said in one for one in other.warnings)
 
 
 @pytest.mark.parametrize(

@@ -346,8 +346,22 @@ SMALL = ((GRATINGS, 60),)
         pytest.param("blocks-5fold", {}, -1, SplitError, "folds 0 to 4", id="negative-fold"),
         pytest.param("epoch-out", {}, 3, SplitError, "folds 0 to 2", id="no-such-epoch"),
         pytest.param("donor-70-10-20", {"n_sessions": 12}, 1, SplitError, "only fold 0", id="no-second-fold"),
-        pytest.param("donor-70-10-20", {"n_sessions": 5}, 0, SplitError, "at least 6 are needed", id="few-donors"),
-        pytest.param("epoch-out", {"layout": SMALL}, 0, SplitError, "has 1 epochs of drifting", id="one-epoch"),
+        pytest.param(
+            "donor-70-10-20",
+            {"n_sessions": 5},
+            0,
+            SplitError,
+            "6 are needed. To go on: add some, or 'blocks-5fold'",
+            id="few-donors",
+        ),
+        pytest.param(
+            "epoch-out",
+            {"layout": SMALL},
+            0,
+            SplitError,
+            "has 1 epoch of drifting_gratings, and .*; use 'blocks-5fold', or .*sessions=",
+            id="one-epoch",
+        ),
         pytest.param("epoch-out", {"layout": ((MOVIE, 300),)}, 0, SplitError, "0 epochs", id="no-gratings"),
         pytest.param(
             "blocks-5fold",
@@ -370,7 +384,7 @@ SMALL = ((GRATINGS, 60),)
             {"n_sessions": 10},
             0,
             SplitError,
-            "cre_line 'Cux2-CreERT2'.*there are 5 and at least 6",
+            "cre_line 'Cux2-CreERT2'.*there are 5 and at least 6.* To go on: leave `stratify` out, add some, or 'bl",
             id="few-donors-in-a-stratum",
         ),
         pytest.param(
@@ -431,14 +445,14 @@ def test_malformed_specifications(text, says):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UsageError, match="no split file at"):
+    with pytest.raises(UsageError, match="no split can be read from"):
         SplitSpec.from_yaml(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize("name", ["mine.yaml", "mine.yml"])
 def test_a_split_is_named_by_its_file(tmp_path, name):
     path = tmp_path / name
-    with pytest.raises(UsageError, match="no split file at"):
+    with pytest.raises(UsageError, match="no split can be read from"):
         split_spec(str(path))
     spec = SplitSpec(name="mine", within=Blocks(folds=3))
     path.write_text(spec.to_yaml())

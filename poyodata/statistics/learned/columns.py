@@ -76,6 +76,7 @@ class _LineageDocument(_Strict):
     split: str | None
     fold: int
     manifests: list[str]
+    grounds: dict[str, list[dict[str, Any]]] = {}
     roles: list[str]
     trained_on: dict[str, list[int]]
     computed_on: dict[str, list[int]]
@@ -416,6 +417,8 @@ def _with_parents(store: Store, lineage: ColumnLineage) -> ColumnLineage:
             recordings={**parent.recordings, **lineage.recordings},
             trained_on=joined(lineage.trained_on, parent.trained_on),
             computed_on=joined(lineage.computed_on, parent.computed_on),
+            manifests=tuple(dict.fromkeys((*lineage.manifests, *parent.manifests))),
+            grounds={**parent.grounds, **lineage.grounds},
             uses_labels=lineage.uses_labels or parent.uses_labels,
         )
     return lineage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,17 @@ TRAIN_ROLES = ("train", "identify")
 """Roles of time that statistics may look at; ``identify`` is the train-role time of held-out animals."""
 
 
+class TrainedOn(Protocol):
+    """What `lineage_of` asks of a manifest."""
+
+    @property
+    def digest(self) -> str:
+        """Digest of what is eaten."""
+
+    def grounds(self) -> list[dict[str, Any]]:
+        """What chose its neurons."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColumnLineage:
     """What a model's columns came from. `lineage_of` makes one from a split and the windows that were looked at.
@@ -46,6 +57,9 @@ class ColumnLineage:
     fold : int
     manifests : tuple of str
         Digests of the manifests it was trained on.
+    grounds : mapping of str to list of dict
+        What chose the neurons of each of these manifests, by digest, where it is known: leak checks judge a diet that
+        uses the columns by it.
     roles : tuple of str
         Roles of that split that were looked at.
     trained_on, computed_on : Windows
@@ -76,6 +90,7 @@ class ColumnLineage:
     split: str | None = None
     fold: int = 0
     manifests: tuple[str, ...] = ()
+    grounds: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     roles: tuple[str, ...] = ("train",)
     window: Literal["train", "all"] = "train"
     uses_labels: bool = False
@@ -121,7 +136,7 @@ class ColumnLineage:
             plain[word] = {name: frames.ravel().tolist() for name, frames in plain[word].items()}
         for word in ("manifests", "roles", "held_out_donors"):
             plain[word] = list(plain[word])
-        for word in ("recordings", "parents"):
+        for word in ("recordings", "parents", "grounds"):
             plain[word] = dict(plain[word])
         return plain
 
@@ -164,7 +179,7 @@ def lineage_of(
     trained_on: Windows | pd.DataFrame,
     computed_on: Windows | pd.DataFrame | None = None,
     checkpoint: str | None = None,
-    manifests: Sequence[str] = (),
+    manifests: Sequence[str | TrainedOn] = (),
     window: Literal["train", "all"] = "train",
     uses_labels: bool = False,
     seed: int | None = None,
@@ -177,8 +192,10 @@ def lineage_of(
     store : Store
     split : Split or None
         None, with window ``"all"``, for a model that knows of no split.
-    producer, version, checkpoint, manifests, uses_labels, seed, parents
+    producer, version, checkpoint, uses_labels, seed, parents
         As in `ColumnLineage`.
+    manifests : sequence of Manifest or str
+        What the model was trained on. Of digests alone nothing is known, and leak checks say so.
     trained_on : Windows or DataFrame
         Time that the weights were learnt from, such as ``manifest.windows`` of role ``train``.
     computed_on : Windows or DataFrame, optional
@@ -227,7 +244,8 @@ def lineage_of(
         recordings={name: str(digests[name]) for name in sorted(looked)},
         split=None if split is None else split.digest,
         fold=0 if split is None else split.fold,
-        manifests=tuple(manifests),
+        manifests=tuple(one if isinstance(one, str) else one.digest for one in manifests),
+        grounds={one.digest: one.grounds() for one in manifests if not isinstance(one, str)},
         roles=roles,
         trained_on=trained,
         computed_on=computed,

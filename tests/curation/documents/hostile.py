@@ -8,12 +8,19 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from poyodata.curation import Diet, load_diet
+from poyodata.curation.documents.problems import find_problems
 from poyodata.curation.language.parse import parse_expression, parse_operand
 from poyodata.curation.selecting.references import References
+from poyodata.errors import DietError
 
 MIB = 2**20
 CPU_S = 1.0
@@ -131,6 +138,8 @@ YAML: dict[str, str] = {
     "wide mapping": _HEAD + "{" + ",".join(f"a{n}: 1" for n in range(6500)) + "}",
     "many unknown keys": "diet: 1\nneurons: all\n" + "".join(f"k{n}: 1\n" for n in range(2500)),
     "many wrong ids": _HEAD + "{ids: [" + "1," * 7000 + "]}",
+    "the last of many ids twice": _HEAD + "{ids: [" + ",".join(map(str, [*range(7500), 7499])) + "]}",
+    "many ids twice": _HEAD + "{ids: [" + ",".join(map(str, [*range(3700), *range(3700)])) + "]}",
     "too large": "diet: 1\nneurons: all\n#" + "x" * 70000,
     "million terms": _HEAD + "{where: " + " and ".join(["x"] * 10**6) + "}",
     "million digits": _HEAD + "{sample: {of: all, n: " + "9" * 10**6 + "}}",
@@ -234,6 +243,7 @@ MAPPINGS: dict[str, Callable[[], Mapping[Any, Any]]] = {
     "object": lambda: {"diet": 1, "neurons": object()},
     "function": lambda: {"diet": 1, "neurons": {"where": lambda: 1}},
     "huge number": lambda: {"diet": 1, "neurons": {"sample": {"of": "all", "n": 10**10000}}},
+    "very many ids, the last twice": lambda: {"diet": 1, "neurons": {"ids": [*map(str, range(200_000)), "199999"]}},
     "text of a class": lambda: {"diet": 1, "name": type("Name", (str,), {"__str__": lambda self: 1 / 0})("\n")},
 }
 
@@ -285,6 +295,11 @@ def make_files(folder: Path) -> dict[str, tuple[Path | str, str]]:
         part = f"{{diet: bomb{number + 1}.yaml}}" if number < 39 else "all"
         text = f"diet: 1\nneurons: {{union: [{part}, {part}]}}\n"
         (folder / f"bomb{number}.yaml").write_text(text, encoding="utf-8")
+    for number in range(10):
+        parts = [f"{{diet: other{number + 1}.yaml, with: {{x: {value}{number}}}}}" for value in (1, 2)]
+        part = f"{{union: [{', '.join(parts)}]}}" if number < 9 else "all"
+        extra = f"intersect: [{{where: 'x > param(x, {number})'}}, {part}]"
+        (folder / f"other{number}.yaml").write_text(f"diet: 1\nneurons: {{{extra}}}\n", encoding="utf-8")
     for number in range(1500):
         part = f"{{diet: chain{number + 1}.yaml}}" if number < 1499 else "all"
         (folder / f"chain{number}.yaml").write_text(f"diet: 1\nneurons: {part}\n", encoding="utf-8")
@@ -326,6 +341,7 @@ def make_files(folder: Path) -> dict[str, tuple[Path | str, str]]:
         "a very long unknown diet": ("predictabel" * 10_000, "UsageError"),
         "two diets in a circle": (folder / "round.yaml", "DietError"),
         "a bomb of references": (folder / "bomb0.yaml", "DietError"),
+        "a bomb of references with other values": (folder / "other0.yaml", "DietError"),
         "a long chain of references": (folder / "chain0.yaml", "DietError"),
     }
     usage = {"above", "above with an ending", "nothing", "device", "link to a device", "memory of the process", "pipe"}
@@ -342,17 +358,55 @@ def read_references(source: Path | str) -> object:
     return References(load_diet(source)).documents
 
 
+def large_diets(folder: Path) -> dict[str, Path | str]:
+    """Diets that are dear to validate on a store of very many names."""
+    names = [f"'neuron_{number}'" for number in range(400)]
+    listed = "".join(
+        f"  - where: neuron_id in [{', '.join(names[start : start + 100])}]\n" for start in range(0, 400, 100)
+    )
+    clauses = " or ".join(f"neuron_id == {name}" for name in names[:120])
+    bomb = folder / "other0.yaml"
+    many = "".join(f"  - {{diet: other1.yaml, with: {{x: {number}}}}}\n" for number in range(490))
+    (folder / "many.yaml").write_text(f"diet: 1\nneurons:\n  union:\n{many}", encoding="utf-8")
+    return {
+        "lists of wrong texts": f"diet: 1\nneurons:\n  union:\n{listed}",
+        "clauses of wrong texts": f"diet: 1\nneurons:\n  where: {clauses}\n",
+        "many wrong ids": f"diet: 1\nneurons:\n  ids: [{', '.join(names)}]\n",
+        "a bomb of references": bomb,
+        "many bombs of references": folder / "many.yaml",
+    }
+
+
+def validated(source: Path | str) -> object:
+    """Find the problems of a diet on a store of 40,000 neurons; there must be some."""
+    if not find_problems(source, large_store()):
+        raise AssertionError("nothing is wrong")
+    raise DietError("something is wrong")
+
+
+@cache
+def large_store() -> Any:
+    """What is asked of a store, of 40,000 neurons whose names share nearly all that they are made of."""
+    neurons = pd.DataFrame({"neuron_id": [f"nueron_{number:0100d}" for number in range(40_000)]})
+    neurons = neurons.assign(session_id="s", valid_roi=True, x=np.arange(40_000.0))
+    store = SimpleNamespace(neurons=neurons, sessions=pd.DataFrame({"session_id": ["s"]}))
+    store.path = store.statistics_folder = Path("nowhere")
+    return store
+
+
 def main(folder: Path) -> None:
     """Try every input under a limit of memory and print what became of each."""
     files = make_files(folder)
     Diet.from_json(Diet.from_yaml("diet: 1\nneurons: {where: x > 1}\n").to_json())  # what is imported late is there
     load_diet("mixed-30")
+    find_problems("diet: 1\nneurons: {where: x > 1}\n", large_store())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     limit_memory()
     tried = {
         kind: {name: outcome(read, given) for name, given in inputs.items()} for kind, (inputs, read) in READERS.items()
     }
     tried["file"] = {name: outcome(read_references, given) for name, (given, _) in files.items()}
+    tried["validated"] = {name: outcome(validated, given) for name, given in large_diets(folder).items()}
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     expected = {name: error for name, (_, error) in files.items()}
     sys.stdout.write(json.dumps({"tried": tried, "files": expected, "memory": (after - before) * 1024}))

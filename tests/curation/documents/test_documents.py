@@ -9,7 +9,7 @@ import pytest
 from poyodata.curation import Diet, WindowRule, WindowSample
 from poyodata.curation.documents import document_keys
 from poyodata.curation.language import rules
-from poyodata.curation.language.parameters import Parameter
+from poyodata.curation.language.parameters import Parameter, Value
 from poyodata.curation.language.parse import parse_expression, parse_operand
 from poyodata.errors import DietError
 
@@ -216,6 +216,13 @@ def test_ids_need_no_quotes(name: str, text: str) -> None:
     rule = diet.neurons.of if isinstance(diet.neurons, rules.Complement) else diet.neurons
     assert rule == rules.Ids(("a", name))
     assert Diet.from_yaml(diet.to_yaml()) == diet
+
+
+@pytest.mark.parametrize("name", ["ids", "where", "diet", "of", "seed", "param", "default", "name"])
+@pytest.mark.parametrize("value", [5, 2.5, "5", "1e9", True, Parameter("ids", 7)], ids=str)
+def test_a_parameter_may_be_called_as_a_key_is(name: str, value: Value | Parameter) -> None:
+    diet = Diet.reference("p", with_={name: value})
+    assert Diet.from_yaml(diet.to_yaml()) == Diet.from_json(diet.to_json()) == diet
 
 
 def test_as_many_neurons_can_be_listed_in_python_as_one_likes() -> None:

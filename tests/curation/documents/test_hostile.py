@@ -45,6 +45,11 @@ def test_a_hostile_file_is_an_error_within_a_second(tried: dict[str, Any]) -> No
     assert max(cpu_s for _, cpu_s in tried["tried"]["file"].values()) < hostile.CPU_S
 
 
+def test_a_diet_that_is_dear_to_validate_is_validated_within_a_second(tried: dict[str, Any]) -> None:
+    assert {error for error, _ in tried["tried"]["validated"].values()} == {"DietError"}
+    assert {name: cpu_s for name, (_, cpu_s) in tried["tried"]["validated"].items() if cpu_s >= hostile.CPU_S} == {}
+
+
 def test_all_of_them_together_take_less_than_200_mb(tried: dict[str, Any]) -> None:
     assert tried["memory"] < hostile.MEMORY
 

@@ -76,16 +76,21 @@ def test_a_problem_within_an_expression_is_pointed_at(text: str) -> None:
 
 FOLDED = {
     "folded": "  where: >-\n    a > 1 and\n    b.c > 2",
+    "folded with a blank line": "  where: >\n\n    (a > 1 and\n\n    b.c > 2)",
+    "folded, with a comment and an indentation": "  where: >2 # why\n       a > 1 and\n       b.c > 2",
     "literal": "  where: |\n    (a > 1 and\n    b.c > 2)",
     "plain over lines": "  where: a > 1\n    and b.c > 2",
-    "quoted over lines": "  where: 'a > 1\n    and b.c > 2'",
+    "quoted over lines": "  where: 'a == ''x''\n    and b.c > 2'",
+    "double quotes over lines": "  where: \"a == '\\x41\\u00e4 \\x20'\n    and \\\n  b.c > 2\"",
+    "three lines": "  where:\n    a > 1\n    and 'ä😀' == d\n    and b.c > 2",
 }
 
 
 @pytest.mark.parametrize("text", FOLDED.values(), ids=FOLDED.keys())
-def test_a_problem_within_a_folded_expression_is_pointed_at_where_that_begins(text: str) -> None:
+def test_a_problem_within_an_expression_over_lines_is_pointed_at_on_its_line(text: str) -> None:
     (problem,) = find_problems(f"diet: 1\nneurons:\n{text}\n")
-    assert (problem.line, problem.column) == (3, 10)
+    before = text[: text.index("b.c")]
+    assert (problem.line, problem.column) == (3 + before.count("\n"), len(before) - before.rfind("\n"))
 
 
 def test_json_is_pointed_into_too(tmp_path: Path) -> None:
@@ -160,8 +165,19 @@ ON_A_STORE: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("3:23", "'Sst-IRES-Cre' (12 neurons)"), ("3:46", "'Cux2-CreERT2' (12 neurons)")],
     ),
     "every link of a chain": (
-        "neurons:\n  where: \"'a' < cre_line < 3\"",
-        [("3:11", "texts have no order"), ("3:28", "cre_line holds texts but is compared with 3")],
+        "neurons:\n  where: \"'a' < cre_line < 'b'\"",
+        [("3:11", "texts have no order"), ("3:28", "texts have no order")],
+    ),
+    "columns of windows": (
+        "neurons:\n  where: running_cm_s > 3 and stimulus == 'a' and role == 'train'",
+        [("3:10", "conditions on it stand under `windows`")] + [(at, "unknown column") for at in ("3:31", "3:51")],
+    ),
+    "roles": (
+        "neurons: all\nwindows: {where: role == 'trian' or role == 'test', while: role == 'none'}",
+        [
+            ("3:26", "there is no role 'trian': did you mean 'train'?"),
+            ("3:68", "known are identify, test, train, valid"),
+        ],
     ),
     "texts where numbers are taken": (
         "neurons:\n  where: zscore(cre_line) > 1 or area > quantile(area, 0.5)",
@@ -308,3 +324,44 @@ def test_a_byte_order_mark_is_read_in_json_as_in_yaml(tmp_path: Path) -> None:
     file.write_text(Diet.everyone().to_json(), encoding="utf-8-sig")
     assert load_diet(file) == Diet.everyone()
     assert find_problems(file) == []
+
+
+def test_what_is_only_remarkable_is_a_note_with_its_place(tmp_path: Path, tiny_store: Store) -> None:
+    (tmp_path / "inner.yaml").write_text("diet: 1\nneurons: {where: cre_line == 'Rorb-IRES2-Cre'}\n", encoding="utf-8")
+    outer = tmp_path / "outer.yaml"
+    outer.write_text(
+        "diet: 1\nneurons:\n  union:\n  - diet: inner.yaml\n  - where: >\n      skewness > 1 and\n"
+        "      area == 'VISpm'\nwindows: {where: role == 'identify'}\n",
+        encoding="utf-8",
+    )
+    problems, notes = module.look_through(outer, tiny_store)
+    assert problems == []
+    assert [(one.line, one.column) for one in notes] == [(4, 11), (7, 15)]
+    assert "in diet 'inner.yaml': neurons.where: the store has no neuron with cre_line 'Rorb-IRES2" in notes[0].message
+    assert notes[1].message == "the store has no neuron with area 'VISpm'"
+    assert module.look_through(outer) == ([], [])
+
+
+TOLD_TOGETHER = {
+    "tab": ('diet: 1\ndescription: "a\\tb"\nnam: x\nneurons: all\n', [(2, 14, "a tab is one"), (3, 1, "unknown key")]),
+    "two defaults": (
+        "diet: 1\nneurons:\n  sample:\n    of: {where: 'x > param(a, 1) and y > param(b, 1)'}\n"
+        "    n: {param: b, default: 2}\nwindows: {min_length_s: {param: a, default: 2.5}, wher: blank}\n",
+        [(5, 28, "parameter 'b' has two defaults, 1 and 2"), (6, 45, "parameter 'a' has two"), (6, 51, "unknown key")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), TOLD_TOGETHER.values(), ids=TOLD_TOGETHER.keys())
+def test_what_only_the_whole_shows_has_a_line_too(text: str, expected: list[tuple[int, int, str]]) -> None:
+    with pytest.raises(DietError) as caught:
+        Diet.from_yaml(text)
+    assert [(one.line, one.column) for one in caught.value.problems] == [at[:2] for at in expected]
+    for one, (_, _, said) in zip(caught.value.problems, expected, strict=True):
+        assert said in one.message
+
+
+def test_a_default_that_is_whole_and_a_fraction_is_one_default() -> None:
+    rule = "neurons: {sample: {of: all, fraction: {param: a, default: 1}}}"
+    text = f"diet: 1\n{rule}\nwindows: {{min_length_s: {{param: a, default: 1.0}}}}"
+    assert Diet.from_yaml(text).parameters == {"a": 1.0}

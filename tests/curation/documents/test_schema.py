@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from poyodata.curation import PRESETS, Diet, load_diet
-from poyodata.curation.documents.plain_text import read_yaml
 from poyodata.curation.documents.schema import diet_schema, main
+from poyodata.documents.plain_text import read_yaml
 from tests.curation.strategies import diets
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "docs" / "diet.schema.json"
@@ -96,6 +96,24 @@ RULES: dict[str, Any] = {
     "match to nothing": {"match": {"on": ["cre_line"]}},
     "match on nothing": {"match": {"to": "all", "on": []}},
     "match in a draw below zero": {"match": {"to": "all", "draw": -1}},
+    "text as default of a fraction": {"sample": {"of": "all", "fraction": {"param": "a", "default": "b"}}},
+    "default of a fraction above one": {"sample": {"of": "all", "fraction": {"param": "a", "default": 1.5}}},
+    "broken default of a count": {"sample": {"of": "all", "n": {"param": "a", "default": 1.5}}},
+    "truth value as default of a seed": {"sample": {"of": "all", "n": 1, "seed": {"param": "a", "default": True}}},
+    "default of a draw below zero": {"match": {"to": "all", "draw": {"param": "a", "default": -1}}},
+    "empty id": {"ids": [""]},
+    "blank id": {"ids": [" "]},
+    "id of two lines": {"ids": ["a\nb"]},
+    "long id": {"ids": ["a" * 401]},
+    "blank name of a term": {"mix": [{"of": "all"}, {"of": "all", "name": " "}]},
+    "name of a term of two lines": {"mix": [{"of": "all"}, {"of": "all", "name": "a\nb"}]},
+    "keyword as a parameter": {"sample": {"of": "all", "n": {"param": "with", "default": 3}}},
+    "keyword set": {"diet": "a", "with": {"lambda": 1}},
+    "keyword as a column": {"balance": {"of": "all", "by": "class"}},
+    "restricted keyword": {"sample": {"of": "all", "n": 1, "within": "None@a"}},
+    "stimulus of blanks": {"sample": {"of": "all", "n": 1, "within": "x@ a"}},
+    "blank where": {"where": " "},
+    "blank by": {"top": {"of": "all", "k": 1, "by": " "}},
 }
 REST: dict[str, Any] = {
     "no diet": {"neurons": "all"},
@@ -109,6 +127,13 @@ REST: dict[str, Any] = {
     "statistics as text": {"diet": 1, "neurons": "all", "statistics": "train"},
     "null splits": {"diet": 1, "neurons": "all", "splits": None},
     "length of zero": {"diet": 1, "neurons": "all", "windows": {"min_length_s": 0}},
+    "tab in the description": {"diet": 1, "neurons": "all", "description": "a\tb"},
+    "length of a parameter of zero": {
+        "diet": 1,
+        "neurons": "all",
+        "windows": {"min_length_s": {"param": "a", "default": 0}},
+    },
+    "length without end": {"diet": 1, "neurons": "all", "windows": {"min_length_s": 1e6}},
     "length as text": {"diet": 1, "neurons": "all", "windows": {"min_length_s": "2 s"}},
     "window sample of both": {"diet": 1, "neurons": "all", "windows": {"sample": {"n": 1, "fraction": 0.1}}},
     "window sample of no role": {"diet": 1, "neurons": "all", "windows": {"sample": {"n": 1, "roles": []}}},

@@ -26,7 +26,8 @@ from poyodata.errors import DietError
         pytest.param("x not in [1]", "x not in [1]", id="not in"),
         pytest.param("(a >\n 1)", "a > 1", id="lines in parentheses"),
         pytest.param("x > -0.0", "x > 0.0", id="negative zero"),
-        pytest.param("  x > +3 # why", "x > 3", id="spaces and comment"),
+        pytest.param("  x > +3 ", "x > 3", id="spaces"),
+        pytest.param("x == '#' and y > 1e3", "x == '#' and y > 1000.0", id="sign of a comment in a text"),
         pytest.param('x == "it\'s"', 'x == "it\'s"', id="quote"),
         pytest.param("isnan(log10(abs(x)))", "isnan(log10(abs(x)))", id="functions"),
         pytest.param("not isnan(x)", "not isnan(x)", id="not a call"),
@@ -194,6 +195,24 @@ HOSTILE = {
     "parameters only": "param(a, 1) < param(b, 2)",
     "function of a parameter": "abs(param(a, 1)) > x",
     "list of kinds": "x in [param(a, 'p'), 1]",
+    "comment": "x > 1 # and y > 2",
+    "comment over lines": "(x > 1 # and y > 2\n and z > 3)",
+    "hexadecimal": "x > 0x10",
+    "octal": "x > 0o17",
+    "underscore in a number": "x > 1_0",
+    "raw text": "x == r'a'",
+    "text of unicode": "x == u'a'",
+    "two texts": "x == 'a' 'b'",
+    "two texts in a list": "x in ['a' 'b']",
+    "text in three quotes": "x == '''a'''",
+    "constants in a chain": "'a' == 'Sst' == cre_line",
+    "constants in front": "1 < 'a' < skewness",
+    "quantile beside a constant": "1 < quantile(x, 0.5) < x",
+    "two kinds": "'a' == cre_line == 3",
+    "text beside a number": "abs(x) == 'a'",
+    "truth value beside a number": "rank(x) == True",
+    "quantile beside a column's text": "x == 'a' == quantile(x, 0.5)",
+    "texts among numbers": "log10(x) in ['a']",
 }
 
 
@@ -227,6 +246,20 @@ def test_everything_else_is_a_diet_error(text: str) -> None:
         ("(x >\n param(a))", "line 2, column 2: ` param(a))`: param() takes a name and a default"),
         ("y in [quantile(y, 1)]", "line 1, column 7: `y in [quantile(y, 1)]`: a list after `in` holds constants"),
         ("zscore(x)", "line 1, column 1: `zscore(x)`: `zscore(x)` is neither true nor false"),
+        ("x > 1 # and y > 2", "line 1, column 7: `x > 1 # and y > 2`: a comment hides the rest of the line"),
+        ("x > 0x10", "column 5: `x > 0x10`: write the number 0x10 in plain decimal digits"),
+        ("x > 1_0", "write the number 1_0 in plain decimal digits"),
+        ("x == r'a'", "column 6: `x == r'a'`: write the text in plain quotes, without letters before them"),
+        ("x in ['a' 'b']", "column 11: `x in ['a' 'b']`: two texts stand beside each other"),
+        ("'a' == 'Sst' == cre_line", "`'a'` and `'Sst'` are compared, and both are constants"),
+        ("1 < 'a' < skewness", "`1` and `'a'` are compared, and both are constants"),
+        ("'a' == cre_line == 3", "`cre_line` is compared with a text, `'a'`, and with a number, `3`"),
+        ("abs(x) == 'a'", "`abs(x)` is a number, and `'a'` is a text; compare it with a number"),
+        ("not 3", "`not` joins conditions, but got `3`; compare a column with it, as in `skewness > 3`"),
+        ("param(x, True) and y", "compare a column with it, as in `valid_roi == param(x, True)`"),
+        ("x > 1 or 'a'", "compare a column with it, as in `cre_line == 'a'`"),
+        ("not quantile(x, 0.5)", "compare a column with it, as in `x > quantile(x, 0.5)`"),
+        ("not abs(x)", "compare it with something, as in `abs(x) > 0`"),
         ("", "line 1, column 1: an expression is empty"),
         ("a > 1 and x@b@c > 1", "line 1, column 11: `a > 1 and x@b@c > 1`: @ stands between a column and a stimulus"),
     ],
@@ -235,6 +268,16 @@ def test_messages_say_where_and_what_to_do(text: str, expected: str) -> None:
     with pytest.raises(DietError) as caught:
         parse_expression(text)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["not 3", "param(x, True) and y", "x > 1 or 'a'", "not quantile(x, 0.5)", "not abs(x)", "3", "rank(x)"]
+)
+def test_advice_can_be_followed(wrong: str) -> None:
+    with pytest.raises(DietError) as caught:
+        parse_expression(wrong)
+    advised = str(caught.value).rpartition("as in `")[2].rpartition("`")[0]
+    assert to_text(parse_expression(advised)) == advised
 
 
 @settings(max_examples=500, deadline=None)
@@ -332,9 +375,9 @@ def test_a_text_may_stand_on_either_side() -> None:
 
 
 def test_parameters_give_way_to_constants() -> None:
-    tree = parse_expression("x in [param(a, 1), 2] and not (param(b, 0.5) < quantile(x, param(q, 0.5)) != abs(x))")
+    tree = parse_expression("x in [param(a, 1), 2] and not (param(b, 0.5) < abs(x) != quantile(x, param(q, 0.5)))")
     assert to_text(replace_parameters(tree, lambda one: one.default)) == (
-        "x in [1, 2] and not (0.5 < quantile(x, 0.5) != abs(x))"
+        "x in [1, 2] and not (0.5 < abs(x) != quantile(x, 0.5))"
     )
     other = replace_parameters(tree, lambda one: one.set_to(1) if one.name == "q" else one)
     assert "param(q, 1.0)" in to_text(other)

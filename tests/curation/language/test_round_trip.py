@@ -76,7 +76,7 @@ def check_expression(tree: nodes.Node) -> None:
     again = parse_expression(text)
     assert again == tree
     assert to_text(again) == text
-    assert parse_expression(f"\n ( {text} )  # why") == tree
+    assert parse_expression(f"\n ( {text} )  ") == tree
 
 
 @settings(max_examples=20, suppress_health_check=list(HealthCheck), **SEEDED)

@@ -16,6 +16,7 @@ from tests.curation.leaks.leak_cases import (
 )
 from tests.curation.leaks.leak_runs import (
     BY_MICE,
+    BY_TIME,
     FIT_DONORS,
     FIT_ROLES,
     FIT_SPLIT,
@@ -23,6 +24,7 @@ from tests.curation.leaks.leak_runs import (
     LABELS,
     LEARNT,
     MATCHED,
+    MOVIE,
     OF_LABELS,
     OF_MOMENTS,
     ORIGINAL,
@@ -34,7 +36,9 @@ from tests.curation.leaks.leak_runs import (
     before_mice,
     fitted,
     low_inside,
+    mice,
     mice_fitted,
+    movies,
     promise,
     repacked,
     repacked_mice,
@@ -132,6 +136,34 @@ HONEST_TRANSFER: tuple[Honest, ...] = (
             manifest(recording(0).eat(LEARNT), recording(1)),
         ),
         STATISTIC_SPLIT,
+    ),
+    Honest(
+        "transfer",
+        "a fixed threshold under another fold, of mice that are kept alone",
+        lambda: run(
+            manifest(
+                recording(2),
+                split="split b",
+                considered=[recording(0, time=FOLD_1), recording(1, time=FOLD_1)],
+                statistics={"names": ["moments"]},
+            ),
+            manifest(recording(0), considered=[recording(2, time=FOLD_1)], statistics={"names": ["moments"]}),
+        ),
+        STATISTIC_SPLIT,
+    ),
+    *(
+        Honest("movie", what, lambda shown=shown, within=within: movies(shown, **within), MOVIE)  # type: ignore[misc]
+        for what, shown, within in (
+            ("the same segments, whatever the guard", [("natural_movie_one", 3)], {"guard_s": 0.5}),
+            ("other frames under blocks", [("natural_movie_one", 3), ("natural_movie_two", 5)], BY_TIME),
+            ("gratings under blocks", [("drifting_gratings", -1)], BY_TIME),
+        )
+    ),
+    Honest(
+        "threshold",
+        "top of neurons to learn from",
+        lambda: mice(trained(0), frozen={"neurons.top": {"k": 3, "by": "x", "reference": "train"}}),
+        REFERENCE,
     ),
     Honest(
         "transfer",

@@ -58,10 +58,10 @@ OF_PACKING: tuple[Planted, ...] = (
         "in pretraining by statistics of another fold of the test",
         lambda: run(
             manifest(
-                recording(2),
+                recording(0, time=FOLD_1).eat(("train", 115, 150)),
                 split="split c",
                 store="pack",
-                lineage=packed(manifest(recording(2), split="split b", considered=[recording(0, time=FOLD_1)])),
+                lineage=packed(manifest(recording(0, time=FOLD_1), split="split b")),
             ),
             manifest(recording(0)),
         ),

@@ -17,6 +17,7 @@ from tests.curation.leaks.leak_cases import (
 )
 from tests.curation.leaks.leak_runs import (
     BY_MICE,
+    BY_TIME,
     FIT_DONORS,
     FIT_NEAR,
     FIT_ROLES,
@@ -26,6 +27,7 @@ from tests.curation.leaks.leak_runs import (
     FOLD_OF_0,
     LABELS,
     MATCHED,
+    MOVIE,
     NEAR,
     ORIGINAL,
     REFERENCE,
@@ -39,6 +41,7 @@ from tests.curation.leaks.leak_runs import (
     fitted,
     mice,
     mice_fitted,
+    movies,
 )
 
 TIME_CASES = [
@@ -286,22 +289,13 @@ STATISTICS_CASES = [
     ),
     Planted(
         "statistics",
-        "another fold of other recordings",
-        lambda: run(
-            manifest(recording(2), split="split b", considered=FOLD_OF_0, statistics={"names": ["moments"]}),
-            manifest(recording(0)),
-        ),
-        STATISTIC_SPLIT,
-    ),
-    Planted(
-        "statistics",
         "a grown store that deals one recording anew",
         lambda: run(
             manifest(
-                recording(2),
+                recording(1, time=FOLD_1).eat(("train", 100, 150)),
                 split="split b",
                 store="grown store",
-                considered=[recording(0), recording(1, time=FOLD_1)],
+                considered=[recording(0)],
                 statistics={"names": ["moments"]},
             ),
             ORIGINAL,
@@ -313,15 +307,30 @@ STATISTICS_CASES = [
         "restricted and another fold",
         lambda: run(
             manifest(
-                recording(2),
+                recording(0, time=FOLD_1).eat(("train", 105, 150)),
                 split="split b",
-                considered=FOLD_OF_0,
                 statistics={"names": ["moments@drifting_gratings", "robust"]},
             ),
             manifest(recording(0)),
         ),
         STATISTIC_SPLIT,
         2,
+    ),
+    *(
+        Planted("movie", what, lambda before=before, options=options: movies(before, **options), MOVIE, count)  # type: ignore[misc]
+        for what, before, options, count in (
+            ("another fold", [("natural_movie_one", 3), ("natural_movie_one", 5)], {"fold": 1}, 1),
+            ("blocks of time, two frames", [("natural_movie_one", 5), ("natural_movie_one", 7)], BY_TIME, 2),
+            ("time of the movie, no frames known", [("natural_movie_one", -1)], BY_TIME, 4),
+            ("time of unknown stimuli", [("", -1)], BY_TIME, 4),
+            ("other segments", [("natural_movie_one", 8)], {"segments": 12}, 1),
+        )
+    ),
+    Planted(
+        "threshold",
+        "top of all mice",
+        lambda: mice(trained(0), frozen={"neurons.top": {"k": 3, "by": "x", "reference": "all"}}),
+        REFERENCE,
     ),
     Planted(
         "labels", "of a held-out mouse", lambda: mice(trained(0), statistics={"uses_labels": ["tuning"]}), LABELS, 2

@@ -384,9 +384,8 @@ PACKED_CASES = [
         "statistics under a fold that packing did not know",
         lambda: run(
             manifest(
-                recording(2),
+                recording(0, time=FOLD_1).eat(("train", 110, 150)),
                 split="split b",
-                considered=[recording(0, time=FOLD_1)],
                 statistics={"names": ["moments"]},
             ),
             manifest(recording(0), split="split c", store="pack", lineage=packed(ORIGINAL)),
@@ -397,7 +396,7 @@ PACKED_CASES = [
         "packed",
         "by metadata, and statistics under the fold of packing",
         lambda: run(
-            manifest(recording(2), considered=[recording(0)], statistics={"names": ["moments"]}),
+            manifest(recording(0).eat(("train", 60, 100)), statistics={"names": ["moments"]}),
             manifest(recording(0, time=FOLD_1), split="split c", store="pack", lineage=packed(ORIGINAL, chosen_by=[])),
         ),
         STATISTIC_SPLIT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tests.curation.leaks.leak_cases import Recording, Run, Span, held, manifest, packed, recording, run, trained
@@ -17,6 +18,7 @@ FIT_ROLES, FIT_SPLIT = "fitted beyond train-role time", "fitted under another sp
 FIT_TIME = "test windows seen by what was fitted"
 FIT_NEAR = "test windows within the guard of what was fitted"
 FIT_DONORS = "test donors in what was fitted"
+MOVIE = "movie frames of the test were trained on"
 PACKED, STORES = "packed store under another split", "stages of different stores"
 
 FOLD_1: tuple[Span, ...] = (("test", 0, 40), ("valid", 50, 90), ("train", 100, 200))
@@ -97,6 +99,29 @@ def repacked_mice(twice: bool = False, **facts: Any) -> Run:
 
 def mice_fitted(*fits: Any) -> Run:
     return run(manifest(trained(0), held(2), held(4), **BY_MICE), fitted=[*fits])
+
+
+BY_TIME: dict[str, Any] = {"kind": "blocks", "segments": None}
+
+
+def by_segments(fold: int = 0, **within: Any) -> dict[str, Any]:
+    """Split of a manifest that holds segments of movies out."""
+    spec = {"kind": "movie-segments", "folds": 5, "segments": 8, "guard_s": 2.0} | within
+    return {"split": {"spec": {"name": "segments", "within": spec}, "fold": fold, "digest": "split a", "across": None}}
+
+
+def movies(learnt: Sequence[tuple[str, int]], fold: int = 0, **within: Any) -> Run:
+    """Pretrain on windows of mouse d1 that show this; then a test on frames 5 to 8 of a movie, shown to mouse d0."""
+
+    def showing(role: str, shown: Sequence[tuple[str, int]], one: Recording, **split: Any) -> Any:
+        windows = [(role, at, at + 1) for at in range(len(shown))]
+        made = manifest(one.eat(*windows))
+        table = made.windows.assign(stimulus=[name for name, _ in shown], movie_frame=[frame for _, frame in shown])
+        return replace(made, windows=table, meta={**made.meta, **split})
+
+    tested = [("natural_movie_one", frame) for frame in (5, 6, 7, 8)]
+    test = showing("test", [*tested, ("drifting_gratings", -1)], recording(0), **by_segments())
+    return run(showing("train", learnt, recording(2), **by_segments(fold, **within)), test)
 
 
 def number(by: str) -> int:

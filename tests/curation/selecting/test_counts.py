@@ -146,6 +146,14 @@ def test_too_few_left_by_earlier_terms_is_refused() -> None:
             select(mixed(rules.MixTerm(LOW, n=30), rules.MixTerm(LOW, **part)))
 
 
+@pytest.mark.parametrize("least", [1, 2])
+def test_a_share_is_not_all_of_a_mix_whose_other_terms_round_to_nothing(least: int) -> None:
+    """Term 1 is meant to be 70 % of the mix; of `least` neurons, a tenth or a fifth is none."""
+    few = rules.MixTerm(Diet.where(f"y < {least}").neurons, "few", fraction=0.2)
+    with pytest.raises(DietError, match=r"take no neuron, so that term 2 \(a share of 0.3\) would be all of it"):
+        select(mixed(few, rules.MixTerm(HIGH, "b", share=0.3)))
+
+
 def test_advice_on_shares_of_overlapping_pools_can_be_followed() -> None:
     half = Diet.where("y < 20").neurons
     with pytest.raises(DietError, match="with `difference`, or give one term `n` instead of a share") as caught:
@@ -176,7 +184,7 @@ def test_advice_on_shares_of_overlapping_pools_can_be_followed() -> None:
         ),
         pytest.param(
             mixed(rules.MixTerm(Diet.where("y < 4").neurons), rules.MixTerm(HIGH, "few", share=0.01)),
-            "term 2 of the mix (few up to a share of 0.01) rounds to nothing of its pool of 40 neurons",
+            "term 2 of the mix (few up to a share of 0.01 = y >= 20) rounds to nothing of its pool of 40 neurons",
             id="share",
         ),
     ],
@@ -184,3 +192,31 @@ def test_advice_on_shares_of_overlapping_pools_can_be_followed() -> None:
 def test_parts_that_round_to_nothing_are_said(diet: Diet, said: str) -> None:
     chosen = select_neurons(diet, TABLE, allow_empty=True)
     assert [warning for warning in chosen.warnings if warning.startswith(said)], chosen.warnings
+
+
+def test_a_group_that_the_pool_emptied_is_named() -> None:
+    chosen = select(Diet.where("line != 'Vip'").balance("line", n=5))
+    assert chosen.kept.sum() == 10 and chosen.frozen["neurons.balance"]["groups"] == 2
+    (warning,) = [one for one in chosen.warnings if "balance" in one]
+    assert warning.startswith("`balance` takes nothing of 1 of 3 groups of line (Vip): ")
+    assert not [one for one in select(Diet.everyone().balance("line", n=5)).warnings if "balance" in one]
+
+
+@pytest.mark.parametrize(
+    ("within", "pool", "reference"),
+    [
+        pytest.param(None, "y >= 0", "all", id="all mice"),
+        pytest.param("line", "y >= 0", "all", id="lines of both"),
+        pytest.param("line", "role == 'train'", "train", id="train alone"),
+        pytest.param("half", "y >= 0", "train", id="groups that mix none"),
+        pytest.param("session_id", "y >= 0", None, id="recordings"),
+        pytest.param("donor_id", "y >= 0", None, id="mice"),
+    ],
+)
+def test_top_says_with_whom_it_ranks(within: str | None, pool: str, reference: str | None) -> None:
+    role = ["train" if k < 30 else "test" for k in range(N)]
+    mouse = [f"d{k // 30}" for k in range(N)]
+    table = TABLE.assign(role=role, half=mouse, donor_id=mouse, session_id=mouse)
+    chosen = select_neurons(Diet.where(pool).top(3, by="y", within=within), table)
+    assert chosen.frozen["neurons.top"].get("reference") == reference
+    assert "reference" not in select(Diet.where("y >= 0").top(3, by="y")).frozen["neurons.top"]

@@ -93,7 +93,7 @@ def test_three_valued_answers(text: str, expected: str) -> None:
     [
         ("skewnes > 1", "did you mean 'skewness'?"),
         ("cre_line == 'SST'", "the store has 'Sst-IRES-Cre' (2 neurons)"),
-        ("cre_line in ['Sst-IRES-Cre', 'Vip-IRES-Kre']", "'Vip-IRES-Cre' (1 neurons)"),
+        ("cre_line in ['Sst-IRES-Cre', 'Vip-IRES-Kre']", "'Vip-IRES-Cre' (1 neuron)"),
         ("cre_line == 3", "set it in quotes: '3'"),
         ("skewness == 'a'", "without quotes"),
         ("skewness > True", "compare with a number"),

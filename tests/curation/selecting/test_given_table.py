@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ from poyodata.curation import Diet
 from poyodata.errors import DietError, UsageError
 
 TABLE = pd.DataFrame({"neuron_id": ["a", "b"], "skewness": [1.0, 2.0], "area": ["VISp", "VISl"]})
+DATES = pd.Series([datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)], dtype=object)
 HIGH = Diet.where("skewness > 1")
 VISP = Diet.where("area == 'VISp'")
 LISTED = TABLE.assign(area=[["VISp"], "VISl"])
@@ -23,6 +25,29 @@ REFUSED = {
     "mappings": (VISP, TABLE.assign(area=[{}, "VISp"]), DietError, "area holds a dict"),
     "tables": (VISP, TABLE.assign(area=[pd.Series([1, 2]), "VISp"]), DietError, "area holds a Series"),
     "lists as ids": (Diet.ids(["a"]), TABLE.assign(neuron_id=[["a"], "b"]), DietError, "neuron_id holds a list"),
+    "dates": (HIGH, TABLE.assign(skewness=DATES), DietError, r"skewness holds date values \(2020-01-01\)"),
+    "dates for texts": (VISP, TABLE.assign(area=DATES), DietError, "area holds date values"),
+    "numbers among texts": (VISP, TABLE.assign(area=["VISp", 3]), DietError, r"str values \(VISp\) beside int values"),
+    "truths among numbers": (HIGH, TABLE.assign(skewness=[True, 3.5]), DietError, "bool values .* beside float values"),
+    "groups of dates": (Diet.everyone().balance("area"), TABLE.assign(area=DATES), DietError, "area holds date values"),
+    "groups of mixed kinds": (
+        Diet.everyone().sample(n=1, within="area"),
+        TABLE.assign(area=["VISp", 3]),
+        DietError,
+        "str values .* beside int values",
+    ),
+    "an order of dates": (
+        Diet.everyone().top(1, "area"),
+        TABLE.assign(area=DATES),
+        DietError,
+        "area holds date values",
+    ),
+    "instants": (
+        HIGH,
+        TABLE.assign(skewness=pd.to_datetime(["2020-01-01", "2020-01-02"]).astype(object)),
+        DietError,
+        "skewness holds Timestamp values",
+    ),
     "groups of lists": (Diet.everyone().balance("area"), LISTED, DietError, "area holds a list"),
     "pools of lists": (Diet.everyone().sample(n=1, within="area"), LISTED, DietError, "area holds a list"),
     "an order of lists": (Diet.everyone().top(1, "area"), LISTED, DietError, "area holds a list"),

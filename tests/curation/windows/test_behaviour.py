@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poyodata.curation.windows.behaviour import Behaviour, mean_within
+from poyodata.curation.windows.behaviour import Behaviour
 from poyodata.errors import UsageError
+from poyodata.store.signals import mean_within
 
 
 class Walker:

@@ -161,3 +161,39 @@ def test_what_cannot_be_asked_is_said(condition: str, says: str, resolve: Resolv
     store = running_store()
     with pytest.raises(DietError, match=says):
         resolve(Diet.everyone().during(condition), store, build_split(store))
+
+
+@pytest.mark.parametrize(
+    ("condition", "kept", "unknown"),
+    [
+        pytest.param("repeat < 3", 3, 31, id="below"),
+        pytest.param("not (repeat >= 3)", 3, 31, id="not above"),
+        pytest.param("repeat >= -1", 10, 31, id="at least -1"),
+        pytest.param("repeat in [-1, 0]", 1, 31, id="in"),
+        pytest.param("isnan(repeat)", 31, 0, id="missing"),
+        pytest.param("repeat < quantile(repeat, 0.5)", 5, 31, id="quantile"),
+        pytest.param("not isnan(trial)", 40, 0, id="trials"),
+        pytest.param("trial < 1", 1, 1, id="no trial of grey screen"),
+        pytest.param("trial < 1 or stimulus == 'spontaneous'", 2, 0, id="or"),
+    ],
+)
+def test_minus_one_is_no_number(condition: str, kept: int, unknown: int, resolve: Resolve) -> None:
+    store = build_store(1)
+    shown = store.presentations
+    store.presentations = shown.assign(repeat=np.where(shown["trial"].between(0, 9), shown["trial"], -1))
+    store.presentations.loc[shown["stimulus"] == "spontaneous", "repeat"] = -1
+    manifest = resolve(
+        Diet.everyone().during(f"({condition}) and role in ['train', 'valid', 'test']"), store, build_split(store)
+    )
+    assert len(manifest.windows) == kept
+    step = manifest.funnel().set_index("step").loc["windows.where"]
+    assert (step["kept"], step["unknown"]) == (kept, unknown)
+
+
+def test_large_numbers_of_presentations_stay_exact(resolve: Resolve) -> None:
+    store = build_store(1)
+    large = 2**53 + 1
+    store.presentations = store.presentations.assign(image=np.int64(-1))
+    store.presentations.loc[[3, 4], "image"] = [large, large - 1]
+    manifest = resolve(Diet.everyone().during(f"image == {large} and role == 'train'"), store, build_split(store))
+    assert manifest.windows["trial"].tolist() == [2]

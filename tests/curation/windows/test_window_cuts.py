@@ -269,7 +269,7 @@ def runs(frames: list[int], keys: list) -> list[list[int]]:
 def test_every_step_is_what_it_means_frame_by_frame(seed: int, where: bool, running: bool, least: int) -> None:
     found, speeds = random_recordings(seed)
     diet = Diet.everyone().during(
-        c.stimulus.isin(["drifting_gratings", "spontaneous"]) & (c.trial >= -1) if where else None,
+        c.stimulus.isin(["drifting_gratings", "spontaneous"]) & ((c.trial >= 0) | c.trial.isnan()) if where else None,
         while_=c.running_cm_s > 1 if running else None,
         min_length_s=least / RATE_HZ if least else None,
     )

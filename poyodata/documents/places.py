@@ -1,31 +1,53 @@
-"""Where the entries of a diet's file stand, and errors that say so in the form that editors jump to."""
+"""Where the entries of a file stand, and errors that say so in the form that editors jump to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from poyodata.errors import DietError, Problem
+from poyodata.errors import DietError, Problem, RecipeError, SplitError
 
 MAX_PROBLEMS = 100
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where an entry stands in a document: keys and positions."""
 
+DocumentError: TypeAlias = DietError | RecipeError | SplitError
+
 Position: TypeAlias = tuple[int, int] | tuple[None, None]
 """Line and column, both counted from 1."""
 
 
 @dataclass(frozen=True)
+class DocumentKind:
+    """What a file is: how messages call it, how it begins, what to do when it is too large, and its error."""
+
+    noun: str
+    begin: str
+    shorten: str
+    divide: str
+    error: type[DietError] | type[RecipeError] | type[SplitError]
+
+
+DIET = DocumentKind(
+    "diet", "`diet: 1` and `neurons:`", "name neurons by a rule", "split the diet in several", DietError
+)
+RECIPE = DocumentKind("recipe", "`recipe: 1`", "leave entries out", "write several recipes", RecipeError)
+
+
+@dataclass(frozen=True)
 class TextPlace:
-    """A text in a file: where it begins (line, column, and offset in the file), where it ends, and its quotes."""
+    """A text in a file: where it begins (line, column, offset in the file) and ends, its quotes, and what it says."""
 
     line: int
     column: int
     start: int
     stop: int
     quotes: str
+    value: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +66,7 @@ class Places:
         Values that are texts.
     late : list of callable
         Finds the places when the first is asked for; most documents have no problems, and need none.
+    kind : DocumentKind
     """
 
     name: str = ""
@@ -52,6 +75,7 @@ class Places:
     values: dict[Path, Position] = field(default_factory=dict, repr=False)
     texts: dict[Path, TextPlace] = field(default_factory=dict, repr=False)
     late: list[Callable[[], Places]] = field(default_factory=list, repr=False)
+    kind: DocumentKind = field(default=DIET, repr=False)
 
     def _find(self) -> None:
         while self.late:
@@ -75,7 +99,7 @@ class Places:
         return self.values.get(path) or self.key(path)
 
     def within(self, path: Path, line: int, column: int) -> Position:
-        """Where a character of a text stands in the file; where the text begins, when it is folded over lines.
+        """Where a character of a text stands in the file, also when the text is folded over lines or has escapes.
 
         Parameters
         ----------
@@ -88,19 +112,21 @@ class Places:
         text = self.texts.get(path)
         if text is None:
             return self.value(path)
+        lines = _LINE_END.split(text.value)[: line - 1]
+        before = "".join(lines) + _LINE_END.split(text.value)[min(line - 1, len(lines))][: column - 1]
+        signs = sum(not sign.isspace() for sign in before)
         raw = self.text[text.start : text.stop]
-        if line != 1 or "\n" in raw.strip() or text.quotes not in ("", "'", '"'):
-            return (text.line, text.column)
-        return (text.line, text.column + _written(raw, text.quotes, column - 1))
+        offset = text.start + next((place for place in itertools.islice(_signs(raw, text.quotes), signs, None)), 0)
+        return self.text.count("\n", 0, offset) + 1, offset - self.text.rfind("\n", 0, offset)
 
     def problem(self, path: Path, message: str, position: Position | None = None) -> Problem:
         """Say what is wrong with the entry at `path`; by default its key is pointed at."""
         line, column = self.key(path) if position is None else position
         return Problem(line, column, ".".join(printable(str(word)) for word in path), message, self.name)
 
-    def error(self, message: str, line: int | None = None, column: int | None = None) -> DietError:
+    def error(self, message: str, line: int | None = None, column: int | None = None) -> DocumentError:
         """Make the error of a document that cannot be read at all."""
-        return together([Problem(line, column, "", message, self.name)])
+        return together([Problem(line, column, "", message, self.name)], self.kind)
 
 
 def printable(text: str, most: int = 60) -> str:
@@ -108,24 +134,43 @@ def printable(text: str, most: int = 60) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text[:most])
 
 
-def _written(raw: str, quotes: str, count: int) -> int:
-    """How many characters of the file stand before the text's character number `count`, its quote among them."""
-    if not quotes:
-        return count
-    place = 1
-    for _ in range(count):
-        if place >= len(raw) - 1:
-            break
-        if quotes == "'":
-            place += 2 if raw[place : place + 2] == "''" else 1
-        elif raw[place] == "\\":
-            place += 2 + {"x": 2, "u": 4, "U": 8}.get(raw[place + 1 : place + 2], 0)
-        else:
-            place += 1
-    return place
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_ESCAPE = re.compile(r"\\(?:x(..)|u(....)|U(........)|(.))", re.DOTALL)
+_BLANKS = "\t\r\n nrtvfNLP_"
+"""What stands after a backslash, in double quotes, for something that is blank or for nothing."""
 
 
-def together(problems: Sequence[Problem]) -> DietError:
+def _signs(raw: str, quotes: str) -> Iterator[int]:
+    """Places of the characters of a text, as it stands in a file, that are not blank, in order.
+
+    Folding adds and takes away blanks alone, so that the others can be counted.
+    """
+    if quotes in ("|", ">"):
+        head = raw.find("\n") + 1  # the sign, what it says of indentation, a comment
+        yield from (place for place in range(head, len(raw)) if not raw[place].isspace())
+        return
+    place, stop = (1, len(raw) - 1) if quotes else (0, len(raw))
+    while place < stop:
+        escape = _ESCAPE.match(raw, place) if quotes == '"' else None
+        if escape:
+            code = escape[1] or escape[2] or escape[3]
+            if not (_is_blank(code) if code else escape[4] in _BLANKS):
+                yield place
+            place = escape.end()
+            continue
+        if not raw[place].isspace():
+            yield place
+        place += 2 if quotes == "'" and raw[place] == "'" else 1
+
+
+def _is_blank(code: str) -> bool:
+    try:
+        return chr(int(code, 16)).isspace()
+    except (ValueError, OverflowError):
+        return False
+
+
+def together(problems: Sequence[Problem], kind: DocumentKind = DIET) -> DocumentError:
     """Make one error of problems: one a line, in the order in which they stand in the file.
 
     Examples
@@ -138,4 +183,4 @@ def together(problems: Sequence[Problem]) -> DietError:
     lines = [str(problem) for problem in ordered[:MAX_PROBLEMS]]
     if len(ordered) > MAX_PROBLEMS:
         lines.append(f"and {len(ordered) - MAX_PROBLEMS} more.")
-    return DietError("\n".join(lines), tuple(ordered[:MAX_PROBLEMS]))
+    return kind.error("\n".join(lines), tuple(ordered[:MAX_PROBLEMS]))

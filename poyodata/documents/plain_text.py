@@ -11,14 +11,12 @@ from typing import Any
 
 import yaml
 
-from poyodata.curation.documents.places import Path, Places, Position, TextPlace, printable
-from poyodata.errors import DietError, UsageError
+from poyodata.documents.places import DIET, DocumentKind, Path, Places, Position, TextPlace, printable
+from poyodata.errors import DietError, PoyodataError, UsageError
 
 MAX_BYTES = 64 * 1024
 MAX_ENTRIES = 8000
 MAX_YAML_DEPTH = 100
-TOO_DEEP = f"a diet may be nested {MAX_YAML_DEPTH} levels deep at most."
-TOO_LONG = f"a diet is {MAX_BYTES // 1024} KiB at most; name neurons by a rule, or split the diet in several."
 
 NO_WORD = "a key must be a plain word."
 TWICE = "stands there twice; keep one."
@@ -30,7 +28,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 """Numbers that YAML 1.1 takes for texts, such as 1e9; people, JSON and YAML 1.2 take them for numbers."""
 
 _NUMBERS = ("int", "float", "timestamp")
-"""What YAML 1.1 takes a bare ``527745328_517399188`` for; under ``ids`` it is the text that stands there."""
+"""What YAML 1.1 takes a bare ``527745328_517399188`` for; in a list under ``ids`` it is the text that stands there."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,11 +36,15 @@ class _Loader(yaml.SafeLoader):
 
     depth = 0
     entries = 0
+    kind = DIET
+
+    def too_deep(self) -> str:
+        return f"a {self.kind.noun} may be nested {MAX_YAML_DEPTH} levels deep at most."
 
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:
         # Here already: brackets are looked ahead at, at a price that grows with the square of their number.
         if self.flow_level >= MAX_YAML_DEPTH:
-            raise _RefusedError(self.get_mark(), TOO_DEEP)
+            raise _RefusedError(self.get_mark(), self.too_deep())
         super().fetch_flow_collection_start(TokenClass)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -50,13 +52,19 @@ class _Loader(yaml.SafeLoader):
         mark = event.start_mark
         self.entries += 1
         if isinstance(event, yaml.AliasEvent) or event.anchor:
-            raise _RefusedError(mark, "anchors and aliases (& and *) are not read in a diet; write the value out.")
+            raise _RefusedError(
+                mark, f"anchors and aliases (& and *) are not read in a {self.kind.noun}; write the value out."
+            )
         if event.tag:
-            raise _RefusedError(mark, f"tags ({str(event.tag)[:40]!r}) are not read in a diet; write plain values.")
+            raise _RefusedError(
+                mark, f"tags ({str(event.tag)[:40]!r}) are not read in a {self.kind.noun}; write plain values."
+            )
         if self.depth >= MAX_YAML_DEPTH:
-            raise _RefusedError(mark, TOO_DEEP)
+            raise _RefusedError(mark, self.too_deep())
         if self.entries > MAX_ENTRIES:
-            raise _RefusedError(mark, f"a diet may have {MAX_ENTRIES:,} entries at most; name neurons by a rule.")
+            raise _RefusedError(
+                mark, f"a {self.kind.noun} may have {MAX_ENTRIES:,} entries at most; {self.kind.shorten}."
+            )
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -72,14 +80,14 @@ for _kind in (_Loader, _Dumper):
 
 
 class _RefusedError(Exception):
-    """Something of YAML that a diet does not use, and where it stands."""
+    """Something of YAML that is not read here, and where it stands."""
 
     def __init__(self, mark: Any, message: str) -> None:
         super().__init__(message)
         self.line, self.column = mark.line + 1, mark.column + 1
 
 
-def read_yaml(text: str, name: str = "<yaml>") -> tuple[Any, Places]:
+def read_yaml(text: str, name: str = "<yaml>", kind: DocumentKind = DIET) -> tuple[Any, Places]:
     r"""Read one YAML document of plain mappings, lists, texts, numbers and truth values.
 
     Parameters
@@ -87,6 +95,8 @@ def read_yaml(text: str, name: str = "<yaml>") -> tuple[Any, Places]:
     text : str
     name : str
         Of the file, for messages.
+    kind : DocumentKind
+        How messages call it, and which error is raised.
 
     Returns
     -------
@@ -96,7 +106,7 @@ def read_yaml(text: str, name: str = "<yaml>") -> tuple[Any, Places]:
 
     Raises
     ------
-    DietError
+    DietError, RecipeError or SplitError
         Not YAML, above 64 KiB, nested too deeply, or with aliases, tags, dates or keys that stand there twice.
 
     Examples
@@ -105,16 +115,18 @@ def read_yaml(text: str, name: str = "<yaml>") -> tuple[Any, Places]:
     >>> value["neurons"], places.key(("neurons", "where")), places.value(("neurons", "where"))
     ({'where': 'skewness <= 1e1'}, (3, 3), (3, 10))
     """
-    return _read_yaml(text, name, bare_ids=True)
+    return _read_yaml(text, name, bare_ids=True, kind=kind)
 
 
-def _read_yaml(text: str, name: str, *, bare_ids: bool) -> tuple[Any, Places]:
-    check_length(text, name)
-    places = Places(name, text)
+def _read_yaml(text: str, name: str, *, bare_ids: bool, kind: DocumentKind = DIET) -> tuple[Any, Places]:
+    check_length(text, name, kind)
+    places = Places(name, text, kind=kind)
     try:
-        root = _Loader(text).get_single_node()
+        loader = _Loader(text)
+        loader.kind = kind
+        root = loader.get_single_node()
         if root is None:
-            raise places.error("the diet is empty; begin with `diet: 1` and `neurons:`.")
+            raise places.error(f"the {kind.noun} is empty; begin with {kind.begin}.")
         return _plain(root, (), places, bare_ids), places
     except _RefusedError as refused:
         raise places.error(str(refused), refused.line, refused.column) from None
@@ -124,7 +136,7 @@ def _read_yaml(text: str, name: str, *, bare_ids: bool) -> tuple[Any, Places]:
         said = f"not YAML ({error.problem or error.context}); check indentation, colons and quotes."
         raise places.error(printable(said, 300), *at) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, DietError):
+        if isinstance(error, PoyodataError):
             raise
         raise places.error("not YAML: the text holds characters that cannot be read; write plain UTF-8 text.") from None
 
@@ -147,12 +159,13 @@ def _plain(node: yaml.Node, path: Path, places: Places, bare_ids: bool) -> Any:
         return mapping
     kind = node.tag.rsplit(":", 1)[-1]
     style = getattr(node, "style", None)
-    if bare_ids and kind in _NUMBERS and "ids" in path[-2:]:
+    if bare_ids and kind in _NUMBERS and path[-2:-1] == ("ids",) and isinstance(path[-1], int):
         kind = "str"
     try:
         match kind:
             case "str":
-                places.texts[path] = TextPlace(*start, node.start_mark.index, node.end_mark.index, style or "")
+                ends = node.start_mark.index, node.end_mark.index
+                places.texts[path] = TextPlace(*start, *ends, style or "", node.value)
                 return node.value
             case "null":
                 return None
@@ -169,12 +182,12 @@ def _plain(node: yaml.Node, path: Path, places: Places, bare_ids: bool) -> Any:
     )
 
 
-def write_yaml(value: dict[str, Any]) -> str:
+def write_yaml(value: dict[str, Any], kind: DocumentKind = DIET) -> str:
     """Write plain mappings, lists and scalars as `read_yaml` reads them.
 
     Raises
     ------
-    DietError
+    DietError, RecipeError or SplitError
         It has more entries than are read.
 
     Examples
@@ -194,7 +207,7 @@ def write_yaml(value: dict[str, Any]) -> str:
         elif isinstance(current, list):
             stack += current
     if entries > MAX_ENTRIES:
-        raise DietError(f"the diet has {entries:,} entries, and {MAX_ENTRIES:,} are read; name neurons by a rule.")
+        raise kind.error(f"the {kind.noun} has {entries:,} entries, and {MAX_ENTRIES:,} are read; {kind.shorten}.")
     return text
 
 
@@ -230,7 +243,7 @@ def read_json(text: str, name: str = "<json>") -> tuple[Any, Places]:
     except json.JSONDecodeError as error:
         raise places.error(f"not JSON ({error.msg}).", error.lineno, error.colno) from None
     except (RecursionError, ValueError) as error:
-        if isinstance(error, DietError):
+        if isinstance(error, PoyodataError):
             raise
         raise places.error("not JSON that can be read: a number is too long, or it is nested too deeply.") from None
     places.late.append(lambda: _places_of_json(text, value, places))
@@ -261,14 +274,14 @@ def _places_of_json(text: str, value: Any, bare: Places) -> Places:
     return places if read == value else bare
 
 
-def read_file(path: FilePath) -> str:
-    """Read the text of a diet's file, and no more of it than a diet may have.
+def read_file(path: FilePath, kind: DocumentKind = DIET) -> str:
+    """Read the text of a file, and no more of it than may be there.
 
     Raises
     ------
     UsageError
         No such file, or no plain file: pipes and devices never end.
-    DietError
+    DietError, RecipeError or SplitError
         Not UTF-8.
     """
     shown = printable(str(path), 200)
@@ -276,25 +289,32 @@ def read_file(path: FilePath) -> str:
         # Without waiting: a pipe that nobody writes to would never open.
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UsageError(f"no diet can be read from {shown!r} (no plain file); give the path of a YAML file.")
+                raise UsageError(
+                    f"no {kind.noun} can be read from {shown!r} (no plain file); give the path of a YAML file."
+                )
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         if isinstance(error, UsageError):
             raise
         why = getattr(error, "strerror", None) or "no name that a file can have"
-        raise UsageError(f"no diet can be read from {shown!r} ({why}); give the path of a YAML file.") from None
+        raise UsageError(f"no {kind.noun} can be read from {shown!r} ({why}); give the path of a YAML file.") from None
     if len(raw) > MAX_BYTES:
-        raise Places(shown).error(TOO_LONG)
+        raise Places(shown, kind=kind).error(too_long(kind))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise Places(shown).error("not UTF-8 text; save the diet as UTF-8.") from None
+        raise Places(shown, kind=kind).error(f"not UTF-8 text; save the {kind.noun} as UTF-8.") from None
 
 
-def check_length(text: str, name: str) -> None:
+def too_long(kind: DocumentKind) -> str:
+    """Say how long a document may be."""
+    return f"a {kind.noun} is {MAX_BYTES // 1024} KiB at most; {kind.shorten}, or {kind.divide}."
+
+
+def check_length(text: str, name: str, kind: DocumentKind = DIET) -> None:
     """Refuse a document above `MAX_BYTES`."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise Places(name).error(TOO_LONG)
+        raise Places(name, kind=kind).error(too_long(kind))
 
 
 def check_plain(value: Any, places: Places) -> None:
@@ -315,8 +335,8 @@ def check_plain(value: Any, places: Places) -> None:
         entries += len(current) if places.text else 1  # what was made in Python may list as many neurons as it likes
         if len(path) >= MAX_YAML_DEPTH or entries > MAX_ENTRIES:
             raise places.error(
-                f"a diet may be nested {MAX_YAML_DEPTH} levels deep and have {MAX_ENTRIES:,} entries at most; "
-                "simplify it, and name neurons by a rule."
+                f"a {places.kind.noun} may be nested {MAX_YAML_DEPTH} levels deep and have {MAX_ENTRIES:,} entries at "
+                f"most; simplify it, and {places.kind.shorten}."
             )
         for key in current if isinstance(current, dict) else ():
             if not isinstance(key, str) or not key.isprintable():
