@@ -1,269 +1,407 @@
-"""`Loader`: from a manifest to batches of windows, over memory-mapped recordings."""
+"""`Loader`: from a manifest to batches of windows; any batch of any epoch, at the same price."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from poyodata.curation.manifest import Manifest
 from poyodata.curation.view import View
-from poyodata.errors import LoaderError, UsageError, nearest
-from poyodata.intervals import Intervals
-from poyodata.loaders.gather import gather
-from poyodata.loaders.missing import drop_missing, missing_frames, reach
-from poyodata.loaders.normalise import Normalisation, fit_normalisation, identity_normalisation
-from poyodata.loaders.order import draws, epoch_order
-from poyodata.loaders.windows import WindowTable, fixed_windows, trial_windows
-from poyodata.store import Store
+from poyodata.digests import array_digest, json_digest
+from poyodata.errors import LoaderError
+from poyodata.loaders.batches import dense, jagged, tokens
+from poyodata.loaders.buffers import Buffers
+from poyodata.loaders.masks import Groups, MaskReport, MaskSpec
+from poyodata.loaders.plan import Changes, Plan
+from poyodata.loaders.prefetch import prefetched
+from poyodata.loaders.sampling import Drawn, Ranks, Sampler
+from poyodata.loaders.sources import TraceSource
+from poyodata.loaders.state import check_state, make_state
+from poyodata.loaders.targets import NeuronColumns, Target
+from poyodata.loaders.transforms import Normalisation
+from poyodata.loaders.views import Pairs, ViewPairs
+from poyodata.loaders.windows import Located, WindowIndex
 
-if TYPE_CHECKING:
-    import torch
+T = TypeVar("T")
+IntArray = npt.NDArray[np.int64]
+Arrays = dict[str, Any]
+Layout = Literal["dense", "tokens", "token-views", "jagged"]
 
-Mode = Literal["trial", "fixed"]
-_ROLES = ("train", "valid", "test", "identify")
-
-
-class Batch(TypedDict):
-    """What a loader yields; every entry is a torch tensor.
-
-    ``values`` (batch, neuron, time) float32: dF/F, centred and scaled per neuron unless asked otherwise; 0 in padding.
-    ``neuron_index`` (batch, neuron) int64: 0 is padding, else 1 + position in ``Loader.neuron_ids``.
-    ``neuron_mask`` (batch, neuron) bool: True for a neuron, False for padding.
-    ``session_index`` (batch,) int64: position in ``Loader.session_ids``.
-    ``direction`` (batch,) int64: drifting direction / 45 degrees; -1 for none.
-    ``trial`` (batch,) int64: trial number within (recording, stimulus); -1 for none.
-    ``start_frame`` (batch,) int64: frame of the recording at which the window starts.
-    """
-
-    values: torch.Tensor
-    neuron_index: torch.Tensor
-    neuron_mask: torch.Tensor
-    session_index: torch.Tensor
-    direction: torch.Tensor
-    trial: torch.Tensor
-    start_frame: torch.Tensor
+LEARNING = ("train", "identify")
+"""Roles to learn from: windows are shuffled and changed at random only there."""
 
 
 class Loader:
     """Batches of windows of one role of a manifest; made by `make_loader`.
 
-    The order is a pure function of (seed, epoch). Iterating reads one epoch; `set_epoch` chooses which.
+    What a batch holds is a pure function of (seed, epoch, number of the batch). Iterating reads the epoch that
+    `set_epoch` chose, from its beginning, or from where a loaded state says; batches are dictionaries of torch tensors
+    (`arrays` gives NumPy's), with the names of `poyodata.loaders.batches.contracts`, and besides
+
+    ``sample`` (batch,) int64: position in the epoch, over all ranks.
+    ``trial`` (batch,) int64: trial number within (recording, stimulus); -1 for none.
+    ``direction`` (batch,) int64, and other targets: what `poyodata.loaders.targets` says of them.
+    ``hidden``, ``target`` (batch, neuron, time) bool, ``scheme`` (batch,) int64, ``causal`` (batch,) bool: masks.
+    ``a``, ``b``, ``matched``: two views. Each view is a dense batch; ``matched`` (batch, match, 2) int64 holds the
+    places of the neurons that are in both, -1 in padding.
 
     Attributes
     ----------
-    neuron_ids : tuple of str
-        Vocabulary of ``Batch["neuron_index"]``, in manifest order.
-    session_ids : tuple of str
+    view : View
+    windows : WindowIndex
+        Without those in which a selected neuron has a missing frame. ``windows.dropped`` says what gave none.
+    sampler : Sampler
+    source : TraceSource
+    role : str
     rate_hz : float
-    manifest_digest : str
-    windows : WindowTable
-        Without those in which a selected neuron has a missing frame.
+    n_frames : int
+        Of every window as a model gets it; 0 where whole recordings differ.
+    neuron_ids : tuple of str
+        Vocabulary of ``neuron_index``, in manifest order; 0 is padding.
+    session_ids : tuple of str
+    manifest_digest, recipe_digest : str
+    normalisation : Normalisation
+    mask_report : MaskReport
+        What was drawn and skipped since this loader was made.
+    views_dropped : dict of str to int
+        Pairs of views that were left out since this loader was made, by reason.
     """
 
     def __init__(
         self,
         view: View,
-        windows: WindowTable,
+        windows: WindowIndex,
+        sampler: Sampler,
+        source: TraceSource,
         *,
         role: str,
-        mode: Mode,
-        batch_size: int,
         seed: int,
-        shuffle: bool,
-        jitter_frames: int,
+        batch_size: int,
+        ranks: Ranks,
         rate_hz: float,
         normalisation: Normalisation,
+        targets: tuple[Target, ...] = (),
+        neuron_columns: NeuronColumns | None = None,
+        changes: Changes | None = None,
+        layout: Layout = "dense",
+        prefetch: int = 0,
+        recipe_digest: str = "",
+        always_direction: bool = False,
     ) -> None:
         self.view = view
         self.windows = windows
+        self.sampler = sampler
+        self.source = source
         self.role = role
-        self.mode = mode
-        self.batch_size = batch_size
         self.seed = seed
-        self.shuffle = shuffle
-        self.jitter_frames = jitter_frames
+        self.batch_size = batch_size
+        self.ranks = ranks
         self.rate_hz = rate_hz
         self.normalisation = normalisation
+        self.targets = targets
+        self.neuron_columns = neuron_columns
+        self.changes = changes or Changes()
+        self.layout: Layout = layout
+        self.prefetch = prefetch
+        self.recipe_digest = recipe_digest
         self.epoch = 0
         self.session_ids: tuple[str, ...] = tuple(view.session_ids)
         self.manifest_digest: str = view.manifest.digest
-        self._columns = [view.columns(key).astype(np.uint64) for key in self.session_ids]
-        counts = [len(columns) for columns in self._columns]
-        first = np.concatenate([[0], np.cumsum(counts)])
-        self._index = [np.arange(1 + first[i], 1 + first[i + 1], dtype=np.int64) for i in range(len(counts))]
-        self.neuron_ids: tuple[str, ...] = tuple(
-            str(name) for key in self.session_ids for name in view.neurons(key)["neuron_id"]
-        )
-        # The kernel reads memory: what is not here yet of a store at a URL is fetched now.
-        self._traces = [np.asarray(view.traces(key)) for key in self.session_ids]
-        self._free = view.free_stretches(role)
-        self._missing = missing_frames(view, self._spans())
-        self.windows = drop_missing(windows, self.session_ids, self._missing, jitter_frames)
+        self.mask_report = MaskReport()
+        self.views_dropped: dict[str, int] = {}
+        self._always_direction = always_direction
+        self._start = 0  # where the next iteration begins: 0, but after a state was loaded
+        self._given = 0  # batches of this epoch that were given
+        self._placed: tuple[int, WindowIndex] | None = None
+        self._shift, self._scale = _rows(normalisation, self.session_ids)
+        self._groups: Mapping[str, Groups] = {} if self.changes.masks is None else self.changes.masks.groups(view)
+        self._trial = view.manifest.windows["trial"].to_numpy(np.int64)
+        self._positions_um = _positions(view) if self.changes.masks and self.changes.masks.needs_positions else None
+        self.n_frames = self._frames()
+
+    # -- the whole -----------------------------------------------------------------------------------------------
+
+    @property
+    def neuron_ids(self) -> tuple[str, ...]:
+        """Vocabulary of ``neuron_index``, in manifest order."""
+        return tuple(map(str, self.view.manifest.neurons["neuron_id"].tolist()))
 
     def __len__(self) -> int:
-        return -(-len(self.windows) // self.batch_size)
+        """Batches of this rank in an epoch."""
+        return len(self.sampler)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration reads."""
+        """Choose the epoch that the next iteration reads; another than that of a loaded state begins at its start."""
+        if epoch < 0:
+            raise LoaderError(f"epochs are counted from 0, and {epoch} was asked for.")
+        if epoch != self.epoch:
+            self._start = self._given = 0
         self.epoch = epoch
-        if self.mode == "fixed" and self.shuffle:
-            windows = fixed_windows(
-                self.view.manifest.windows,
-                self.role,
-                self.session_ids,
-                self._free,
-                self.windows.n_frames,
-                phase=(self.seed, epoch),
+
+    @property
+    def scaling(self) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
+        """Shift and scale of every neuron of the manifest, shape (neuron,), float32; None where nothing was fitted."""
+        return self._shift, self._scale
+
+    def explain(self) -> str:
+        """Say what is read and how: windows and what gave none, order, and how traces are reached."""
+        index, n = self.windows, self.sampler.n_windows
+        frames = f"{self.n_frames} frames" if self.n_frames else "their own length"
+        lines = [
+            f"{len(index):,} windows of {frames} in {len(self.session_ids):,} recordings of role {self.role!r}; "
+            f"an epoch draws {n:,} in {len(self):,} batches of {self.batch_size} ({type(self.sampler).__name__}"
+            + (
+                f", rank {self.ranks.rank} of {self.ranks.world}, tail {self.ranks.tail!r})"
+                if self.ranks.world > 1
+                else ")"
+            ),
+            *(f"Left out: {count:,} {reason}" for reason, count in index.dropped.items()),
+            self.source.explain(),
+        ]
+        return "\n".join(lines)
+
+    # -- batches -------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        buffers = Buffers()
+        return self.iterate(lambda epoch, number: self.to_torch(self.read(self.plan(epoch, number), buffers)))
+
+    def arrays(self) -> Iterator[Arrays]:
+        """One epoch as NumPy arrays, as iterating gives it as tensors; torch need not be installed."""
+        buffers = Buffers()
+        return self.iterate(lambda epoch, number: self.read(self.plan(epoch, number), buffers))
+
+    def batch(self, epoch: int, number: int) -> Arrays:
+        """Batch `number` of an epoch, counted from 0, as NumPy arrays in fresh memory; changes no state."""
+        return self.read(self.plan(epoch, number))
+
+    def plan(self, epoch: int, number: int) -> Plan:
+        """Say where the windows of a batch lie and which neurons they show, before anything is read."""
+        return self.plan_of(epoch, self.sampler.batch(epoch, number))
+
+    def plan_of(self, epoch: int, drawn: Drawn) -> Plan:
+        """Plan a batch of any windows; what is drawn at random belongs to ``drawn.sample``."""
+        index = self._index_of(epoch)
+        located = self._moved(index.locate(drawn.window), index, drawn.sample, epoch)
+        positions: list[IntArray] | None = None
+        if self.changes.neurons:
+            counts = self.source.n_neurons[located.session_index]
+            positions = [np.arange(n, dtype=np.int64) for n in counts.tolist()]
+            for place, transform in self.changes.neurons:
+                positions = transform.choose(positions, drawn.sample, self.seed, epoch, place)
+        return Plan(epoch, located, drawn.sample, self.source.keep(located.session_index, positions), positions)
+
+    def read(self, plan: Plan, buffers: Buffers | None = None) -> Arrays:
+        """Read a planned batch as NumPy arrays; `buffers` is where memory comes from, by default it is fresh."""
+        if self.changes.views is not None:
+            return self._two_views(plan, self.changes.views, buffers)
+        made: Mapping[str, Any]
+        common: dict[str, Any] = {"kept": plan.kept, "shift": self._shift, "scale": self._scale, "buffers": buffers}
+        if self.layout == "dense":
+            made = dense(self.source, plan.located, **common)
+        elif self.layout == "jagged":
+            made = jagged(self.source, plan.located, **common)
+        else:
+            views = self.layout == "token-views"
+            made = tokens(self.source, plan.located, rate_hz=self.rate_hz, as_views=views, **common)
+        return self.finish(plan, dict(made))
+
+    def finish(self, plan: Plan, batch: Arrays) -> Arrays:
+        """Add to the traces of a planned batch what else is in it: samples, trials, targets, changed values, masks."""
+        located = plan.located
+        row = self.windows.source[located.row]
+        batch["sample"] = plan.sample
+        batch["trial"] = np.where(row >= 0, self._trial[np.maximum(row, 0)], -1)
+        for target in self.targets:
+            batch.update(target.of(located))
+        if self._always_direction and "direction" not in batch:
+            batch["direction"] = np.full(len(located), -1, np.int64)
+        for place, transform in self.changes.values:
+            batch = transform.apply(batch, seed=self.seed, epoch=plan.epoch, place=place)
+        if self.neuron_columns is not None:
+            name = "input_unit_index" if "input_unit_index" in batch else "neuron_index"
+            batch.update(self.neuron_columns.of(batch[name]))
+        if self.changes.masks is not None:
+            batch.update(self._masked(self.changes.masks, plan, batch))
+        return batch
+
+    def to_torch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the arrays of a batch to torch, without a copy; a jagged batch becomes nested tensors."""
+        from poyodata.loaders.tensors import as_tensors
+
+        return as_tensors(batch)
+
+    def iterate(self, make: Callable[[int, int], T]) -> Iterator[T]:
+        """Read an epoch with a function of (epoch, number of the batch); the state counts what is given.
+
+        Which epoch, and from where, is settled when the first batch is asked for.
+        """
+        epoch, start, n = self.epoch, self._start, len(self)
+        self._start, self._given = 0, start
+        numbers = range(start, n)
+        made = prefetched(lambda at: make(epoch, at), start, n) if self.prefetch else None
+        try:
+            for number in numbers:
+                batch = make(epoch, number) if made is None else next(made)
+                self._given = number + 1
+                yield batch
+                del batch  # its memory is free as soon as its reader lets go of it
+        finally:
+            if made is not None:
+                made.close()
+        self._given = 0
+
+    # -- where it is ---------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the epoch, how many batches of it were given, and digests of all that decides what comes next.
+
+        The same for all ranks; numbers and texts alone.
+        """
+        return make_state(self.identity(), self.epoch, self._given)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a state was taken: the next iteration gives the rest of its epoch.
+
+        Raises
+        ------
+        LoaderError
+            The state is of another manifest, recipe, seed, batch size, sampling, role or number of ranks.
+        """
+        epoch, batches = check_state(state, self.identity(), len(self))
+        self.epoch, self._start, self._given = epoch, batches, batches
+
+    def identity(self) -> dict[str, Any]:
+        """Give what the batches are a function of, as digests, numbers and texts."""
+        index = self.windows
+        rows = (index.session_index, index.first, index.count, index.length, index.low, index.high, index.slack)
+        windows = [list(index.session_ids), index.hop_frames, *map(array_digest, rows)]
+        drawn = [
+            [one.name, array_digest(value) if isinstance(value, np.ndarray) else value]
+            for one in fields(self.sampler)  # type: ignore[arg-type]
+            if one.name not in ("index", "ranks", "seed", "batch_size")
+            for value in [getattr(self.sampler, one.name)]
+            if isinstance(value, np.ndarray | bool | int | float | str)
+        ]
+        return {
+            "role": self.role,
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "world": self.ranks.world,
+            "manifest": self.manifest_digest,
+            "recipe": self.recipe_digest,
+            "sampler": json_digest([type(self.sampler).__name__, self.ranks.tail, drawn]),
+            "windows": json_digest(windows),
+            "normalisation": self.normalisation.digest,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        # In another process the store is opened again, and recordings when they are first touched.
+        return {**vars(self), "_placed": None}
+
+    # -- parts of a batch ----------------------------------------------------------------------------------------
+
+    def _frames(self) -> int:
+        if (self.windows.length != self.windows.length[0]).any():
+            if self.changes.windows:
+                name = self.changes.windows[0][1].name
+                raise LoaderError(f"{name!r} needs windows of one length, and these are whole recordings.")
+            return 0
+        n_frames = self.windows.n_frames
+        for _, transform in self.changes.windows:
+            n_frames = transform.length(n_frames)
+        return n_frames
+
+    def _index_of(self, epoch: int) -> WindowIndex:
+        placed = self._placed
+        if placed is None or placed[0] != epoch:
+            placed = self._placed = (epoch, self.windows.at_epoch(self.seed, epoch))
+        return placed[1]
+
+    def _moved(self, located: Located, index: WindowIndex, sample: IntArray, epoch: int) -> Located:
+        if not self.changes.windows:
+            return located
+        start, n_frames = located.start, index.n_frames
+        low, high = index.low[located.row], index.high[located.row]
+        random = self.role in LEARNING
+        for place, transform in self.changes.windows:
+            start = transform.move(
+                start, n_frames, low, high, sample, seed=self.seed, epoch=epoch, random=random, place=place
             )
-            self.windows = drop_missing(windows, self.session_ids, self._missing)
+            shorter = transform.length(n_frames)
+            high, n_frames = high + (n_frames - shorter), shorter
+        return Located(located.row, located.session_index, start, np.full(len(start), n_frames, np.int64))
 
-    def _spans(self) -> dict[str, Intervals]:
-        """Frames that a window of any epoch can hold, by recording."""
-        if self.mode == "fixed":
-            table = self.view.windows(self.role)
-            rows = table[["start_frame", "stop_frame"]].to_numpy(np.int64)
-            return {str(key): rows[at] for key, at in table.groupby("session_id").indices.items()}
-        rows = np.column_stack(reach(self.windows, self.jitter_frames))
-        return {key: rows[self.windows.session_index == at] for at, key in enumerate(self.session_ids)}
-
-    def __iter__(self) -> Iterator[Batch]:
-        n = len(self.windows)
-        order = epoch_order(n, self.seed, self.epoch) if self.shuffle else np.arange(n)
-        starts = self._jittered()
-        for at in range(0, n, self.batch_size):
-            yield self._batch(order[at : at + self.batch_size], starts)
-
-    def _jittered(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Move every window by a few frames, as far as its stretch allows; a pure function of (seed, epoch, window)."""
-        start = self.windows.start_frame
-        if self.jitter_frames == 0:
-            return start
-        span = np.uint64(2 * self.jitter_frames + 1)
-        move = (draws(self.seed, self.epoch, len(start), stream=2**20) % span).astype(np.int64) - self.jitter_frames
-        moved: np.ndarray[Any, np.dtype[np.int64]] = np.clip(
-            start + move, self.windows.first_start, self.windows.last_start
+    def _masked(self, spec: MaskSpec, plan: Plan, batch: Arrays) -> Arrays:
+        mask = batch["neuron_mask"]
+        sessions = plan.located.session_index
+        positions = plan.positions or [np.arange(n, dtype=np.int64) for n in plan.kept.count.tolist()]
+        keys = [self.session_ids[at] for at in sessions.tolist()]
+        where = None
+        if self._positions_um is not None:
+            number = np.maximum(batch["neuron_index"] - 1, 0)
+            where = np.where(mask[:, :, None], self._positions_um[number], np.nan)
+        masked = spec.draw(
+            batch["values"].shape,
+            {name: groups.padded(keys, positions, mask.shape[1]) for name, groups in self._groups.items()},
+            seed=self.seed,
+            epoch=plan.epoch,
+            sample=plan.sample,
+            neuron_mask=mask,
+            positions_um=where,
+            report=self.mask_report,
         )
-        return moved
+        return {"hidden": masked.hidden, "target": masked.target, "scheme": masked.scheme, "causal": masked.causal}
 
-    def _batch(self, chosen: np.ndarray[Any, np.dtype[np.int64]], starts: np.ndarray[Any, np.dtype[np.int64]]) -> Batch:
-        import torch
+    def _two_views(self, plan: Plan, views: ViewPairs, buffers: Buffers | None) -> Arrays:
+        pairs = views.draw(plan.located, plan.sample, seed=self.seed, epoch=plan.epoch)
+        for reason, count in pairs.dropped.items():
+            self.views_dropped[reason] = self.views_dropped.get(reason, 0) + count
+        rows = plan.located.row[pairs.kept]
+        both = ((pairs.start_a, pairs.neurons_a), (pairs.start_b, pairs.neurons_b))
+        a, b = (self._one_view(rows, pairs, start, neurons, views.n_frames, buffers) for start, neurons in both)
+        return {
+            "a": a,
+            "b": b,
+            "matched": pairs.matched_padded(),
+            "session_index": pairs.session_index,
+            "sample": pairs.sample,
+        }
 
-        table = self.windows
-        sessions = table.session_index[chosen]
-        width = max(len(self._columns[s]) for s in sessions)
-        values = np.zeros((len(chosen), width, table.n_frames), np.float32)
-        index = np.zeros((len(chosen), width), np.int64)
-        for row, (window, s) in enumerate(zip(chosen, sessions, strict=True)):
-            key = self.session_ids[s]
-            columns = self._columns[s]
-            gather(
-                self._traces[s],
-                int(starts[window]),
-                columns,
-                self.normalisation.shift[key],
-                self.normalisation.scale[key],
-                values[row],
-            )
-            index[row, : len(columns)] = self._index[s]
-        return Batch(
-            values=torch.from_numpy(values),
-            neuron_index=torch.from_numpy(index),
-            neuron_mask=torch.from_numpy(index > 0),
-            session_index=torch.from_numpy(sessions),
-            direction=torch.from_numpy(table.direction[chosen]),
-            trial=torch.from_numpy(table.trial[chosen]),
-            start_frame=torch.from_numpy(starts[chosen]),
-        )
+    def _one_view(
+        self,
+        rows: IntArray,
+        pairs: Pairs,
+        start: IntArray,
+        neurons: list[IntArray],
+        n_frames: int,
+        buffers: Buffers | None,
+    ) -> Arrays:
+        located = Located(rows, pairs.session_index, start, np.full(len(start), n_frames, np.int64))
+        common: dict[str, Any] = {"shift": self._shift, "scale": self._scale, "buffers": buffers}
+        view: Arrays = dict(dense(self.source, located, kept=neurons, **common))
+        if self.neuron_columns is not None:
+            view.update(self.neuron_columns.of(view["neuron_index"]))
+        return view
+
+    def __repr__(self) -> str:
+        return f"<Loader {self.role}: {len(self):,} batches of {self.batch_size} from {len(self.windows):,} windows>"
 
 
-def make_loader(
-    store: Store,
-    manifest: Manifest,
-    split: str = "train",
-    *,
-    window_s: float,
-    batch_size: int = 8,
-    seed: int = 0,
-    mode: Mode = "trial",
-    offset_s: float = 0.0,
-    jitter_frames: int = 0,
-    shuffle: bool | None = None,
-    normalise: bool = True,
-) -> Loader:
-    """Make a loader for one role of a manifest.
+def _rows(normalisation: Normalisation, session_ids: tuple[str, ...]) -> tuple[Any, Any]:
+    """Shift and scale of every neuron of the manifest; None where nothing was fitted."""
+    if normalisation.fitted is None:
+        return None, None
+    both = (normalisation.shift, normalisation.scale)
+    shift, scale = (np.concatenate([one[key] for key in session_ids]).astype(np.float32) for one in both)
+    return shift, scale
 
-    Parameters
-    ----------
-    store : Store
-        The store the manifest was resolved on; another is refused.
-    manifest : Manifest
-    split : str
-        Role to read: ``train``, ``valid``, ``test`` or ``identify``.
-    window_s : float, seconds
-        Length of a window; every window of every recording has the same number of frames.
-    batch_size : int
-    seed : int
-        With the epoch, decides the order, the phase of fixed windows and the jitter.
-    mode : {"trial", "fixed"}
-        ``trial``: one window for each trial, `offset_s` after its onset. ``fixed``: back-to-back windows through every
-        stretch of the role.
-    offset_s : float, seconds
-        Only with ``trial``; negative starts before the onset.
-    jitter_frames : int
-        Move every trial window by up to this many frames. Only in role ``train``.
-    shuffle : bool, optional
-        Default: True in role ``train``, else windows come in time order, recording by recording.
-    normalise : bool
-        Centre and scale every neuron by its train-role mean and standard deviation.
 
-    Raises
-    ------
-    LoaderError
-        When no window fits or none is without missing frames, rates of the recordings differ, a direction is no
-        multiple of 45 degrees, or a value is out of range: before training starts.
-    ManifestError
-        When the manifest belongs to another store, or to an earlier state of this one.
-    """
-    if split not in _ROLES:
-        raise UsageError(f"unknown role {split!r}: {nearest(split, _ROLES)}")
-    if mode not in ("trial", "fixed"):
-        raise UsageError(f"unknown mode {mode!r}: {nearest(mode, ('trial', 'fixed'))}")
-    if batch_size < 1:
-        raise LoaderError(f"batch_size is {batch_size}; it must be at least 1.")
-    if jitter_frames < 0 or (jitter_frames and (split != "train" or mode != "trial")):
-        raise LoaderError(f"jitter_frames={jitter_frames} is for trial windows of role 'train', and not negative.")
-    view = manifest.open(store)
-    rates = store.sessions.set_index("session_id").loc[list(view.session_ids), "rate_hz"]
-    rate_hz = float(rates.median())
-    if float((rates / rate_hz - 1).abs().max()) > 0.02:
-        raise LoaderError(
-            f"recordings run at {rates.min():.2f} to {rates.max():.2f} Hz; one batch needs one rate. "
-            "Load recordings of different rates with separate loaders."
-        )
-    n_frames = round(window_s * rate_hz)
-    if n_frames < 1:
-        raise LoaderError(
-            f"window_s={window_s} is less than one frame at {rate_hz:.2f} Hz; give at least {1 / rate_hz:.4f}."
-        )
-    shuffled = split == "train" if shuffle is None else shuffle
-    sessions = list(view.session_ids)
-    free = view.free_stretches(split)
-    if mode == "trial":
-        windows = trial_windows(manifest.windows, split, sessions, free, n_frames, round(offset_s * rate_hz))
-    else:
-        phase = (seed, 0) if shuffled else None
-        windows = fixed_windows(manifest.windows, split, sessions, free, n_frames, phase)
-    return Loader(
-        view,
-        windows,
-        role=split,
-        mode=mode,
-        batch_size=batch_size,
-        seed=seed,
-        shuffle=shuffled,
-        jitter_frames=jitter_frames,
-        rate_hz=rate_hz,
-        normalisation=fit_normalisation(view) if normalise else identity_normalisation(view),
-    )
+def _positions(view: View) -> npt.NDArray[np.float64]:
+    """Where the neurons of the manifest lie, shape (neuron, 2), float64, um; NaN where unknown."""
+    table = view.store.neurons.set_index("neuron_id")
+    found = table.reindex(view.manifest.neurons["neuron_id"])
+    return np.column_stack([found[name].to_numpy(np.float64) for name in ("x_um", "y_um")])

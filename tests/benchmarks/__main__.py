@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "made_nwb", "many_recordings", "own_process", "row"}
+NOT_BENCHMARKS = {"__init__", "__main__", "loader_data", "made_nwb", "many_recordings", "own_process", "row"}
 
 if __name__ == "__main__":
     for path in sorted(Path(__file__).parent.glob("*.py")):

@@ -257,6 +257,15 @@ def test_leaks_are_shown_with_the_reason_or_its_absence(reason: str | None, open
     assert (reason or "No reason to allow that was given.") in page.texts["Leaks"]
 
 
+def test_checks_that_looked_at_nothing_are_not_counted_as_checks(opened: Store, tmp_path: Path) -> None:
+    page = read(Diet.everyone(name="all").resolve(opened).report(tmp_path / "page.html", opened))
+    rows = page.rows("Leaks")
+    idle = sum(row["result"] == "nothing to check" for row in rows)
+    assert 0 < idle < len(rows)
+    said = f"{len(rows) - idle} checks of this manifest alone: no leak. {idle} more had nothing to check."
+    assert said in page.texts["Leaks"]
+
+
 def test_what_would_take_long_is_said_and_not_computed(
     predictable: Manifest, opened: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ import torch
 from poyodata.curation import Manifest, c, load_diet
 from poyodata.errors import LoaderError, ManifestError, UsageError
 from poyodata.intervals import covers
-from poyodata.loaders import Batch, Loader, make_loader
+from poyodata.loaders import Loader, Recipe, make_loader
 from poyodata.splits import resolve_split
 from poyodata.store import Store
 
@@ -26,11 +29,11 @@ def manifest(tiny_store: Store, gratings: str) -> Manifest:
     return load_diet("all").during(gratings).resolve(tiny_store, split="blocks-5fold")
 
 
-def everything(loader: Loader) -> list[Batch]:
+def everything(loader: Loader) -> list[dict[str, Any]]:
     return list(loader)
 
 
-def keys(batches: list[Batch]) -> list[tuple[int, int]]:
+def keys(batches: list[dict[str, Any]]) -> list[tuple[int, int]]:
     return [pair for b in batches for pair in zip(b["session_index"].tolist(), b["start_frame"].tolist(), strict=True)]
 
 
@@ -105,8 +108,7 @@ def test_jitter_never_touches_another_role_or_gap(tiny_store: Store, manifest: M
             others = manifest.windows[(manifest.windows["session_id"] == name) & (manifest.windows["role"] != "train")]
             assert ((others["stop_frame"] <= start) | (others["start_frame"] >= stop)).all()
         moved += len(
-            set(keys(everything(loader)))
-            - set(zip(loader.windows.session_index, loader.windows.start_frame, strict=True))
+            set(keys(everything(loader))) - set(zip(loader.windows.session_index, loader.windows.first, strict=True))
         )
     assert (moved > 0) == (jitter > 0)
 
@@ -176,7 +178,7 @@ def test_batches_are_never_written_again(tiny_store: Store, manifest: Manifest) 
         pytest.param({"mode": "trail"}, UsageError, "did you mean 'trial'", id="mode-typo"),
         pytest.param({"batch_size": 0}, LoaderError, "at least 1", id="batch-size"),
         pytest.param({"window_s": 1e-4}, LoaderError, "less than one frame", id="window-too-short"),
-        pytest.param({"window_s": 9_000.0}, LoaderError, "shorten window_s", id="window-too-long"),
+        pytest.param({"window_s": 9_000.0}, LoaderError, "Shorten window_s", id="window-too-long"),
         pytest.param({"split": "test", "jitter_frames": 2}, LoaderError, "role 'train'", id="jitter-in-test"),
     ],
 )
@@ -197,6 +199,175 @@ def test_another_store_is_refused(tiny_store: Store, tiny_raw: object, tmp_path:
     ingest(sorted(Path(str(tiny_raw)).glob("*.nwb"))[:2], other)
     with pytest.raises(ManifestError, match="digest"):
         make_loader(open_store(other), manifest, window_s=WINDOW_S)
+
+
+def test_a_neuron_that_was_removed_is_refused(tiny_store: Store, manifest: Manifest) -> None:
+    neurons = manifest.neurons.copy()
+    neurons.loc[3, "column"] = 99
+    with pytest.raises(LoaderError, match=f"neuron '{neurons.loc[3, 'neuron_id']}' is not in recording"):
+        make_loader(tiny_store, replace(manifest, neurons=neurons), window_s=WINDOW_S)
+
+
+def test_recordings_of_different_rates_are_refused(
+    tiny_store: Store, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = tiny_store.sessions["rate_hz"].to_numpy() * [1.0, 1.0, 1.1]
+    monkeypatch.setattr(tiny_store, "sessions", tiny_store.sessions.assign(rate_hz=rates))
+    with pytest.raises(LoaderError, match="one batch needs one rate"):
+        make_loader(tiny_store, manifest, window_s=WINDOW_S)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        pytest.param({"targets": ("orientation",)}, LoaderError, "can never be had", id="target-not-shown"),
+        pytest.param({"targets": ("directoin",)}, UsageError, "did you mean 'direction'", id="target-typo"),
+        pytest.param({"sampling": "ballanced"}, UsageError, "balanced", id="sampling-typo"),
+        pytest.param({"sampling": "balanced"}, UsageError, "SamplingChoice", id="balanced-by-what"),
+        pytest.param({"layout": "dens"}, UsageError, "did you mean 'dense'", id="layout-typo"),
+        pytest.param({"access": "packed"}, UsageError, "folder", id="packed-without-a-folder"),
+        pytest.param({"seed": -1}, LoaderError, "not negative", id="seed"),
+        pytest.param({"window_s": None}, LoaderError, "give window_s", id="no-length"),
+        pytest.param({"rank": 2, "world": 2}, LoaderError, "rank 2 of 2", id="rank"),
+        pytest.param({"recipe": Recipe()}, LoaderError, "the recipe says window_s", id="recipe-and-argument"),
+        pytest.param({"mode": "whole", "window_s": None, "layout": "jagged"}, LoaderError, "differ", id="jagged-whole"),
+    ],
+)
+def test_it_is_refused_before_a_trace_is_read(
+    tiny_store: Store,
+    manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, Any],
+    error: type[Exception],
+    match: str,
+) -> None:
+    def unread(*_: object) -> None:
+        raise AssertionError("traces were read")
+
+    monkeypatch.setattr("poyodata.curation.view.View.traces", unread)
+    # That recordings are complete is looked up, or found out by reading them, before the rest is checked.
+    monkeypatch.setattr("poyodata.loaders.make.drop_missing", lambda index, view: index)
+    with pytest.raises(error, match=match):
+        make_loader(tiny_store, manifest, **{"window_s": WINDOW_S, **arguments})
+
+
+def recipe(text: str) -> Recipe:
+    return Recipe.from_yaml(f"recipe: 1\n{text}\n")
+
+
+def test_a_recipe_is_the_arguments(tiny_store: Store, manifest: Manifest) -> None:
+    text = "windows: {window_s: 2.0}\ntargets: [direction]\ntransforms: [normalise, {name: jitter, frames: 3}]"
+    a = make_loader(tiny_store, manifest, recipe=recipe(text))
+    b = make_loader(tiny_store, manifest, window_s=2.0, jitter_frames=3)
+    assert a.state_dict() == b.state_dict()
+    for one, other in zip(a.arrays(), b.arrays(), strict=True):
+        assert {"direction", "direction_blank"} < one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_random_changes_are_the_same_for_every_batch_size_and_rank(tiny_store: Store, manifest: Manifest) -> None:
+    changes = recipe(
+        "windows: {window_s: 2.0}\ntransforms: [normalise, "
+        "{name: unit_dropout, law: uniform, min_units: 3, max_units: 9}, "
+        "{name: jitter, frames: 5}, {name: crop, n_frames: 20}, {name: noise, std: 0.2}]\n"
+        "masks: [{scheme: neuron}, {scheme: temporal}]\nmask_draw: per_sample"
+    )
+
+    def samples(**arguments: Any) -> dict[int, dict[str, np.ndarray[Any, Any]]]:
+        loader = make_loader(tiny_store, manifest, recipe=changes, seed=2, **arguments)
+        loader.set_epoch(3)
+        found = {}
+        for batch in loader.arrays():
+            for row, sample in enumerate(batch["sample"].tolist()):
+                kept = batch["neuron_mask"][row]
+                found[sample] = {
+                    name: batch[name][row][kept] for name in ("values", "neuron_index", "hidden", "target")
+                } | {"start": batch["start_frame"][row]}
+        return found
+
+    whole = samples(batch_size=8)
+    other = {key: value for rank in range(3) for key, value in samples(batch_size=5, rank=rank, world=3).items()}
+    assert whole.keys() == other.keys()
+    for sample, window in whole.items():
+        assert window["values"].shape[1] == 20
+        for name, values in window.items():
+            np.testing.assert_array_equal(values, other[sample][name])
+    assert len({len(window["neuron_index"]) for window in whole.values()}) > 3
+
+
+def test_masks_come_with_the_batch(tiny_store: Store, manifest: Manifest) -> None:
+    text = "windows: {window_s: 2.0}\nmasks: [{scheme: neuron}, {scheme: causal}, {scheme: across, by: x_um, bins: 2}]"
+    loader = make_loader(tiny_store, manifest, recipe=recipe(text))
+    for batch in loader.arrays():
+        assert batch["hidden"].shape == batch["target"].shape == batch["values"].shape
+        assert not (batch["target"] & ~batch["hidden"]).any()
+        assert not (batch["hidden"] & ~batch["neuron_mask"][:, :, None]).any()
+    assert sum(loader.mask_report.drawn.values()) == loader.sampler.n_windows
+
+
+def test_two_views_hold_the_traces_of_their_neurons(tiny_store: Store) -> None:
+    everything_shown = load_diet("all").resolve(tiny_store, split="blocks-5fold")
+    loader = make_loader(tiny_store, everything_shown, recipe=recipe("views: {window_s: 1.0, min_neurons: 4}"))
+    pairs = 0
+    for batch in loader:
+        for row, session in enumerate(batch["session_index"].tolist()):
+            key = loader.session_ids[session]
+            for view in (batch["a"], batch["b"]):
+                start, mask = int(view["start_frame"][row]), view["neuron_mask"][row]
+                names = [loader.neuron_ids[at - 1] for at in view["neuron_index"][row][mask].tolist()]
+                columns = everything_shown.neurons.set_index("neuron_id").loc[names, "column"].to_numpy()
+                wanted = tiny_store.traces(key)[start : start + loader.n_frames, columns].T
+                np.testing.assert_array_equal(view["values"][row][mask].numpy(), wanted)
+            matched = [pair for pair in batch["matched"][row].tolist() if pair[0] >= 0]
+            a, b = batch["a"]["neuron_index"][row], batch["b"]["neuron_index"][row]
+            assert all(a[i] == b[j] > 0 for i, j in matched)
+            assert len(matched) == len(set(a.tolist()) & set(b.tolist()) - {0})
+            pairs += 1
+    assert pairs + sum(loader.views_dropped.values()) == loader.sampler.n_windows
+
+
+def test_whole_recordings_are_padded(tiny_store: Store, manifest: Manifest) -> None:
+    loader = make_loader(tiny_store, manifest, "test", mode="whole", normalise=False, batch_size=6)
+    lengths = set()
+    for batch in loader.arrays():
+        for row, session in enumerate(batch["session_index"].tolist()):
+            n = int(batch["time_mask"][row].sum()) if "time_mask" in batch else batch["values"].shape[2]
+            start, key = int(batch["start_frame"][row]), loader.session_ids[session]
+            wanted = tiny_store.traces(key)[start : start + n, loader.view.columns(key)].T
+            np.testing.assert_array_equal(batch["values"][row][batch["neuron_mask"][row], :n], wanted)
+            assert (batch["values"][row, :, n:] == 0).all()
+            lengths.add(n)
+    assert len(lengths) > 1
+
+
+def test_metadata_of_neurons_goes_along(tiny_store: Store, manifest: Manifest) -> None:
+    loader = make_loader(tiny_store, manifest, "test", window_s=WINDOW_S, neuron_columns=("x_um", "cre_line"))
+    x_um = tiny_store.neurons.set_index("neuron_id")["x_um"]
+    for batch in loader.arrays():
+        names = [loader.neuron_ids[at - 1] for at in batch["neuron_index"][batch["neuron_mask"]]]
+        np.testing.assert_allclose(batch["neuron_x_um"][batch["neuron_mask"]], x_um.loc[names], rtol=1e-6)
+        assert (batch["neuron_cre_line"][~batch["neuron_mask"]] == -1).all()
+
+
+def test_fifty_batches_that_are_kept_stay_as_they_were(tiny_store: Store, manifest: Manifest) -> None:
+    for prefetch in (0, 1):
+        loader = make_loader(tiny_store, manifest, "train", window_s=WINDOW_S, batch_size=1, prefetch=prefetch)
+        kept = [batch for batch, _ in zip(loader, range(50), strict=False)]
+        expected = [loader.batch(0, number) for number in range(50)]
+        for _ in loader:
+            pass
+        for batch, wanted in zip(kept, expected, strict=True):
+            for name, values in wanted.items():
+                np.testing.assert_array_equal(batch[name].numpy(), values)
+
+
+def test_it_explains_itself(tiny_store: Store, manifest: Manifest) -> None:
+    loader = make_loader(tiny_store, manifest, "train", window_s=WINDOW_S, world=2)
+    told = loader.explain()
+    assert "81 windows of" in told
+    assert "an epoch draws 80 in 5 batches of 8 (Uniform, rank 0 of 2, tail 'drop')" in told
+    assert "Traces are mapped" in told
 
 
 def test_condition_from_python_and_text_agree(tiny_store: Store, manifest: Manifest) -> None:

@@ -1,0 +1,69 @@
+"""Dense batches: windows in one array, padded to the widest recording of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from poyodata.loaders.batches.contracts import DenseBatch
+from poyodata.loaders.buffers import Buffers
+from poyodata.loaders.gather import FloatArray, IntArray, Layout, number_neurons
+from poyodata.loaders.sources import Kept, TraceSource
+
+if TYPE_CHECKING:
+    from poyodata.loaders.windows.index import Located
+
+_FRESH = Buffers(recycle=False)
+
+
+def dense(
+    source: TraceSource,
+    located: Located,
+    *,
+    layout: Layout = "neuron",
+    kept: Kept | Sequence[IntArray] | None = None,
+    shift: FloatArray | None = None,
+    scale: FloatArray | None = None,
+    buffers: Buffers | None = None,
+) -> DenseBatch:
+    """Make a dense batch.
+
+    Parameters
+    ----------
+    source : TraceSource
+    located : Located
+        The windows; where they differ in length, the short ones are padded and ``time_mask`` says so.
+    layout : {"neuron", "time"}
+        (batch, neuron, time) or (batch, time, neuron).
+    kept, shift, scale
+        As for `TraceSource.gather`.
+    buffers : Buffers, optional
+        Where memory comes from; by default it is fresh.
+
+    Returns
+    -------
+    DenseBatch
+    """
+    memory = buffers or _FRESH
+    sessions = located.session_index
+    if not isinstance(kept, Kept):
+        kept = source.keep(sessions, kept)
+    extent = source.extent(located, kept)
+    n, width, n_time = len(sessions), extent.n_neurons, extent.n_frames
+    shape = (n, width, n_time) if layout == "neuron" else (n, n_time, width)
+    values = memory.take("values", shape, np.float32)
+    source.gather(located, values, layout=layout, kept=kept, shift=shift, scale=scale, extent=extent)
+    index, mask = memory.take("neuron_index", (n, width), np.int64), memory.take("neuron_mask", (n, width), np.bool_)
+    number_neurons(kept.first, kept.count, kept.number, index, mask)
+    batch = DenseBatch(
+        values=values,
+        neuron_index=index,
+        neuron_mask=mask,
+        session_index=sessions,
+        start_frame=located.start,
+    )
+    if extent.least_frames != n_time:
+        batch["time_mask"] = np.arange(n_time) < located.length[:, None]
+    return batch

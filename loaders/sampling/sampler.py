@@ -1,0 +1,128 @@
+"""`Sampler`: which windows an epoch draws, and in which batches; a pure function of (seed, epoch) and of the rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from poyodata.errors import LoaderError
+from poyodata.loaders.sampling.ranks import Ranks
+from poyodata.loaders.windows.index import WindowIndex
+
+IntArray = npt.NDArray[np.int64]
+
+WINDOW_STREAM, ROW_STREAM, GROUP_STREAM, MEMBER_STREAM, BATCH_STREAM, OWN_STREAM = range(6)
+"""Keep draws for different purposes apart."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One batch, before anything is read.
+
+    Attributes
+    ----------
+    window : ndarray, shape (window,), int64
+        Numbers of the index.
+    sample : ndarray, shape (window,), int64
+        Position in the epoch over all ranks, the same whoever reads it: what transforms draw from.
+    """
+
+    window: IntArray
+    sample: IntArray
+
+    def __len__(self) -> int:
+        return len(self.window)
+
+
+class Sampler(Protocol):
+    """What gives a loader its batches."""
+
+    @property
+    def n_windows(self) -> int:
+        """Windows that all ranks draw together in an epoch."""
+        ...
+
+    def __len__(self) -> int:
+        """Batches of this rank in an epoch."""
+        ...
+
+    def batch(self, epoch: int, number: int) -> Drawn:
+        """Batch `number` of an epoch, counted from 0; any of them, at the same price."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Positions of an epoch in batches: what samplers share that draw window by window.
+
+    Attributes
+    ----------
+    index : WindowIndex
+    batch_size : int
+        Of one rank.
+    seed : int
+    ranks : Ranks
+    n_positions : int
+        Of an epoch, before a tail is dropped.
+    drop_last : bool
+        Leave out a last batch that is not full.
+    """
+
+    index: WindowIndex
+    batch_size: int
+    seed: int
+    ranks: Ranks
+    n_positions: int
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise LoaderError(f"batch_size is {self.batch_size}; it must be at least 1.")
+        if len(self.index) == 0:
+            raise LoaderError("the index has no window to draw; let the diet eat more, or shorten window_s.")
+        if self.n_positions < 1:
+            raise LoaderError(f"n_windows is {self.n_positions}; an epoch draws at least 1.")
+        if len(self) == 0:
+            raise LoaderError(
+                f"{self.n_positions} windows shared by {self.ranks.world} ranks make no batch of {self.batch_size} for "
+                f"rank {self.ranks.rank}; lower batch_size or the number of ranks, or keep what is left over "
+                "(drop_last=False, tail='keep')."
+            )
+
+    @property
+    def n_windows(self) -> int:
+        """Windows that all ranks draw together in an epoch."""
+        if not self.drop_last:
+            return self.ranks.total(self.n_positions)
+        each = [Ranks(rank, self.ranks.world, self.ranks.tail) for rank in range(self.ranks.world)]
+        return sum(one.count(self.n_positions) // self.batch_size * self.batch_size for one in each)
+
+    def __len__(self) -> int:
+        count = self.ranks.count(self.n_positions)
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def positions(self, number: int) -> IntArray:
+        """Positions in the epoch of batch `number` of this rank, shape (window,), int64.
+
+        Raises
+        ------
+        LoaderError
+            When the epoch has no such batch.
+        """
+        if not 0 <= number < len(self):
+            raise LoaderError(f"an epoch has the batches 0 to {len(self) - 1}, and {number} was asked for.")
+        start = number * self.batch_size
+        stop = min(start + self.batch_size, self.ranks.count(self.n_positions))
+        return self.ranks.positions(start, stop)
+
+    def batch(self, epoch: int, number: int) -> Drawn:
+        """Batch `number` of an epoch, counted from 0."""
+        positions = self.positions(number)
+        return Drawn(self.windows(epoch, positions), positions)
+
+    def windows(self, epoch: int, positions: IntArray) -> IntArray:
+        """Windows at some positions of an epoch, shape (position,), int64."""
+        raise NotImplementedError
