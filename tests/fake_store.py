@@ -17,6 +17,8 @@ GRATINGS, MOVIE, GREY = "drifting_gratings", "natural_movie_one", "spontaneous"
 class FakeStore:
     """Tables and arrays under the names of `poyodata.store.Store`; counts the frames that were read."""
 
+    lineage = None
+
     def __init__(self, folder, sessions, neurons, presentations, epochs, segments, arrays):
         self.statistics_folder = folder / "statistics"
         self.sessions, self.neurons = sessions, neurons

@@ -13,11 +13,11 @@ from poyodata.compiling import compiled
 from poyodata.curation.view import View
 from poyodata.errors import LoaderError
 from poyodata.intervals import Intervals, as_intervals, subtract
-from poyodata.loaders.windows.complete import complete_recordings, note_complete
 from poyodata.loaders.windows.fixed import lay
 from poyodata.loaders.windows.index import IntArray, WindowIndex
 from poyodata.loaders.windows.stretches import STRIDE, Stretches, on_axis
 from poyodata.loaders.windows.whole import lay_whole
+from poyodata.store.complete import complete_recordings, note_complete
 
 BLOCK_FRAMES = 4096
 REASON = "windows with a missing value"
@@ -29,7 +29,8 @@ def drop_missing(index: WindowIndex, view: View) -> WindowIndex:
     A trial's window is left out, and others are moved no further than to the next missing frame. Stretches of other
     windows end where a frame is missing. So no window of any epoch holds one, and windows stay as many in every epoch.
 
-    Recordings that were found complete once (`complete_recordings`) are not read; every other one is read whole.
+    Recordings that are known to be complete, since they were written or read before (`complete_recordings`), are not
+    read; every other one is read whole.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def missing_frames(view: View, session_ids: list[str]) -> Intervals:
     """
     sessions = view.store.sessions
     digests = dict(zip(sessions["session_id"], sessions["digest"], strict=True))
-    known = complete_recordings(view.store)
+    known = complete_recordings(view.store.statistics_folder)
     found: list[IntArray] = []
     complete: list[str] = []
     for session_id in session_ids:
@@ -87,7 +88,7 @@ def missing_frames(view: View, session_ids: list[str]) -> Intervals:
             found.append(at.astype(np.int64) + place * STRIDE)
         if whole:
             complete.append(digests[session_id])
-    note_complete(view.store, complete)
+    note_complete(view.store.statistics_folder, complete)
     at = np.concatenate(found) if found else np.empty(0, np.int64)
     return as_intervals(np.column_stack([at, at + 1]))
 

@@ -86,6 +86,8 @@ class Written:
         Neurons left out for missing values.
     folder : Path or None
         Temporary folder; None when the recording was only digested.
+    complete : bool
+        Whether its dF/F was written without a missing value.
     """
 
     session_id: str
@@ -96,6 +98,7 @@ class Written:
     templates: Mapping[str, str] = field(default_factory=dict)
     n_dropped: int = 0
     folder: Path | None = None
+    complete: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -249,10 +252,12 @@ def write_aside(
             if write:
                 shards = content.write(aside.session, missing)
                 blocks = {name: shard.blocks for name, shard in shards.items()}
+                complete = shards[DFF].complete
                 _write_digests(aside.digests, aside.session, shards, content.parts)
                 _write_table(aside.presentations, content.tables["presentations"])
             else:
                 blocks = {name: content.digest_traces(name, missing) for name in content.traces}
+                complete = False
             templates = {
                 name: _template(aside, record, name, (known_stimuli or {}).get(name), write)
                 for name in record.templates
@@ -271,6 +276,7 @@ def write_aside(
         templates=templates,
         n_dropped=len(record.neurons) - content.shape[1],
         folder=aside.folder if write else None,
+        complete=complete,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class SessionContent:
         written: dict[str, WrittenShard] = {}
         for name in self.traces:
             tally = self._tally()
-            written[name] = write_shard(
+            shard = write_shard(
                 folder / name,
                 self.trace_blocks(name, tally),
                 self.shape,
@@ -103,6 +103,7 @@ class SessionContent:
                 attributes={"units": "dF/F" if name == DFF else "counts", "coordinates": " ".join(COORDINATES)},
             )
             self._refuse_missing(name, tally, missing)
+            written[name] = replace(shard, complete=tally.n_frames == 0)
         write_coordinates(folder, self.record.time_s, self.tables["neurons"])
         write_signals(folder, self.record.signals)
         if self.masks is not None:

@@ -109,10 +109,13 @@ class WrittenShard:
         Of every block, the last one with its padding.
     file : str
         Of the whole file, with its index.
+    complete : bool
+        Whether whoever wrote it found no missing value; False where nobody looked.
     """
 
     blocks: list[str]
     file: str
+    complete: bool = False
 
 
 def shard_file(folder: Path, n_dimensions: int) -> Path:

@@ -14,6 +14,8 @@ import xxhash
 from poyodata.digests import table_digest
 from poyodata.errors import StoreError
 from poyodata.store.commit import Committed, Template, is_older, parse_committed, parse_table
+from poyodata.store.complete import FILE as NOTES
+from poyodata.store.complete import noted
 from poyodata.store.damage import STIMULI_PLACES, Damage, Verification
 from poyodata.store.disk import file_digest, json_bytes
 from poyodata.store.layout import (
@@ -330,6 +332,11 @@ class _Check:
                     self._damaged("", path, _FOREIGN)
             elif not path.with_suffix(".json").exists():
                 self.seen.discard(path)  # half of what was to be kept: nothing reads it
+        if (folder / NOTES).exists():
+            content = self._read(folder / NOTES, "")
+            if content is not None and not noted(content)[1]:
+                what = "the list of complete recordings is damaged; remove the file, they are looked at again"
+                self._damaged("", folder / NOTES, what)
         for path in sorted((folder / "recordings").glob("*/[!.]*.parquet")):
             content = self._read(path, "")
             if content is not None and not is_intact(content):

@@ -28,6 +28,7 @@ from poyodata.store.commit import (
     replace_table,
     require_newest,
 )
+from poyodata.store.complete import note_complete
 from poyodata.store.disk import disk_errors, remove, replace_json
 from poyodata.store.garbage import collect_garbage, remove_superseded
 from poyodata.store.layout import (
@@ -270,6 +271,7 @@ class StoreWriter:
                         arrivals[one.session_id] = one
                 if arrivals or annotations not in (None, self._committed.annotations):
                     self._apply(list(arrivals.values()), annotations=annotations)
+                    note_complete(self._paths.statistics, [one.digest for one in arrivals.values() if one.complete])
                 return results
         finally:
             for one in written:

@@ -9,6 +9,7 @@ import pytest
 
 from poyodata.errors import PoyodataError, SourceError, StoreError, UsageError
 from poyodata.store import AddedSession, StoreWriter, open_store
+from poyodata.store.complete import complete_recordings
 from poyodata.store.session import neurons_digest
 from poyodata.store.tables import JOINED_COLUMNS
 
@@ -269,3 +270,17 @@ def test_memory_stays_at_a_few_blocks(tmp_path, make_record, change):
             tracemalloc.stop()
     assert peak < 5 * block.nbytes
     assert open_store(writer.path).traces("s1", "raw").nbytes == 40_000_000
+
+
+@pytest.mark.parametrize(
+    ("missing", "edit", "known"),
+    [
+        pytest.param("error", None, True, id="none"),
+        pytest.param("keep", None, True, id="none to keep"),
+        pytest.param("keep", _scattered, False, id="kept"),
+        pytest.param("drop", _scattered, True, id="dropped with their neuron"),
+    ],
+)
+def test_recordings_without_missing_values_are_noted(write_store, make_record, missing, edit, known):
+    store = write_store(make_record("s1", edit=edit), missing=missing)
+    assert complete_recordings(store.statistics_folder) == (set(store.sessions["digest"]) if known else set())

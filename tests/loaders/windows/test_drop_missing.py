@@ -19,7 +19,7 @@ from poyodata.loaders.windows import (
     trial_windows,
     whole_windows,
 )
-from poyodata.loaders.windows.complete import FILE, complete_recordings
+from poyodata.store.complete import FILE, complete_recordings
 from tests.loaders.plain_view import plain_view, window
 
 TRIALS = [window("a", "train", at, at + 40, trial=at // 50) for at in range(0, 300, 50)]
@@ -83,7 +83,7 @@ def test_complete_recordings_are_read_once(tmp_path: Path) -> None:
     for _ in range(2):
         drop_missing(frame_windows(view, "train"), view)
     assert view.store.read == ["a", "b", "a"]
-    assert complete_recordings(view.store) == {"digest-b"}
+    assert complete_recordings(view.store.statistics_folder) == {"digest-b"}
     view.store.sessions["digest"] = ["digest-a", "another"]
     drop_missing(frame_windows(view, "train"), view)
     assert view.store.read[3:] == ["a", "b"], "a recording that was replaced is read again"
@@ -95,7 +95,7 @@ def test_a_damaged_list_costs_another_look(tmp_path: Path, content: bytes) -> No
     (tmp_path / FILE).write_bytes(content)
     assert len(drop_missing(frame_windows(view, "train"), view)) == 279 + 300
     assert view.store.read == ["a", "b"]
-    assert "digest-b" in complete_recordings(view.store)
+    assert "digest-b" in complete_recordings(view.store.statistics_folder)
 
 
 def test_a_folder_that_cannot_be_written_costs_only_the_keeping(tmp_path: Path) -> None:
