@@ -59,6 +59,7 @@ print(total, "torch" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_all_of_it_works_without_torch(
     tiny_store: Store, tiny_store_path: Path, gratings: Manifest, tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_every_train_window_once_an_epoch(tiny_store: Store, manifest: Manifest)
     assert sorted(found) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jitter", [0, 4, 40], ids=["none", "some", "more-than-the-guard"])
 def test_jitter_never_touches_another_role_or_gap(tiny_store: Store, manifest: Manifest, jitter: int) -> None:
     loader = make_loader(tiny_store, manifest, "train", window_s=WINDOW_S, jitter_frames=jitter)
@@ -113,6 +114,7 @@ def test_jitter_never_touches_another_role_or_gap(tiny_store: Store, manifest: M
     assert (moved > 0) == (jitter > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("role", "jitter"), [("train", 0), ("train", 60), ("valid", 0), ("test", 0)])
 def test_windows_keep_clear_of_time_that_the_diet_does_not_eat(tiny_store: Store, role: str, jitter: int) -> None:
     """The diet leaves test trials of other directions out, and they are test time all the same."""
@@ -306,6 +308,7 @@ def test_masks_come_with_the_batch(tiny_store: Store, manifest: Manifest) -> Non
     assert sum(loader.mask_report.drawn.values()) == loader.sampler.n_windows
 
 
+@pytest.mark.slow
 def test_two_views_hold_the_traces_of_their_neurons(tiny_store: Store) -> None:
     everything_shown = load_diet("all").resolve(tiny_store, split="blocks-5fold")
     loader = make_loader(tiny_store, everything_shown, recipe=recipe("views: {window_s: 1.0, min_neurons: 4}"))

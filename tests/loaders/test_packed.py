@@ -75,6 +75,7 @@ def test_a_copy_is_made_once_and_opened_again(tiny_store: Store, tmp_path: Path)
             np.testing.assert_array_equal(own[:, : wanted.shape[1]], wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epochs", "access"), [(0, "mapped"), (10**9, "packed")], ids=["few-epochs", "many-epochs"])
 def test_auto_packs_where_it_pays(tiny_store: Store, tmp_path: Path, epochs: int, access: str) -> None:
     source = packed_source(half_view(tiny_store), tmp_path / "packed", epochs=epochs)
@@ -89,6 +90,7 @@ def test_without_a_folder_the_loader_says_what_a_copy_would_give(tiny_store: Sto
     assert "packed=..." not in TraceSource(whole_view(tiny_store), epochs=10**9).explain()
 
 
+@pytest.mark.slow
 def test_a_copy_of_another_manifest_is_never_read(tiny_store: Store, tmp_path: Path) -> None:
     half_view(tiny_store).materialise(tmp_path / "packed", progress=lambda _: None)
     assert open_packed(whole_view(tiny_store), tmp_path / "packed") is None

@@ -195,6 +195,7 @@ def _in_fork(source: TraceSource) -> str:
     return answer.decode("latin-1")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("is_open", [False, True], ids=["untouched", "opened-before"])

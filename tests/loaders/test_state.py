@@ -50,6 +50,7 @@ def term_of(manifest: Manifest) -> str:
     return str(manifest.neurons["term"].iloc[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLINGS)
 def test_resumed_anywhere_the_epoch_is_the_same(make: Make, gratings: Manifest, name: str) -> None:
     arguments = dict(SAMPLINGS[name])

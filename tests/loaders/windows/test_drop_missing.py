@@ -112,6 +112,7 @@ def test_no_window_left_names_the_recording_and_the_remedy(tmp_path: Path) -> No
             drop_missing(index, view)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)  # files are written
 @given(holes=st.sets(st.integers(0, 299), max_size=12), n_frames=st.integers(1, 40), seed=st.integers(0, 20))
 def test_no_window_of_any_epoch_holds_a_hole(

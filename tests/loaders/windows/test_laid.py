@@ -155,6 +155,7 @@ def test_every_window_lies_within_one_stretch_and_none_is_missed(
     assert ends == [(int(run[0]), len(run)) for key in view.session_ids for run in runs[key]]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(view=views(), role=st.sampled_from(ROLES), n_frames=st.integers(1, 60), seed=st.integers(0, 9))
 def test_random_phases_stay_within_one_stretch(view: View, role: str, n_frames: int, seed: int) -> None:
@@ -173,6 +174,7 @@ def test_random_phases_stay_within_one_stretch(view: View, role: str, n_frames: 
             assert sum(run[0] <= start and start + n_frames - 1 <= run[-1] for run in runs[view.session_ids[at]]) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(view=views(), role=st.sampled_from(ROLES))
 def test_sources_are_the_rows_that_windows_came_from(view: View, role: str) -> None:

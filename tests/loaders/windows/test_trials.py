@@ -108,6 +108,7 @@ def test_where_the_diet_leaves_no_frames_out_context_is_what_is_free() -> None:
     assert spans(trial_windows(view, "train", 80, offset_frames=-20)) == [(0, 80)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     view=views(trials=True), role=st.sampled_from(ROLES), n_frames=st.integers(1, 60), offset=st.integers(-20, 20)
