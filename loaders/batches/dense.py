@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from poyodata.loaders.batches.contracts import DenseBatch
+from poyodata.loaders.batches.room import make_room
 from poyodata.loaders.buffers import Buffers
-from poyodata.loaders.gather import FloatArray, IntArray, Layout, number_neurons
+from poyodata.loaders.gather import FloatArray, IntArray, Layout
 from poyodata.loaders.sources import Kept, TraceSource
 
 if TYPE_CHECKING:
     from poyodata.loaders.windows.index import Located
-
-_FRESH = Buffers(recycle=False)
 
 
 def dense(
@@ -46,17 +45,14 @@ def dense(
     -------
     DenseBatch
     """
-    memory = buffers or _FRESH
+    room = make_room(source, located, kept, buffers)
+    memory, kept, extent = room
     sessions = located.session_index
-    if not isinstance(kept, Kept):
-        kept = source.keep(sessions, kept)
-    extent = source.extent(located, kept)
     n, width, n_time = len(sessions), extent.n_neurons, extent.n_frames
     shape = (n, width, n_time) if layout == "neuron" else (n, n_time, width)
     values = memory.take("values", shape, np.float32)
     source.gather(located, values, layout=layout, kept=kept, shift=shift, scale=scale, extent=extent)
-    index, mask = memory.take("neuron_index", (n, width), np.int64), memory.take("neuron_mask", (n, width), np.bool_)
-    number_neurons(kept.first, kept.count, kept.number, index, mask)
+    index, mask = room.numbers(n)
     batch = DenseBatch(
         values=values,
         neuron_index=index,

@@ -9,6 +9,7 @@ import numpy as np
 
 from poyodata.errors import LoaderError
 from poyodata.loaders.batches.contracts import JaggedBatch
+from poyodata.loaders.batches.room import make_room
 from poyodata.loaders.buffers import Buffers
 from poyodata.loaders.gather import FloatArray, IntArray
 from poyodata.loaders.sources import Kept, TraceSource
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     import torch
 
     from poyodata.loaders.windows.index import Located
-
-_FRESH = Buffers(recycle=False)
 
 
 def jagged(
@@ -48,11 +47,8 @@ def jagged(
     LoaderError
         Windows differ in length.
     """
-    memory = buffers or _FRESH
+    memory, kept, extent = make_room(source, located, kept, buffers)
     sessions = located.session_index
-    if not isinstance(kept, Kept):
-        kept = source.keep(sessions, kept)
-    extent = source.extent(located, kept)
     n_time = extent.n_frames
     if extent.least_frames != n_time:
         raise LoaderError(

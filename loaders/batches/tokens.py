@@ -11,8 +11,9 @@ import numpy.typing as npt
 from poyodata.compiling import compiled
 from poyodata.errors import LoaderError
 from poyodata.loaders.batches.contracts import TokenBatch
+from poyodata.loaders.batches.room import make_room
 from poyodata.loaders.buffers import Buffers
-from poyodata.loaders.gather import FloatArray, IntArray, number_neurons
+from poyodata.loaders.gather import FloatArray, IntArray
 from poyodata.loaders.sources import Kept, TraceSource
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 PAD_TO = 8
 """Flat tokens are padded to a multiple of this, as attention kernels like it."""
-
-_FRESH = Buffers(recycle=False)
 
 
 @compiled()
@@ -85,14 +84,11 @@ def tokens(
     LoaderError
         As views, windows differ in length.
     """
-    memory = buffers or _FRESH
+    room = make_room(source, located, kept, buffers)
+    memory, kept, extent = room
     sessions = located.session_index
-    if not isinstance(kept, Kept):
-        kept = source.keep(sessions, kept)
-    extent = source.extent(located, kept)
     n, width, n_time = len(sessions), extent.n_neurons, extent.n_frames
-    index, mask = memory.take("neuron_index", (n, width), np.int64), memory.take("neuron_mask", (n, width), np.bool_)
-    number_neurons(kept.first, kept.count, kept.number, index, mask)
+    index, mask = room.numbers(n)
     time_s = np.arange(n_time) / rate_hz
     latent, latent_s = _latents(n_time / rate_hz, latent_step_s, latents_per_step)
     if as_views:
