@@ -12,6 +12,8 @@ from pathlib import Path
 
 import xxhash
 
+from poyodata.store.disk import replace_file
+
 FILE = "complete_recordings.txt"
 
 _log = logging.getLogger(__name__)
@@ -54,15 +56,14 @@ def _line(digest: str) -> bytes:
 
 def note_complete(statistics: Path, digests: Iterable[str]) -> None:
     """Remember recordings without a missing value. Where that cannot be written, they are looked at again."""
-    lines = b"".join(map(_line, digests))
-    if not lines:
+    digests = set(digests)
+    if not digests:
         return
     path = statistics / FILE
+    # Replaced whole, where adding lines would leave half a line after a crash. Of two processes that do it at once the
+    # last one counts: what the other found is looked at again.
+    known = complete_recordings(statistics).union(digests)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Lines are added and never rewritten, so that processes may do it at once; the first line break ends a line
-        # that was cut short.
-        with path.open("ab") as file:
-            file.write(b"\n" + lines)
+        replace_file(path, b"".join(map(_line, sorted(known))))
     except OSError as error:
         _log.warning("%s cannot be written (%s); recordings are looked at again", path, error.strerror)
