@@ -33,6 +33,9 @@ Layout = Literal["dense", "tokens", "token-views", "jagged"]
 LEARNING = ("train", "identify")
 """Roles to learn from: windows are shuffled and changed at random only there."""
 
+PLANNED_WINDOWS = 2048
+"""Windows that are drawn and found together: one by one, that costs as much as the reading of a small batch."""
+
 
 class Loader:
     """Batches of windows of one role of a manifest; made by `make_loader`.
@@ -116,9 +119,11 @@ class Loader:
         self._start = 0  # where the next iteration begins: 0, but after a state was loaded
         self._given = 0  # batches of this epoch that were given
         self._placed: tuple[int, WindowIndex] | None = None
+        self._planned: tuple[int, int, Located, IntArray, list[int]] | None = None
         self._shift, self._scale = _rows(normalisation, self.session_ids)
         self._groups: Mapping[str, Groups] = {} if self.changes.masks is None else self.changes.masks.groups(view)
-        self._trial = view.manifest.windows["trial"].to_numpy(np.int64)
+        trial, row = view.manifest.windows["trial"].to_numpy(np.int64), windows.source
+        self._trial: IntArray = np.where(row >= 0, trial[np.maximum(row, 0)], -1)  # of every row of the index
         self._positions_um = _positions(view) if self.changes.masks and self.changes.masks.needs_positions else None
         self.n_frames = self._frames()
 
@@ -180,19 +185,36 @@ class Loader:
 
     def plan(self, epoch: int, number: int) -> Plan:
         """Say where the windows of a batch lie and which neurons they show, before anything is read."""
-        return self.plan_of(epoch, self.sampler.batch(epoch, number))
+        ahead = max(1, PLANNED_WINDOWS // self.batch_size)
+        block = number // ahead
+        planned = self._planned
+        if planned is None or planned[:2] != (epoch, block):
+            first = block * ahead
+            drawn, ends = self.sampler.batches(epoch, first, max(min(first + ahead, len(self)), number + 1))
+            planned = self._planned = (epoch, block, self._placed_at(epoch, drawn), drawn.sample, [0, *ends])
+        _, _, located, sample, edges = planned
+        own = slice(edges[number - block * ahead], edges[number - block * ahead + 1])
+        # Copies of what is in the batch: it belongs to whoever gets it, and the block may be asked again.
+        session, start = located.session_index[own].copy(), located.start[own].copy()
+        own_windows = Located(located.row[own], session, start, located.length[own])
+        return self._plan(epoch, own_windows, sample[own].copy())
 
     def plan_of(self, epoch: int, drawn: Drawn) -> Plan:
         """Plan a batch of any windows; what is drawn at random belongs to ``drawn.sample``."""
+        return self._plan(epoch, self._placed_at(epoch, drawn), drawn.sample)
+
+    def _placed_at(self, epoch: int, drawn: Drawn) -> Located:
         index = self._index_of(epoch)
-        located = self._moved(index.locate(drawn.window), index, drawn.sample, epoch)
+        return self._moved(index.locate(drawn.window), index, drawn.sample, epoch)
+
+    def _plan(self, epoch: int, located: Located, sample: IntArray) -> Plan:
         positions: list[IntArray] | None = None
         if self.changes.neurons:
             counts = self.source.n_neurons[located.session_index]
             positions = [np.arange(n, dtype=np.int64) for n in counts.tolist()]
             for place, transform in self.changes.neurons:
-                positions = transform.choose(positions, drawn.sample, self.seed, epoch, place)
-        return Plan(epoch, located, drawn.sample, self.source.keep(located.session_index, positions), positions)
+                positions = transform.choose(positions, sample, self.seed, epoch, place)
+        return Plan(epoch, located, sample, self.source.keep(located.session_index, positions), positions)
 
     def read(self, plan: Plan, buffers: Buffers | None = None) -> Arrays:
         """Read a planned batch as NumPy arrays; `buffers` is where memory comes from, by default it is fresh."""
@@ -212,9 +234,8 @@ class Loader:
     def finish(self, plan: Plan, batch: Arrays) -> Arrays:
         """Add to the traces of a planned batch what else is in it: samples, trials, targets, changed values, masks."""
         located = plan.located
-        row = self.windows.source[located.row]
         batch["sample"] = plan.sample
-        batch["trial"] = np.where(row >= 0, self._trial[np.maximum(row, 0)], -1)
+        batch["trial"] = self._trial[located.row]
         for target in self.targets:
             batch.update(target.of(located))
         if self._always_direction and "direction" not in batch:
@@ -300,7 +321,7 @@ class Loader:
 
     def __getstate__(self) -> dict[str, Any]:
         # In another process the store is opened again, and recordings when they are first touched.
-        return {**vars(self), "_placed": None}
+        return {**vars(self), "_placed": None, "_planned": None}
 
     # -- parts of a batch ----------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from poyodata.loaders.batches import nested
 
@@ -22,18 +23,22 @@ def as_tensors(batch: Mapping[str, Any]) -> dict[str, Any]:
     dict of str to Tensor
         A jagged batch becomes nested tensors.
     """
-    if "offsets" in batch:
-        return dict(nested(batch))
-    return {name: as_tensors(value) if isinstance(value, Mapping) else _tensor(value) for name, value in batch.items()}
-
-
-def _tensor(value: Any) -> Any:
-    if not isinstance(value, np.ndarray):
-        return value
     import torch
 
-    if value.flags.writeable:
-        return torch.from_numpy(value)
+    if "offsets" in batch:
+        return dict(nested(batch))
+    made: dict[str, Any] = {}
+    for name, value in batch.items():
+        if isinstance(value, np.ndarray):
+            made[name] = torch.from_numpy(value) if value.flags.writeable else _tensor(value)
+        else:
+            made[name] = as_tensors(value) if isinstance(value, Mapping) else value
+    return made
+
+
+def _tensor(value: npt.NDArray[Any]) -> Any:
+    import torch
+
     # A broadcast view: torch warns of what may not be written, and can hold the same strides over the same memory.
     owner = value.base
     if isinstance(owner, np.ndarray) and owner.flags.c_contiguous and owner.ctypes.data == value.ctypes.data:

@@ -359,10 +359,10 @@ def test_workers_do_not_outlive_a_killed_owner(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_stops_everything_at_once(tmp_path: Path) -> None:
-    with script(tmp_path, 60.0) as process:
+    with script(tmp_path, 600.0) as process:
         pids = pids_of(tmp_path)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the owner and its workers
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         assert gone(pids)
     assert process.returncode != 0
     assert err.count("Traceback") == err.count("KeyboardInterrupt") == 1

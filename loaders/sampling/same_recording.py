@@ -11,7 +11,7 @@ from poyodata.errors import LoaderError
 from poyodata.loaders.order import Permutation, key_of, permuted
 from poyodata.loaders.sampling.members import Members
 from poyodata.loaders.sampling.ranks import Ranks
-from poyodata.loaders.sampling.sampler import BATCH_STREAM, OWN_STREAM, Drawn, IntArray
+from poyodata.loaders.sampling.sampler import BATCH_STREAM, OWN_STREAM, Drawn, IntArray, require_batches
 from poyodata.loaders.windows.index import WindowIndex
 
 
@@ -75,16 +75,25 @@ class SameRecording:
     def __len__(self) -> int:
         return self.ranks.count(self._n_batches)
 
-    def batch(self, epoch: int, number: int) -> Drawn:
-        """Batch `number` of an epoch, counted from 0.
+    def batches(self, epoch: int, start: int, stop: int) -> tuple[Drawn, list[int]]:
+        """Batches `start` to `stop` of an epoch, one after the other, and where each of them ends.
 
         Raises
         ------
         LoaderError
             When the epoch has no such batch.
         """
-        if not 0 <= number < len(self):
-            raise LoaderError(f"an epoch has the batches 0 to {len(self) - 1}, and {number} was asked for.")
+        require_batches(start, stop, len(self))
+        each = [self._batch(epoch, number) for number in range(start, stop)]
+        together = Drawn(*(np.concatenate([getattr(one, name) for one in each]) for name in ("window", "sample")))
+        return together, np.cumsum([len(one) for one in each]).tolist()
+
+    def batch(self, epoch: int, number: int) -> Drawn:
+        """Batch `number` of an epoch, counted from 0."""
+        require_batches(number, number + 1, len(self))
+        return self._batch(epoch, number)
+
+    def _batch(self, epoch: int, number: int) -> Drawn:
         place = self.ranks.positions(number, number + 1)
         which = Permutation(self._n_batches, self.seed, epoch, BATCH_STREAM)(place) if self.shuffle else place
         recording = np.searchsorted(self._stop, which, side="right")

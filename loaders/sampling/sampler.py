@@ -37,6 +37,13 @@ class Drawn:
         return len(self.window)
 
 
+def require_batches(start: int, stop: int, n: int) -> None:
+    """Refuse batches that an epoch of `n` does not have."""
+    if not 0 <= start < stop <= n:
+        asked = f"{start}" if stop == start + 1 else f"{start} to {stop - 1}"
+        raise LoaderError(f"an epoch has the batches 0 to {n - 1}, and {asked} was asked for.")
+
+
 class Sampler(Protocol):
     """What gives a loader its batches."""
 
@@ -49,8 +56,15 @@ class Sampler(Protocol):
         """Batches of this rank in an epoch."""
         ...
 
+    def batches(self, epoch: int, start: int, stop: int) -> tuple[Drawn, list[int]]:
+        """Batches `start` to `stop` of an epoch, one after the other, and where each of them ends.
+
+        Any of them at the same price; many together are cheaper than one by one.
+        """
+        ...
+
     def batch(self, epoch: int, number: int) -> Drawn:
-        """Batch `number` of an epoch, counted from 0; any of them, at the same price."""
+        """Batch `number` of an epoch, counted from 0."""
         ...
 
 
@@ -104,24 +118,23 @@ class Dealt:
         count = self.ranks.count(self.n_positions)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
-    def positions(self, number: int) -> IntArray:
-        """Positions in the epoch of batch `number` of this rank, shape (window,), int64.
+    def batches(self, epoch: int, start: int, stop: int) -> tuple[Drawn, list[int]]:
+        """Batches `start` to `stop` of an epoch, one after the other, and where each of them ends.
 
         Raises
         ------
         LoaderError
             When the epoch has no such batch.
         """
-        if not 0 <= number < len(self):
-            raise LoaderError(f"an epoch has the batches 0 to {len(self) - 1}, and {number} was asked for.")
-        start = number * self.batch_size
-        stop = min(start + self.batch_size, self.ranks.count(self.n_positions))
-        return self.ranks.positions(start, stop)
+        require_batches(start, stop, len(self))
+        size, count = self.batch_size, self.ranks.count(self.n_positions)
+        positions = self.ranks.positions(start * size, min(stop * size, count))
+        ends = [min(end * size, count) - start * size for end in range(start + 1, stop + 1)]
+        return Drawn(self.windows(epoch, positions), positions), ends
 
     def batch(self, epoch: int, number: int) -> Drawn:
         """Batch `number` of an epoch, counted from 0."""
-        positions = self.positions(number)
-        return Drawn(self.windows(epoch, positions), positions)
+        return self.batches(epoch, number, number + 1)[0]
 
     def windows(self, epoch: int, positions: IntArray) -> IntArray:
         """Windows at some positions of an epoch, shape (position,), int64."""
