@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from poyodata.store.commit import Committed, replace_table
+from poyodata.store.complete import FILE as COMPLETE_RECORDINGS
 from poyodata.store.disk import remove, retire
 from poyodata.store.layout import TEMPORARY, Paths, generation_name
 
@@ -31,9 +32,11 @@ def collect_garbage(paths: Paths, committed: Committed) -> None:
     for parent in (paths.root, paths.tables):
         for child in parent.glob(f"{TEMPORARY}*"):
             remove(child)
-    # Others write statistics without the lock: only what a writer alone begins there is surely abandoned.
-    for child in paths.statistics.glob(f"{TEMPORARY}*-zarr.json"):
-        remove(child)
+    # Others write statistics without the lock: only what a writer alone begins there is surely abandoned. A loader
+    # whose note of complete recordings is taken away half written looks at them again.
+    for name in ("zarr.json", COMPLETE_RECORDINGS):
+        for child in paths.statistics.glob(f"{TEMPORARY}*-{name}"):
+            remove(child)
     for name in ("blocks", "parts"):  # of format version 2
         remove(paths.table(name))
 

@@ -118,6 +118,7 @@ def test_next_writer_collects_what_was_left(tmp_path, make_record):
     (writer.path / "tables" / ".tmp-1-neurons.parquet").write_bytes(b"x")
     (writer.path / "statistics" / "f00.parquet").write_bytes(b"x")
     (writer.path / "statistics" / ".tmp-1-zarr.json").write_bytes(b"x")
+    (writer.path / "statistics" / ".tmp-1-complete_recordings.txt").write_bytes(b"x")
     (writer.path / "statistics" / ".tmp-1-f01.parquet").write_bytes(b"x")  # somebody may be writing it
     (writer.path / "mine.txt").write_bytes(b"x")
     StoreWriter(writer.path).close()
