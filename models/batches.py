@@ -44,19 +44,9 @@ class ModelBatches:
         for batch in self.loader:
             yield self._translate(batch)
 
-    def cycle(self, steps: int) -> Iterator[dict[str, Tensor]]:
+    def cycle(self, steps: int) -> Cycle:
         """As many batches as `steps`, over as many passes as that takes."""
-        made, number = 0, 0
-        while made < steps:
-            before = made
-            for batch in self.epoch(number):
-                yield batch
-                made += 1
-                if made == steps:
-                    return
-            if made == before:
-                raise ModelError("the loader made no batch; give it more windows or a smaller batch size")
-            number += 1
+        return Cycle(self, steps)
 
     def _translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         if self.rows is None:
@@ -67,6 +57,87 @@ class ModelBatches:
             "neuron_index": neurons.to(batch["neuron_index"].device)[batch["neuron_index"]],
             "session_index": sessions.to(batch["session_index"].device)[batch["session_index"]],
         }
+
+
+class Cycle:
+    """Exactly so many batches, over as many passes as that takes; it knows where it is and can go on from there.
+
+    Every process of a distributed run takes the same number, whatever the length of its passes: none waits for
+    another that has come to its end.
+
+    Parameters
+    ----------
+    batches : ModelBatches
+        What is passed over.
+    total : int
+        Batches in all.
+
+    Examples
+    --------
+    >>> from poyodata.models.config import PoyoConfig
+    >>> model = PoyoPlus(PoyoConfig.named("poyo-tiny", window_frames=60, rate_hz=30.0), ["a:0"], ["a"])
+    >>> cycle = Cycle(ModelBatches([{"trial": torch.tensor(i)} for i in range(3)], model), 5)
+    >>> given = iter(cycle)
+    >>> [int(next(given)["trial"]) for _ in range(4)]
+    [0, 1, 2, 0]
+    >>> other = Cycle(cycle.batches, 5)
+    >>> other.load_state_dict(cycle.state_dict())
+    >>> [int(batch["trial"]) for batch in other]
+    [1]
+    """
+
+    def __init__(self, batches: ModelBatches, total: int) -> None:
+        self.batches, self.total = batches, total
+        self._made = 0
+        self._pass = 0
+        self._in_pass = 0
+        self._loaded = False
+
+    def __len__(self) -> int:
+        """Batches that are left."""
+        return self.total - self._made
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        while self._made < self.total:
+            # A loader that was told where it is goes on by itself; of anything else the batches before are passed by.
+            skipped = 0 if self._loaded else self._in_pass
+            went_on, self._loaded = self._loaded or self._in_pass > 0, False
+            made = self._made
+            for at, batch in enumerate(self.batches.epoch(self._pass)):
+                if at < skipped:
+                    continue
+                self._made += 1
+                self._in_pass += 1
+                yield batch
+                if self._made == self.total:
+                    return
+            if self._made == made and not went_on:
+                raise ModelError("the loader made no batch; give it more windows or a smaller batch size")
+            self._pass, self._in_pass = self._pass + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it is, in plain values; with the state of the loader, where that has one."""
+        state_dict = getattr(self.batches.loader, "state_dict", None)
+        return {
+            "made": self._made,
+            "pass": self._pass,
+            "in_pass": self._in_pass,
+            "loader": None if state_dict is None else dict(state_dict()),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a state was taken.
+
+        Raises
+        ------
+        LoaderError
+            If the loader makes other batches than the one that the state is of.
+        """
+        load = getattr(self.batches.loader, "load_state_dict", None)
+        self._made, self._pass, self._in_pass = state["made"], state["pass"], state["in_pass"]
+        if load is not None and state["loader"] is not None:
+            load(state["loader"])
+            self._loaded = True
 
 
 def to_device(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from poyodata.errors import ModelError, nearest
+from poyodata.models.legacy import LEGACY_WINDOW_S, legacy_tasks
+from poyodata.models.sizes import size_settings
+from poyodata.models.tasks import Task, make_tasks
 
 
 class Settings(BaseModel):
@@ -38,15 +42,34 @@ class PoyoConfig(Settings):
     ----------
     name : str
         What the size is called in reports.
+    layout : {"poyodata", "legacy"}
+        ``legacy``: the parameters and tokens of the code released with the paper, whatever the paper says; see
+        `poyodata.models.legacy`.
     rate_hz : float
         Imaging rate that turns frames into seconds.
     window_frames : int
         Frames in every window; what the latents cover.
     patch_frames : int
         Frames of one neuron that make one token; frames after the last whole patch are not used.
-    tokens : {"gated", "paper"}
-        ``gated``: the projected patch times the unit embedding, plus the unit embedding (context width ``dim``).
+    tokens : {"paper", "gated", "patched"}
         ``paper``: the unit embedding beside the projected patch (context width ``2 * dim``).
+        ``gated``: the projected patch times the unit embedding, plus the unit embedding (context width ``dim``).
+        ``patched``: the same two beside each other, each half as wide (context width ``dim``).
+    features : tuple of {"cre_line", "area", "depth", "position"}
+        What else of a neuron is embedded in its tokens. ``paper`` tokens are ``dim`` wider for each of them; in the
+        others they are added to the unit embedding.
+    n_cre_lines, n_areas : int
+        CRE lines and visual areas that have an embedding; the number of the loader's classes.
+    tasks : tuple of str
+        What the model is asked: names of `poyodata.models.tasks.TASKS`.
+    n_outputs : dict
+        Number of classes or values by task, where it is another than in `TASKS`.
+    frame_tasks : tuple of str
+        Those of the tasks that are answered at every frame, not once for the window.
+    image : {"unet", "unet-small", "mlp"}
+        Decoder of tasks whose answer is a picture.
+    image_size : tuple of int
+        Height and width of that picture in pixels.
     dim, dim_head, depth, cross_heads, self_heads, ffn_mult : int
         Widths and numbers of layers and attention heads.
     latent_step_s : float
@@ -54,13 +77,12 @@ class PoyoConfig(Settings):
     latents_per_step : int
         Latents at every step.
     ffn_dropout, residual_dropout, attention_dropout : float
-        Probabilities in [0, 1). Attention dropout above 0 leaves the fused attention kernel: about half as fast.
+        Probabilities in [0, 1). The paper's attention dropout is 0.2; above 0 it leaves the fused attention kernel, and
+        a step takes about twice as long.
     init_std, unit_init_std : float
         Standard deviation of latents, task and session embeddings, and of unit embeddings, before training.
     t_min_s, t_max_s : float
         Range of the periods of the rotary time embedding, in seconds.
-    n_directions : int
-        Classes of the readout.
 
     Examples
     --------
@@ -69,10 +91,19 @@ class PoyoConfig(Settings):
     """
 
     name: str = "custom"
+    layout: Literal["poyodata", "legacy"] = "poyodata"
     rate_hz: float = Field(30.0, gt=0)
     window_frames: int = Field(57, ge=1)
     patch_frames: int = Field(1, ge=1)
-    tokens: Literal["gated", "paper"] = "paper"
+    tokens: Literal["paper", "gated", "patched"] = "paper"
+    features: tuple[Literal["cre_line", "area", "depth", "position"], ...] = ()
+    n_cre_lines: int = Field(14, ge=1)
+    n_areas: int = Field(6, ge=1)
+    tasks: tuple[str, ...] = ("direction",)
+    n_outputs: dict[str, int] = Field(default_factory=dict)
+    frame_tasks: tuple[str, ...] = ()
+    image: Literal["unet", "unet-small", "mlp"] = "unet-small"
+    image_size: tuple[int, int] = (64, 128)
     dim: int = Field(64, ge=2)
     dim_head: int = Field(64, ge=4, multiple_of=4)
     depth: int = Field(6, ge=0)
@@ -88,7 +119,6 @@ class PoyoConfig(Settings):
     unit_init_std: float = Field(0.02, gt=0)
     t_min_s: float = Field(1e-4, gt=0)
     t_max_s: float = Field(4.0, gt=0)
-    n_directions: int = Field(8, ge=2)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -99,7 +129,36 @@ class PoyoConfig(Settings):
             )
         if self.t_min_s >= self.t_max_s:
             raise ValueError(f"t_min_s={self.t_min_s} must be below t_max_s={self.t_max_s}")
+        if self.tokens == "patched" and self.dim % 2:
+            raise ValueError(f"dim={self.dim} cannot be halved, as tokens='patched' needs; choose an even one")
+        if "position" in self.features and self.unit_dim % 4:
+            raise ValueError(f"a position is embedded in multiples of 4 channels, not {self.unit_dim}; change dim")
+        if min(self.image_size) < 1:
+            raise ValueError(f"image_size={self.image_size} must be two numbers of pixels")
+        for name in ("features", "frame_tasks"):
+            given = getattr(self, name)
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name}={given} has one of them twice")
+        if not set(self.frame_tasks) <= set(self.tasks):
+            raise ValueError(f"frame_tasks={self.frame_tasks} must be among tasks={self.tasks}")
+        if self.layout == "legacy" and (self.tokens != "paper" or self.frame_tasks or "area" in self.features):
+            raise ValueError("layout='legacy' has tokens='paper', no frame_tasks and no feature 'area'")
+        self.make_tasks()
         return self
+
+    def make_tasks(self) -> tuple[Task, ...]:
+        """Tasks that the model has outputs for, with weights and scales of `poyodata.models.tasks.TASKS`.
+
+        Examples
+        --------
+        >>> [task.at for task in PoyoConfig(tasks=("direction", "running"), frame_tasks=("running",)).make_tasks()]
+        ['window', 'frames']
+        """
+        at = dict.fromkeys(self.frame_tasks, "frames")
+        made = make_tasks(self.tasks, n_outputs=self.n_outputs, at=at)
+        if self.layout == "legacy":
+            return legacy_tasks(made)
+        return tuple(replace(task, n_outputs=task.n_outputs or self.dim) for task in made)
 
     @property
     def window_s(self) -> float:
@@ -114,8 +173,9 @@ class PoyoConfig(Settings):
     @property
     def n_steps(self) -> int:
         """Latent time steps: as many as it takes to cover the window."""
+        window_s = LEGACY_WINDOW_S if self.layout == "legacy" else self.window_s
         # The tolerance keeps 2.0 s / (2.0 s / 4) at four steps whatever the rounding of the quotient.
-        return max(1, math.ceil(self.window_s / self.latent_step_s - 1e-6))
+        return max(1, math.ceil(window_s / self.latent_step_s - 1e-6))
 
     @property
     def n_latents(self) -> int:
@@ -123,9 +183,14 @@ class PoyoConfig(Settings):
         return self.n_steps * self.latents_per_step
 
     @property
+    def unit_dim(self) -> int:
+        """Width of a unit embedding."""
+        return self.dim // 2 if self.tokens == "patched" else self.dim
+
+    @property
     def context_dim(self) -> int:
         """Width of an input token."""
-        return 2 * self.dim if self.tokens == "paper" else self.dim
+        return (2 + len(self.features)) * self.dim if self.tokens == "paper" else self.dim
 
     @classmethod
     def named(cls, name: str, *, window_frames: int, rate_hz: float, **changes: Any) -> PoyoConfig:
@@ -133,8 +198,9 @@ class PoyoConfig(Settings):
 
         Parameters
         ----------
-        name : {"poyo-tiny", "poyo-1.3m"}
-            ``poyo-tiny`` is for demonstrations, tests and teaching; ``poyo-1.3m`` is the published size.
+        name : str
+            Of `poyodata.models.sizes.SIZES`: ``poyo-tiny`` for demonstrations, tests and teaching, ``poyo-1.3m`` to
+            ``poyo-330m`` as published.
         window_frames : int
             Frames in every window.
         rate_hz : float
@@ -153,87 +219,5 @@ class PoyoConfig(Settings):
         >>> config.n_steps, config.n_latents, config.context_dim
         (16, 256, 128)
         """
-        if name == "poyo-tiny":
-            window_s = window_frames / rate_hz
-            n_patches = max(1, round(window_s / 0.65))
-            settings: dict[str, Any] = {
-                "tokens": "gated",
-                "patch_frames": max(1, window_frames // n_patches),
-                "dim": 64,
-                "dim_head": 32,
-                "depth": 2,
-                "cross_heads": 2,
-                "self_heads": 4,
-                "latent_step_s": window_s / 4,
-                "latents_per_step": 4,
-                "ffn_dropout": 0.2,
-                "residual_dropout": 0.2,
-                "unit_init_std": 1.0,
-                "t_min_s": 0.5,
-            }
-        elif name == "poyo-1.3m":
-            settings = {}
-        else:
-            raise ModelError(f"there is no model size {name!r}; {nearest(name, SIZES)}")
+        settings = size_settings(name, window_frames=window_frames, rate_hz=rate_hz)
         return cls(**{"name": name, "window_frames": window_frames, "rate_hz": rate_hz, **settings, **changes})
-
-
-SIZES = ("poyo-tiny", "poyo-1.3m")
-
-
-class TrainConfig(Settings):
-    """How a model is trained; together with the batches and the model it decides every weight.
-
-    Attributes
-    ----------
-    steps : int
-        Optimiser steps.
-    lr, weight_decay : float
-        Peak learning rate and decoupled decay of AdamW; the rate falls along a cosine to zero.
-    warmup : float
-        Share of the steps over which the rate rises from zero.
-    clip : float
-        Largest norm of the gradient.
-    seed : int
-        Seed of dropout and of unit dropout, together with the step.
-    objective : {"direction", "masked"}
-        Cross-entropy on directions, or masked latent reconstruction plus `aux_weight` times that cross-entropy.
-    mask_rate : float
-        Share of the latent time steps, the last ones, that are masked.
-    aux_weight : float
-        Weight of the cross-entropy beside the reconstruction.
-    target : {"average", "self"}
-        What masked latents are compared with: those of a slow average of the model, or the model's own, which is the
-        published formula and runs away (see `poyodata.models.teacher`).
-    teacher_rate : float
-        Share of the way to the model that the average goes at every step.
-    unit_dropout : float
-        Largest share of a window's neurons left out; the share is drawn from 0 to this at every step.
-    label_smoothing : float
-        Share of the target spread over all directions.
-    accelerator : {"auto", "cpu", "gpu"}
-        Where the model is trained.
-    folder : str or None
-        Where the run is written; nothing is written when None.
-
-    Examples
-    --------
-    >>> TrainConfig(steps=100).objective
-    'direction'
-    """
-
-    steps: int = Field(1500, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.2, ge=0)
-    warmup: float = Field(0.05, ge=0, lt=1)
-    clip: float = Field(1.0, gt=0)
-    seed: int = Field(0, ge=0)
-    objective: Literal["direction", "masked"] = "direction"
-    mask_rate: float = Field(0.5, gt=0, lt=1)
-    aux_weight: float = Field(0.01, ge=0)
-    target: Literal["average", "self"] = "average"
-    teacher_rate: float = Field(0.01, gt=0, le=1)
-    unit_dropout: float = Field(0.5, ge=0, lt=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    folder: str | None = None

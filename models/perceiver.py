@@ -6,6 +6,7 @@ Times are regular here (patches of a window, latent steps), so one row of angles
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -122,8 +123,8 @@ class CrossAttention(nn.Module):
             What answers: at every moment the same rows (neurons).
         query_times, context_times : Rotation
             Angles of the queries and of the context's moments.
-        mask : Tensor, shape (batch, row), bool, optional
-            True for rows that exist.
+        mask : Tensor, shape (batch, moment, row), bool, optional
+            True for rows that exist at a moment.
 
         Returns
         -------
@@ -131,12 +132,31 @@ class CrossAttention(nn.Module):
         """
         q = rotate(_heads(self.to_q(self.norm(query)), self.heads), query_times)
         k, v = self._keys_values(self.norm_context(context), context_times)
-        shown = None if mask is None else mask.repeat(1, context.shape[1])[:, None, None, :]
+        shown = None if mask is None else mask.flatten(1)[:, None, None, :]
         dropout = self.dropout if self.training else 0.0
         taken = functional.scaled_dot_product_attention(q, k, v, attn_mask=shown, dropout_p=dropout)
         if self.rotate_values:
             taken = rotate(taken, query_times, back=True)
         return self.to_out(taken.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def weights(
+        self,
+        query: Tensor,
+        context: Tensor,
+        query_times: Rotation,
+        context_times: Rotation,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """How much every query takes from every row of the context, shape (batch, head, query, moment * row).
+
+        They sum to 1. Parameters are those of :meth:`forward`, which keeps no weights; dropout has no part in them.
+        """
+        q = rotate(_heads(self.to_q(self.norm(query)), self.heads), query_times)
+        k, _ = self._keys_values(self.norm_context(context), context_times)
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask.flatten(1)[:, None, None, :], -math.inf)
+        return torch.softmax(scores, dim=-1)
 
     def _keys_values(self, context: Tensor, times: Rotation) -> tuple[Tensor, Tensor]:
         """Keys turned by time and values, each of shape (batch, head, moment * row, dim_head)."""
@@ -242,10 +262,16 @@ class Perceiver(nn.Module):
 
     def process(self, z: Tensor, latent_times: Rotation) -> Tensor:
         """Latents after attending to one another in every layer; shapes (batch, latent, dim) in and out."""
+        for each in self.layer_by_layer(z, latent_times):
+            z = each
+        return z
+
+    def layer_by_layer(self, z: Tensor, latent_times: Rotation) -> Iterator[Tensor]:
+        """Latents after every layer of the processor, one after the other."""
         for layer in self.layers:
             z = z + self.dropout(layer["attention"](z, latent_times))  # type: ignore[index]
             z = z + self.dropout(layer["ffn"](z))  # type: ignore[index]
-        return z
+            yield z
 
     def decode(self, query: Tensor, z: Tensor, query_times: Rotation, latent_times: Rotation) -> Tensor:
         """Answers (batch, query, dim) that have read the processed latents (batch, latent, dim)."""

@@ -26,14 +26,19 @@ class Teacher:
     rate : float
         Share of the way to the model that it goes at every :meth:`follow`.
 
+    Attributes
+    ----------
+    model : PoyoPlus
+        The average, never in training mode; a run that is to go on keeps its ``state_dict``.
+
     Examples
     --------
     >>> from poyodata.models.config import PoyoConfig
     >>> model = PoyoPlus(PoyoConfig.named("poyo-tiny", window_frames=60, rate_hz=30.0), ["a:0"], ["a"])
     >>> teacher = Teacher(model, rate=0.5)
-    >>> _ = torch.nn.init.constant_(model.task, 1.0), torch.nn.init.constant_(teacher.model.task, 0.0)
+    >>> _ = torch.nn.init.constant_(model.latents, 1.0), torch.nn.init.constant_(teacher.model.latents, 0.0)
     >>> teacher.follow(model)
-    >>> teacher.model.task[:2].tolist()
+    >>> teacher.model.latents[0, :2].tolist()
     [0.5, 0.5]
     """
 
@@ -44,5 +49,4 @@ class Teacher:
     @torch.no_grad()
     def follow(self, model: PoyoPlus) -> None:
         """Go a step towards the model."""
-        for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
-            mine.lerp_(theirs, self.rate)
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), self.rate)

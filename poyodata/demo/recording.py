@@ -199,7 +199,7 @@ def _ingest_one(source: Path, store: Path, mapping: Path | None) -> str:
 
 
 def _row(key: tuple[str, str, int | None], found: list[pd.DataFrame], runs: Sequence[Run], n_neurons: int) -> ResultRow:
-    from poyodata.models.metrics import accuracy, chance_level, wilson_interval
+    from poyodata.models.evaluation import accuracy, chance_level, wilson_interval
 
     decoder, name, seed = key
     blocks = {f"block {at + 1}": accuracy(p["prediction"], p["target"]) for at, p in enumerate(found)}

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from poyodata.errors import ModelError
-from poyodata.models.checkpoint import load_checkpoint, save_checkpoint
+from poyodata.models.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from poyodata.models.poyo import PoyoPlus
 
 
 @pytest.fixture
 def saved(model: PoyoPlus, tmp_path: Path) -> Path:
-    return save_checkpoint(model, tmp_path / "model.pt", {"manifest_digest": "ab", "steps": 3})
+    training = TrainingState({"optimizer.0.exp_avg": torch.ones(2, dtype=torch.bfloat16)}, {"step": 3})
+    return save_checkpoint(model, tmp_path / "model.pt", {"manifest_digest": "ab", "steps": 3}, training)
 
 
 def test_round_trip(saved: Path, model: PoyoPlus, batch: dict[str, Tensor]) -> None:
@@ -26,8 +27,11 @@ def test_round_trip(saved: Path, model: PoyoPlus, batch: dict[str, Tensor]) -> N
     assert loaded.model.config == model.config
     assert loaded.model.neuron_ids == model.neuron_ids
     assert loaded.facts == {"manifest_digest": "ab", "steps": 3}
+    assert loaded.training is not None
+    assert loaded.training.progress == {"step": 3}
+    assert torch.equal(loaded.training.tensors["optimizer.0.exp_avg"], torch.ones(2, dtype=torch.bfloat16))
     assert not loaded.model.training
-    assert torch.equal(loaded.model(batch), model.eval()(batch))
+    assert torch.equal(loaded.model(batch)["direction"], model.eval()(batch)["direction"])
     assert loaded.model.extend_vocabulary(["new"], ["t"]) == (1, 1)
     assert [path.name for path in saved.parent.iterdir()] == ["model.pt"]  # nothing unfinished stays
 
@@ -42,7 +46,7 @@ def test_new_rows_after_loading_are_those_of_the_original(saved: Path, model: Po
 def test_plain_torch_reads_it_safely(saved: Path) -> None:
     whole = torch.load(saved, weights_only=True)
     assert whole["format"] == "poyodata-model"
-    assert set(whole) == {"format", "format_version", "config", "facts", "state", "digest"}
+    assert set(whole) == {"format", "format_version", "config", "facts", "state", "training", "digest"}
 
 
 class Hostile:
@@ -57,7 +61,7 @@ def _edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def _flip_weight(whole: dict[str, Any]) -> None:
-    whole["state"]["readout.bias"][0] += 1e-3
+    whole["state"]["latents"][0, 0] += 1e-3
 
 
 def _flip_bytes(path: Path) -> None:
@@ -71,11 +75,11 @@ def _flip_bytes(path: Path) -> None:
     ("damage", "said"),
     [
         pytest.param(lambda p: p.unlink(), "no checkpoint at", id="missing"),
-        pytest.param(lambda p: p.write_bytes(p.read_bytes()[:-200]), "damaged", id="truncated"),
-        pytest.param(lambda p: p.write_bytes(b""), "damaged", id="empty"),
-        pytest.param(lambda p: p.write_text("hello"), "damaged", id="text"),
+        pytest.param(lambda p: p.write_bytes(p.read_bytes()[:-200]), "damaged: the file is truncated", id="truncated"),
+        pytest.param(lambda p: p.write_bytes(b""), "damaged: the file is empty", id="empty"),
+        pytest.param(lambda p: p.write_text("hello"), "damaged: it is no archive of torch", id="text"),
         pytest.param(lambda p: p.write_bytes(pickle.dumps(Hostile())), "damaged", id="pickle"),
-        pytest.param(lambda p: torch.save({"a": Hostile()}, p), "damaged", id="code"),
+        pytest.param(lambda p: torch.save({"a": Hostile()}, p), "damaged: it would run code", id="code"),
         pytest.param(lambda p: torch.save({"state_dict": {}}, p), "no poyodata model", id="foreign"),
         pytest.param(lambda p: torch.save([1], p), "no poyodata model", id="foreign-list"),
         pytest.param(_flip_bytes, "damaged|digest differs", id="bytes"),
@@ -84,6 +88,18 @@ def _flip_bytes(path: Path) -> None:
             lambda p: _edit(p, lambda w: w.update(facts=w["facts"].replace("ab", "cd"))), "digest differs", id="facts"
         ),
         pytest.param(lambda p: _edit(p, lambda w: w.pop("facts")), "digest differs", id="part-missing"),
+        pytest.param(lambda p: _edit(p, lambda w: w.update(more=1)), "digest differs", id="part-added"),
+        pytest.param(lambda p: _edit(p, lambda w: w.update(state=[1])), "digest differs", id="part-of-another-kind"),
+        pytest.param(
+            lambda p: _edit(p, lambda w: w["training"]["tensors"]["optimizer.0.exp_avg"].add_(1)),
+            "digest differs",
+            id="optimiser",
+        ),
+        pytest.param(
+            lambda p: _edit(p, lambda w: w["training"].update(progress=w["training"]["progress"].replace("3", "4"))),
+            "digest differs",
+            id="progress",
+        ),
         pytest.param(lambda p: _edit(p, lambda w: w.update(format_version=2)), "format version 2", id="version"),
     ],
 )

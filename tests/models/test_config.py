@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from poyodata.errors import ModelError
-from poyodata.models.config import PoyoConfig, Settings, TrainConfig
+from poyodata.models.config import PoyoConfig, Settings
+from poyodata.models.training.config import TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from poyodata.models.config import PoyoConfig, Settings, TrainConfig
         pytest.param(PoyoConfig, {"dim_head": 6}, "dim_head=6", id="head-not-a-multiple-of-4"),
         pytest.param(PoyoConfig, {"rate_hz": float("nan")}, "rate_hz=nan", id="nan"),
         pytest.param(PoyoConfig, {"ffn_dropout": 1.0}, "ffn_dropout=1.0", id="drop-all"),
-        pytest.param(PoyoConfig, {"tokens": "gate"}, "tokens='gate'.*'gated' or 'paper'", id="tokens"),
+        pytest.param(PoyoConfig, {"tokens": "gate"}, "tokens='gate'.*'paper', 'gated' or 'patched'", id="tokens"),
         pytest.param(PoyoConfig, {"t_min_s": 5.0}, "must be below t_max_s", id="periods"),
         pytest.param(TrainConfig, {"steps": 0}, "steps=0", id="no-steps"),
         pytest.param(TrainConfig, {"lr": -1.0}, "lr=-1.0", id="lr"),

@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from poyodata.models.perceiver import CrossAttention, FeedForward, Perceiver, Rotation, SelfAttention, rotate, rotation
+from poyodata.models.perceiver import (
+    CrossAttention,
+    FeedForward,
+    Perceiver,
+    Rotation,
+    SelfAttention,
+    rotate,
+    rotation,
+)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +116,47 @@ def test_angles_keep_their_phase_at_the_shortest_period() -> None:
     # In float32, 60 s over 0.1 ms would have lost the phase altogether.
     found: Rotation = rotation(torch.tensor([60.0 + 0.25e-4], dtype=torch.float64), 64, 1e-4, 4.0)
     assert found.sin[0, 0].item() == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("rotate_values", [True, False], ids=["encoder", "decoder"])
+def test_weights_are_those_of_the_explicit_form(rotate_values: bool) -> None:
+    torch.manual_seed(4)
+    layer = CrossAttention(dim=12, context_dim=10, heads=2, dim_head=8, rotate_values=rotate_values)
+    query, context = torch.randn(2, 3, 12), torch.randn(2, 4, 5, 10)
+    times = rotation(torch.tensor([0.1, 0.4, 0.9]), 8, 0.3, 4.0), rotation(torch.arange(4) * 0.3, 8, 0.3, 4.0)
+    mask = torch.ones(2, 4, 5, dtype=torch.bool)
+    mask[0, 1:, 2] = False
+    found = layer.weights(query, context, *times, mask)
+    assert found.shape == (2, 2, 3, 20)
+    assert not found.unflatten(-1, (4, 5))[0, :, :, 1:, 2].any()
+    _, v = layer._keys_values(layer.norm_context(context), times[1])
+    taken = found @ v
+    taken = rotate(taken, times[0], back=True) if rotate_values else taken
+    expected = layer.to_out(taken.transpose(1, 2).flatten(2))
+    torch.testing.assert_close(layer(query, context, *times, mask), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["cross", "self"])
+def test_attention_dropout_is_right_on_average_and_off_in_evaluation(kind: str) -> None:
+    # Leaving out some weights and enlarging the others keeps the mean, as attention is linear in its weights.
+    n_draws = 4_000
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        times = rotation(torch.arange(4) * 0.3, 8, 0.3, 4.0)
+        x = torch.randn(1, 4, 12)
+        cross = CrossAttention(12, 12, 2, 8, dropout=0.2, rotate_values=True)
+        own = SelfAttention(12, 2, 8, dropout=0.2)
+
+        def attend(x: torch.Tensor) -> torch.Tensor:
+            return own(x, times) if kind == "self" else cross(x, x[:, :, None], times, times)
+
+        own.eval()
+        cross.eval()
+        still = attend(x)
+        assert torch.equal(still, attend(x))
+        own.train()
+        cross.train()
+        drawn = attend(x.expand(n_draws, -1, -1))
+    error = drawn.std(dim=0) / n_draws**0.5
+    assert error.min() > 0  # something was left out
+    assert ((drawn.mean(dim=0) - still[0]).abs() < 5 * error).all()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from poyodata.errors import ModelError
-from poyodata.models.metrics import (
+from poyodata.models.evaluation import (
     balanced_accuracy,
     bootstrap_interval,
     chance_level,

@@ -1,0 +1,272 @@
+"""What a model is shown beside: linear decoders on the same data, the train-mean frame, nearest training frames.
+
+An *oracle* is told what the test shows: the training frame nearest to the true one says how good an answer could be
+that only repeats training. It is shown, and no gain is ever claimed over it or denied because of it. All others see of
+the test what the model sees: the responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from poyodata.errors import ModelError
+from poyodata.models.evaluation.frames import nearest_frames
+from poyodata.models.evaluation.responses import Responses
+from poyodata.models.evaluation.stitching import Answers, Integers, concatenate, stitch
+from poyodata.models.ridge import RidgeDecoder, RidgeRegression
+
+ByRecording = Mapping[str, Responses]
+Pixels = npt.NDArray[Any]
+
+CHANCE, LINEAR, TRAIN_MEAN = "chance", "linear", "train_mean"
+NEAREST_RESPONSE, NEAREST_FRAME_ORACLE = "nearest_response", "nearest_frame_oracle"
+
+WORDS: Mapping[str, str] = {
+    CHANCE: "chance",
+    LINEAR: "the linear decoder",
+    TRAIN_MEAN: "the train mean",
+    NEAREST_RESPONSE: "the training window with the nearest response",
+    NEAREST_FRAME_ORACLE: "the training frame nearest to the true one (an oracle)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """Answers of a baseline to the windows that the model answered.
+
+    Attributes
+    ----------
+    name : str
+        Also the column of a result's table.
+    given : Answers, or callable that gives them
+        Pictures of five baselines need not be in memory at once.
+    oracle : bool
+        Whether it was told what the test shows.
+    """
+
+    name: str
+    given: Answers | Callable[[], Answers]
+    oracle: bool = False
+
+    @property
+    def answers(self) -> Answers:
+        """The answers; made anew each time where they are not kept."""
+        return self.given if isinstance(self.given, Answers) else self.given()
+
+
+def make_baselines(
+    train: ByRecording, test: ByRecording, *, n_classes: int | None = None, seed: int = 0
+) -> tuple[Baseline, ...]:
+    """Every baseline that a task has, fitted on the training windows and asked about the test windows.
+
+    ======  ==========================================================================================
+    kind    baselines
+    ======  ==========================================================================================
+    class   ``linear``: ridge onto one-hot classes; ``nearest_response``
+    value   ``linear``: ridge onto the values; ``train_mean``
+    image   ``chance``: a training frame drawn at random; ``linear``: ridge onto pixels; ``train_mean``;
+            ``nearest_response``; ``nearest_frame_oracle``
+    ======  ==========================================================================================
+
+    Ridge for movie frames goes onto pixels, not onto frame ids: an id that training never showed has no weights, so
+    that a decoder of ids is wrong about every held-out frame by construction.
+
+    Parameters
+    ----------
+    train, test : mapping of recording to Responses
+        See `read_responses`.
+    n_classes : int, optional
+        Of classes; by default one more than the highest target.
+    seed : int
+        Of the frames drawn at random.
+
+    Raises
+    ------
+    ModelError
+        If a recording of the test has no training windows.
+    """
+    require_trained(train, test)
+    kind = next(iter(test.values())).kind
+    if kind == "class":
+        highest = max(int(one.target.max()) for one in (*train.values(), *test.values()))
+        n = n_classes or highest + 1
+        return (
+            Baseline(LINEAR, linear_classes(train, test, n)),
+            Baseline(NEAREST_RESPONSE, nearest_response(train, test, n)),
+        )
+    if kind == "value":
+        return (Baseline(LINEAR, linear_values(train, test)), Baseline(TRAIN_MEAN, train_mean(train, test)))
+    return (
+        Baseline(CHANCE, partial(random_frame, train, test, seed=seed)),
+        Baseline(LINEAR, partial(linear_pixels, train, test)),
+        Baseline(TRAIN_MEAN, partial(train_mean, train, test)),
+        Baseline(NEAREST_RESPONSE, partial(nearest_response, train, test)),
+        Baseline(NEAREST_FRAME_ORACLE, partial(nearest_frame_oracle, train, test), oracle=True),
+    )
+
+
+def require_trained(train: ByRecording, test: ByRecording) -> None:
+    """Refuse recordings of the test that have no training windows.
+
+    Raises
+    ------
+    ModelError
+        With how many, and the first.
+    """
+    lacking = [name for name in test if name not in train]
+    if not test or lacking:
+        raise ModelError(
+            f"{len(lacking)} of {len(test)} recordings of the test have no training windows"
+            f"{f', first {lacking[0]!r}' if lacking else ''}; give those windows that the model learnt these neurons "
+            "from, such as the role 'identify'"
+        )
+
+
+def linear_classes(train: ByRecording, test: ByRecording, n_classes: int) -> Answers:
+    """Ridge regression onto one-hot classes, one a recording; the penalty is chosen on training windows alone."""
+
+    def decode(known: Responses, asked: Responses) -> Pixels:
+        decoder = RidgeDecoder().fit(known.features, known.target)
+        found = decoder.decide(asked.features)
+        # A class that training never showed is answered last of all.
+        output = np.full((len(found), n_classes), found.min() - 1)
+        output[:, decoder.classes] = found
+        return output
+
+    return _answers(train, test, decode)
+
+
+def linear_values(train: ByRecording, test: ByRecording) -> Answers:
+    """Ridge regression onto values, one a recording; the penalty is chosen on training windows alone."""
+
+    def decode(known: Responses, asked: Responses) -> Pixels:
+        return RidgeRegression().fit(known.features, known.target).predict(asked.features)
+
+    return _answers(train, test, decode)
+
+
+def linear_pixels(train: ByRecording, test: ByRecording) -> Answers:
+    """Ridge regression onto all pixels at once, one a recording, clipped to [0, 1].
+
+    It is fitted in coordinates of the training frames' own span: the squared error is the same there, and so are
+    penalty and answer, at a fraction of the cost of 8,192 pixels.
+    """
+
+    def decode(known: Responses, asked: Responses) -> Pixels:
+        frames, which = unique_frames(known)
+        middle = frames.mean(axis=0)
+        flat = (frames - middle).reshape(len(frames), -1).astype(np.float64)
+        variance, vectors = np.linalg.eigh(flat @ flat.T)
+        kept = variance > 1e-10 * max(float(variance.max(initial=0.0)), 1e-300)
+        size = np.sqrt(variance[kept])
+        axes = (vectors[:, kept] / size).T @ flat
+        found = RidgeRegression().fit(known.features, (vectors[:, kept] * size)[which]).predict(asked.features)
+        pictures = (found @ axes).reshape(-1, *middle.shape) + middle
+        return np.asarray(np.clip(pictures, 0.0, 1.0), np.float32)
+
+    return _answers(train, test, decode)
+
+
+def train_mean(train: ByRecording, test: ByRecording) -> Answers:
+    """Mean of the training targets: of all recordings for frames, of the same recording for values."""
+    if next(iter(test.values())).kind == "image":
+        total = sum(one.target.sum(axis=0, dtype=np.float64) for one in train.values())
+        middle = np.asarray(total / sum(len(one) for one in train.values()), np.float32)
+        # By summing and dividing, white may come out a bit whiter than white.
+        return _answers(train, test, lambda _, asked: np.repeat(np.clip(middle, 0, 1)[None], len(asked), axis=0))
+    return _answers(train, test, lambda known, asked: np.repeat(known.target.mean(axis=0)[None], len(asked), axis=0))
+
+
+def nearest_response(train: ByRecording, test: ByRecording, n_classes: int | None = None) -> Answers:
+    """Target of that training window of the same recording whose responses are most alike; no oracle.
+
+    Responses are centred and scaled neuron by neuron by the training windows; alike is the largest cosine.
+    """
+
+    def decode(known: Responses, asked: Responses) -> Pixels:
+        mean, std = known.features.mean(axis=0), known.features.std(axis=0)
+        scale = np.where(std > 0, std, 1.0)
+        unit = []
+        for one in (known, asked):
+            x = (one.features - mean) / scale
+            unit.append(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12))
+        nearest = np.concatenate([(piece @ unit[0].T).argmax(axis=1) for piece in _pieces(unit[1])])
+        found = known.target[nearest]
+        return np.asarray(np.eye(n_classes)[found] if known.kind == "class" and n_classes else found)
+
+    return _answers(train, test, decode)
+
+
+def nearest_frame_oracle(train: ByRecording, test: ByRecording) -> Answers:
+    """The training frame with the least squared error from the TRUE frame: an oracle, which no decoder can be.
+
+    It says how alike test and training frames are. Where every test frame was seen in training, it is the true frame.
+    """
+    pieces: list[Pixels] = []
+    met = np.empty(0, np.int64)
+    for one in train.values():
+        frames, _ = unique_frames(one)
+        if one.shown is not None and (one.shown >= 0).all():
+            ids = np.unique(one.shown)
+            frames, met = frames[~np.isin(ids, met)], np.union1d(met, ids)
+        pieces.append(frames)
+    frames = np.concatenate(pieces)
+    return _answers(train, test, lambda _, asked: frames[nearest_frames(asked.target, frames)])
+
+
+def random_frame(train: ByRecording, test: ByRecording, *, seed: int) -> Answers:
+    """A training frame of the same recording, drawn at random for each window: chance for pictures."""
+    rng = np.random.default_rng(seed)
+
+    def draw(known: Responses, asked: Responses) -> Pixels:
+        found: Pixels = known.target[rng.integers(0, len(known), len(asked))]
+        return found
+
+    return _answers(train, test, draw)
+
+
+def unique_frames(responses: Responses) -> tuple[Pixels, Integers]:
+    """Different training frames of a recording by their ids, and which of them each row shows."""
+    if responses.shown is None or (responses.shown < 0).any():
+        return responses.target, np.arange(len(responses))
+    _, first, which = np.unique(responses.shown, return_index=True, return_inverse=True)
+    return responses.target[first], which.astype(np.int64)
+
+
+def same_names(tests: Sequence[Sequence[Baseline]]) -> tuple[Baseline, ...]:
+    """Answers of baselines of several folds, put together by name.
+
+    Raises
+    ------
+    ModelError
+        If the folds do not have the same baselines.
+    """
+    names = [tuple(one.name for one in fold) for fold in tests]
+    if len(set(names)) > 1:
+        raise ModelError(f"folds have different baselines: {sorted(set(names))}; give every fold the same")
+    return tuple(
+        Baseline(column[0].name, partial(_together, column), column[0].oracle) for column in zip(*tests, strict=True)
+    )
+
+
+def _together(folds: Sequence[Baseline]) -> Answers:
+    return concatenate([one.answers for one in folds])
+
+
+def _pieces(x: npt.NDArray[np.float64], size: int = 1024) -> list[npt.NDArray[np.float64]]:
+    return [x[at : at + size] for at in range(0, len(x), size)]
+
+
+def _answers(train: ByRecording, test: ByRecording, decode: Callable[[Responses, Responses], Pixels]) -> Answers:
+    parts = []
+    for name, asked in test.items():
+        output = decode(train[name], asked)
+        who = np.full(len(asked), name, dtype=object)
+        parts.append(Answers(asked.task, asked.kind, who, asked.trial, asked.frame, asked.target, output, asked.shown))
+    return stitch(concatenate(parts))

@@ -1,0 +1,157 @@
+"""How well classes are decoded: accuracy, what chance would reach, and the score of one decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from poyodata.errors import ModelError
+from poyodata.models.evaluation.intervals import Floats, Statistic
+from poyodata.models.evaluation.shares import bootstrap_interval, correct_of, wilson_interval
+
+
+def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Share of the trials answered correctly.
+
+    Examples
+    --------
+    >>> accuracy([0, 1, 1, 2], [0, 1, 2, 2])
+    0.75
+    """
+    return float(correct_of(prediction, target).mean())
+
+
+def balanced_accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Mean over the classes present in `target` of the share of their trials answered correctly.
+
+    Examples
+    --------
+    >>> balanced_accuracy([0, 0, 0, 0], [0, 0, 0, 1])
+    0.5
+    """
+    return balanced_accuracy_of(prediction, target).value
+
+
+def balanced_accuracy_of(prediction: npt.ArrayLike, target: npt.ArrayLike) -> Statistic:
+    """Balanced accuracy as a statistic whose rows may be drawn again; a class that no draw holds does not count."""
+    correct = correct_of(prediction, target)
+    names, position = np.unique(np.asarray(target), return_inverse=True)
+    shown = np.eye(len(names))[position]
+
+    def of(sums: Floats) -> Floats:
+        hits, sizes = sums[..., : len(names)], sums[..., len(names) :]
+        shares = np.divide(hits, sizes, out=np.zeros_like(hits), where=sizes > 0)
+        return np.asarray(shares.sum(axis=-1) / (sizes > 0).sum(axis=-1))
+
+    return Statistic(np.hstack([shown * correct[:, None], shown]), of)
+
+
+def chance_level(target: npt.ArrayLike, n_classes: int | None = None) -> float:
+    """Accuracy of the best constant answer: the largest class's share, and never below one in `n_classes`.
+
+    Examples
+    --------
+    >>> chance_level([0, 1, 2, 3])
+    0.25
+    >>> chance_level([0, 0, 0, 1], n_classes=8)
+    0.75
+    """
+    classes, counts = np.unique(np.asarray(target), return_counts=True)
+    if not len(classes):
+        raise ModelError("there is no trial to compute chance from; choose a split that leaves test trials")
+    return float(max(counts.max() / counts.sum(), 1 / (n_classes or len(classes))))
+
+
+def balanced_chance(target: npt.ArrayLike) -> float:
+    """Balanced accuracy of any constant answer: one in the number of classes present.
+
+    Examples
+    --------
+    >>> balanced_chance([0, 0, 0, 5])
+    0.5
+    """
+    return 1 / max(1, len(np.unique(np.asarray(target))))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well a decoder did on some trials, beside chance; `low` and `high` bound its accuracy."""
+
+    accuracy: float
+    balanced_accuracy: float
+    low: float
+    high: float
+    chance: float
+    n_trials: int
+    interval: Literal["wilson", "bootstrap"]
+
+    @property
+    def exceeds_chance(self) -> bool:
+        """Whether the whole interval lies above chance."""
+        return self.low > self.chance
+
+
+def score(
+    recording: npt.ArrayLike,
+    trial: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    target: npt.ArrayLike,
+    *,
+    cluster: npt.ArrayLike | None = None,
+    n_classes: int | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Score:
+    """Accuracy, interval and chance of answers to trials, each of which counts once.
+
+    `poyodata.models.evaluation.judge` says more: recordings, baselines, differences and sentences.
+
+    Parameters
+    ----------
+    recording, trial, prediction, target : array-like, shape (trial,)
+        Which trial of which recording, the answer and the truth; all trials must have a target. Answers of overlapping
+        windows are stitched before (`poyodata.models.evaluation.stitch`).
+    cluster : array-like, shape (trial,), optional
+        What is drawn again for the interval, for instance the donor. Without it, or with a single cluster, the
+        interval is Wilson's over trials.
+    n_classes : int, optional
+        Number of possible answers; by default those present.
+    confidence : float
+        Coverage of the interval.
+    seed : int
+        Seed of the bootstrap.
+
+    Raises
+    ------
+    ModelError
+        If a trial appears twice, or shapes differ, or there is no trial.
+
+    Examples
+    --------
+    >>> found = score(["a"] * 40, range(40), [i % 8 for i in range(40)], [i % 8 for i in range(40)])
+    >>> found.accuracy, found.exceeds_chance
+    (1.0, True)
+    """
+    correct = correct_of(prediction, target)
+    keys = list(zip(np.asarray(recording).tolist(), np.asarray(trial).tolist(), strict=False))
+    if len(keys) != len(correct) or len(set(keys)) != len(keys):
+        raise ModelError(
+            f"{len(correct)} answers arrived for {len(set(keys))} trials; give every trial of a recording exactly once"
+        )
+    clustered = cluster is not None and len(np.unique(np.asarray(cluster))) > 1
+    if cluster is not None and clustered:
+        low, high = bootstrap_interval(prediction, target, cluster, seed=seed, confidence=confidence)
+    else:
+        low, high = wilson_interval(int(correct.sum()), len(correct), confidence)
+    return Score(
+        accuracy=float(correct.mean()),
+        balanced_accuracy=balanced_accuracy(prediction, target),
+        low=low,
+        high=high,
+        chance=chance_level(target, n_classes),
+        n_trials=len(correct),
+        interval="bootstrap" if clustered else "wilson",
+    )

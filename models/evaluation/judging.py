@@ -1,0 +1,279 @@
+"""From answers to a result: every metric of a task, its intervals, and the same of every baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from poyodata.errors import ModelError
+from poyodata.models.evaluation.baselines import CHANCE, Baseline, same_names
+from poyodata.models.evaluation.frames import seen_in_training, segments_of
+from poyodata.models.evaluation.intervals import (
+    DRAWS,
+    Clusters,
+    Integers,
+    Statistic,
+    donor_clusters,
+    interval,
+    mean_of,
+    mean_over,
+)
+from poyodata.models.evaluation.metrics import Movie, chance_of, metrics_of, statistic_of
+from poyodata.models.evaluation.result import OF_RECORDINGS, POOLED, Gain, Result, Row
+from poyodata.models.evaluation.shares import wilson_interval
+from poyodata.models.evaluation.stitching import Answers, aligned, concatenate, stitch
+from poyodata.models.evaluation.verdict import verdict
+
+__all__ = ["LEAST_SEGMENTS", "Comparison", "Movie", "judge", "pool"]
+
+LEAST_SEGMENTS = 8
+"""Fewer held-out segments of a movie give no interval."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What a model and its baselines answered to the same windows.
+
+    Attributes
+    ----------
+    answers : Answers
+        Of the model; stitched or not.
+    baselines : tuple of Baseline
+    """
+
+    answers: Answers
+    baselines: tuple[Baseline, ...] = ()
+
+
+def pool(folds: Sequence[Comparison]) -> Comparison:
+    """Answers of several folds, each window tested in one of them, judged as one test.
+
+    Raises
+    ------
+    ModelError
+        If the folds have different baselines or tasks.
+    """
+    if not folds:
+        raise ModelError("there are no folds to pool; give the comparison of each")
+    return Comparison(concatenate([one.answers for one in folds]), same_names([one.baselines for one in folds]))
+
+
+def judge(
+    comparison: Comparison,
+    *,
+    donor: Mapping[str, str] | None = None,
+    movie: Movie | None = None,
+    metrics: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Result:
+    """Judge answers: pure arithmetic on (recording, trial or frame id, prediction, target).
+
+    Answers to the same trial or frame are stitched first. Intervals draw donors again; where there is one donor, or
+    none is given, they draw trials or blocks of neighbouring frames within the recordings, and the result says so.
+
+    A gain in pictures is claimed over the better of the baselines that are no oracles, and only where no picture of
+    the test was shown in training and at least 8 segments of the movie were held out. The interval draws segments and,
+    independently, donors where there are several.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    donor : mapping of recording to donor, optional
+    movie : Movie, optional
+        Of tasks of movie frames.
+    metrics : sequence of str, optional
+        By default all that the task has. Classes: ``accuracy``, ``balanced_accuracy``; of movie frames ``accuracy``,
+        ``within_1s``. Values: ``r2``. Pictures: ``ssim``, ``psnr``, and ``within_1s`` where the movie's frames are
+        given.
+    confidence : float
+    draws : int
+        Of the bootstrap.
+    seed : int
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ModelError
+        If a baseline answered other windows than the model, or a metric does not suit the task.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> target = np.arange(80) % 8
+    >>> named = np.where(rng.random(80) < 0.7, target, 0)
+    >>> given = Answers.of_classes("direction", ["r"] * 80, range(80), prediction=named, target=target, n_classes=8)
+    >>> result = judge(Comparison(given), donor={"r": "mouse"})
+    >>> print(result.sentences[0])
+    direction: accuracy is 0.725 [0.619, 0.811] (n = 80), above chance (0.125).
+    """
+    answers = stitch(comparison.answers)
+    if not len(answers):
+        raise ModelError("there are no answers; choose windows that have the target")
+    oracles = {one.name for one in comparison.baselines if one.oracle}
+    movie = movie or Movie()
+    chosen = tuple(metrics) if metrics is not None else metrics_of(answers, movie)
+    beside: dict[str, dict[str, Statistic]] = {metric: {} for metric in chosen}
+    for baseline in comparison.baselines:
+        # One at a time: pictures of all of them would fill the memory.
+        other = aligned(answers, stitch(baseline.answers), baseline.name)
+        for metric in chosen:
+            beside[metric][baseline.name] = statistic_of(metric, other, movie)
+    clusters = donor_clusters(answers.session_id, donor, order=_order(answers))
+    how = _How(confidence, draws, seed)
+    rows: list[Row] = []
+    differences: list[Gain] = []
+    claims: list[Gain] = []
+    for metric in chosen:
+        mine = statistic_of(metric, answers, movie)
+        its = beside[metric]
+        rows += _rows(metric, answers, mine, its, clusters, donor, how, movie)
+        if metric == chosen[0]:
+            differences = [
+                Gain(metric, name, name in oracles, *_gain(mine, one, clusters, how), clusters.words)
+                for name, one in its.items()
+            ]
+        if answers.kind == "image" and metric != "within_1s":
+            claims.append(_claim(metric, answers, mine, its, oracles, clusters, movie, how))
+    seen = seen_in_training(answers)
+    told = verdict(answers.task, rows, differences, claims, seen, clusters.words)
+    return Result(
+        answers.task,
+        answers.kind,
+        tuple(rows),
+        tuple(differences),
+        tuple(claims),
+        clusters.words,
+        confidence,
+        seen,
+        told,
+    )
+
+
+@dataclass(frozen=True)
+class _How:
+    confidence: float
+    draws: int
+    seed: int
+
+    def interval(self, statistic: Statistic, clusters: Clusters) -> tuple[float, float]:
+        return interval(statistic, clusters, seed=self.seed, confidence=self.confidence, draws=self.draws)
+
+
+def _order(answers: Answers) -> Integers | None:
+    """Imaging frames of rows whose neighbours are alike; None for trials that are each something else."""
+    of_time = answers.kind == "image" or answers.task == "movie_frame" or bool((answers.trial < 0).any())
+    return answers.frame if of_time else None
+
+
+def _rows(
+    metric: str,
+    answers: Answers,
+    mine: Statistic,
+    its: Mapping[str, Statistic],
+    clusters: Clusters,
+    donor: Mapping[str, str] | None,
+    how: _How,
+    movie: Movie,
+) -> list[Row]:
+    names, session = np.unique(answers.session_id.astype(str), return_inverse=True)
+    session = session.astype(np.int64)
+
+    def beside(rows: npt.NDArray[Any]) -> dict[str, float]:
+        chance = chance_of(metric, answers.take(rows), movie)
+        found = {CHANCE: float("nan")} | {name: one.take(rows).value for name, one in its.items()}
+        return found if chance is None else found | {CHANCE: chance}
+
+    def bounds(rows: npt.NDArray[Any], drawn: Clusters) -> tuple[float, float]:
+        if metric == "accuracy" and drawn.independent:
+            hits = mine.parts[rows, 0]
+            return wilson_interval(int(hits.sum()), len(hits), how.confidence)
+        return how.interval(mine.take(rows), drawn)
+
+    every = np.arange(len(answers))
+    found = [Row(metric, POOLED, mine.value, *bounds(every, clusters), len(answers), beside(every))]
+    alone = []
+    for at, name in enumerate(names.tolist()):
+        rows = np.flatnonzero(session == at)
+        part = answers.take(rows)
+        inside = donor_clusters(part.session_id, None, order=_order(part))
+        alone.append(Row(metric, name, mine.take(rows).value, *bounds(rows, inside), len(rows), beside(rows)))
+    if len(names) == 1:
+        return found + alone
+    means = {key: float(np.mean([row.beside[key] for row in alone])) for key in found[0].beside}
+    mean = float(np.mean([row.value for row in alone]))
+    ends = _ends_of_mean(mine, alone, names, session, clusters, donor, how)
+    return [*found, Row(metric, OF_RECORDINGS, mean, *ends, len(names), means), *alone]
+
+
+def _ends_of_mean(
+    mine: Statistic,
+    alone: Sequence[Row],
+    names: npt.NDArray[Any],
+    session: Integers,
+    clusters: Clusters,
+    donor: Mapping[str, str] | None,
+    how: _How,
+) -> tuple[float, float]:
+    by_donor = donor_clusters(names, donor)
+    if not by_donor.independent:
+        return how.interval(mean_of([row.value for row in alone]), by_donor)
+    if mine.parts.size * len(names) > 2e7:
+        return float("nan"), float("nan")
+    return how.interval(mean_over(mine, session), clusters)
+
+
+def _gain(mine: Statistic, other: Statistic, clusters: Clusters, how: _How) -> tuple[float, float, float]:
+    difference = mine.minus(other)
+    return (difference.value, *how.interval(difference, clusters))
+
+
+def _claim(
+    metric: str,
+    answers: Answers,
+    mine: Statistic,
+    its: Mapping[str, Statistic],
+    oracles: set[str],
+    clusters: Clusters,
+    movie: Movie,
+    how: _How,
+) -> Gain:
+    fair = {name: one.value for name, one in its.items() if name not in oracles}
+    nan = float("nan")
+    if not fair:
+        return Gain(metric, "", False, nan, nan, nan, "", "no baseline that is no oracle was given")
+    best = max(fair, key=lambda name: fair[name])
+    seen = seen_in_training(answers)
+    refused = ""
+    segment = None
+    if seen is None:
+        refused = "it is not known which pictures were shown in training"
+    elif not seen.none_seen:
+        refused = f"{seen.n_seen} of {seen.n_test} pictures of the test were shown in training"
+    elif movie.segment_starts is None or answers.shown is None or (answers.shown < 0).any():
+        refused = "it is not known where the movie is cut into segments"
+    else:
+        segment = np.unique(segments_of(answers.shown, movie.segment_starts), return_inverse=True)[1]
+        if segment.max() + 1 < LEAST_SEGMENTS:
+            refused = (
+                f"the test holds {segment.max() + 1} segments of the movie, and an interval needs {LEAST_SEGMENTS} at "
+                "least; pool the folds"
+            )
+    if refused or segment is None:
+        return Gain(metric, best, False, mine.value - its[best].value, nan, nan, "", refused)
+    count = int(segment.max()) + 1
+    several = not clusters.independent and "donors drawn" in clusters.words
+    drawn = Clusters(
+        segment.astype(np.int64),
+        f"{count} segments{f' and {clusters.count} donors' if several else ''} drawn again",
+        clusters.code if several else None,
+    )
+    return Gain(metric, best, False, *_gain(mine, its[best], drawn, how), drawn.words)

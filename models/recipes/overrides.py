@@ -1,0 +1,82 @@
+"""Entries of a recipe that are set beside it: ``key=value`` texts, read as the YAML that they would be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from poyodata.documents import plain_text
+from poyodata.documents.places import RECIPE
+from poyodata.errors import RecipeError, UsageError
+
+Overrides: TypeAlias = Mapping[tuple[str, ...], Any]
+"""Values by the keys that lead to them."""
+
+
+def read_overrides(texts: Sequence[str]) -> Overrides:
+    """Read ``key=value`` texts.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Keys are joined by points; a value is a number, a truth value, a text, ``null``, or a list or mapping in the
+        one-line form of YAML.
+
+    Returns
+    -------
+    mapping of tuple of str to value
+
+    Raises
+    ------
+    UsageError
+        No key, no value, no YAML, or the same key twice, or a key within another that is set.
+
+    Examples
+    --------
+    >>> read_overrides(["train.lr=1e-3", "model.tasks=[direction, running]", "name=mine"])
+    {('train', 'lr'): 0.001, ('model', 'tasks'): ['direction', 'running'], ('name',): 'mine'}
+    """
+    found: dict[tuple[str, ...], Any] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        words = tuple(word.strip() for word in key.split("."))
+        if not equals or not value or not all(words):
+            raise UsageError(f"--set takes a key and a value, as in --set train.lr=1e-3; got {text[:80]!r}.")
+        for other in found:
+            if words[: len(other)] == other or other[: len(words)] == words:
+                raise UsageError(f"--set names {'.'.join(other)!r} and {key[:60]!r}; set one of them, once.")
+        try:
+            if "\n" in value:
+                raise RecipeError
+            found[words] = plain_text.read_yaml(f"value: {value}", "--set", RECIPE)[0]["value"]
+        except RecipeError:
+            raise UsageError(
+                f"--set {key[:60]}: {value[:60]!r} is no value of YAML; write a number, true, false, a text in quotes, "
+                "or a list such as [direction, running]."
+            ) from None
+    return found
+
+
+def overridden(value: Any, overrides: Overrides) -> Any:
+    """Give a document with some entries replaced or added; the one that was given stays as it was.
+
+    A part of the way that is no mapping is replaced by one. ``null`` takes an entry away.
+
+    Examples
+    --------
+    >>> overridden({"train": {"lr": 1.0}, "seed": 3}, {("train", "steps"): 5, ("seed",): None})
+    {'train': {'lr': 1.0, 'steps': 5}}
+    """
+    if not isinstance(value, dict):
+        return value
+    made = dict(value)
+    for words, new in overrides.items():
+        first, rest = words[0], words[1:]
+        if rest:
+            inner = made.get(first)
+            made[first] = overridden(inner if isinstance(inner, dict) else {}, {rest: new})
+        elif new is None:
+            made.pop(first, None)
+        else:
+            made[first] = new
+    return made

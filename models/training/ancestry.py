@@ -1,0 +1,216 @@
+"""`Ancestry`: the stages that a model went through, each with its manifest, so that a test can be held against all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from poyodata.curation.leaks.check import check_leaks
+from poyodata.curation.leaks.fitted import TRAIN_ROLES, Fitted, fitted_on
+from poyodata.curation.leaks.report import LeakReport
+from poyodata.curation.manifest import Manifest
+from poyodata.digests import canonical_json, json_digest
+from poyodata.errors import ModelError, UsageError
+from poyodata.models.recipes.library import from_text
+from poyodata.models.recipes.recipe import TrainingRecipe
+
+FOLDER = "stages"
+"""Folder of a run that holds a folder for every stage, oldest first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ancestor:
+    """One stage of training: what was eaten, how, and why it went on if something leaked.
+
+    Attributes
+    ----------
+    stage : {"pretrain", "finetune"}
+    manifest : Manifest
+    recipe : TrainingRecipe
+    store : str
+        Where the store lay.
+    allow_leakage : str or None
+        The reason given when this stage was started; it stands in every result that follows.
+    from_run : str or None
+        Folder of the run that it began with.
+    """
+
+    stage: Literal["pretrain", "finetune"]
+    manifest: Manifest
+    recipe: TrainingRecipe
+    store: str
+    allow_leakage: str | None = None
+    from_run: str | None = None
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether labels had any part in the loss."""
+        return not (self.recipe.train.objective == "masked" and self.recipe.train.aux_weight == 0)
+
+    def facts(self, before: str | None) -> dict[str, Any]:
+        """What stands in a run's lineage: digests, chained by that of the stage before it."""
+        own = {
+            "stage": self.stage,
+            "manifest": self.manifest.name,
+            "manifest_digest": self.manifest.digest,
+            "store_digest": self.manifest.store_digest,
+            "split_digest": self.manifest.split_digest,
+            "recipe": self.recipe.name,
+            "recipe_digest": self.recipe.digest,
+            "allow_leakage": self.allow_leakage,
+            "before": before,
+        }
+        return {**own, "digest": json_digest(own)}
+
+
+@dataclass(frozen=True, eq=False)
+class Ancestry:
+    """The stages of a model, first stage first.
+
+    Attributes
+    ----------
+    stages : tuple of Ancestor
+    """
+
+    stages: tuple[Ancestor, ...] = ()
+
+    def then(self, stage: Ancestor) -> Ancestry:
+        """Give the ancestry with one more stage."""
+        return replace(self, stages=(*self.stages, stage))
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """What stands in a run's lineage, one entry a stage; the last digest covers all of them."""
+        entries: list[dict[str, Any]] = []
+        for stage in self.stages:
+            entries.append(stage.facts(entries[-1]["digest"] if entries else None))
+        return entries
+
+    @property
+    def digest(self) -> str:
+        """Digest of the last stage, which covers those before it."""
+        return str(self.facts[-1]["digest"])
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason that was given for going on although something leaked, in the order of stages."""
+        return tuple(dict.fromkeys(one.allow_leakage for one in self.stages if one.allow_leakage))
+
+    def names(self) -> list[str]:
+        """Name every stage for reports: ``pretrain``, ``finetune``, ``finetune 2``."""
+        names: list[str] = []
+        for one in self.stages:
+            times = sum(name.split(" ")[0] == one.stage for name in names)
+            names.append(one.stage if not times else f"{one.stage} {times + 1}")
+        return names
+
+    def check(
+        self, tested: Manifest | None = None, *, role: str = "test", allow_leakage: str | None = None
+    ) -> LeakReport | None:
+        """Hold every window tested on against everything that any stage has seen or fitted.
+
+        A leak for which an earlier stage gave a reason stays in the report under that reason; any other needs one now.
+
+        Parameters
+        ----------
+        tested : Manifest, optional
+            What is tested on after all stages, where that is not the last stage's own manifest; the stages' own test
+            windows count in any case.
+        role : str
+            Role that is tested on.
+        allow_leakage : str, optional
+            A reason to go on all the same.
+
+        Returns
+        -------
+        LeakReport or None
+            None where no manifest has windows of `role`: then there is nothing that could leak.
+
+        Raises
+        ------
+        LeakError
+            Naming every leak, unless a reason is given.
+        """
+        further = () if tested is None or tested.digest == self.stages[-1].manifest.digest else ((role, tested),)
+        reasons = [*self.reasons, *([allow_leakage] if allow_leakage is not None else [])]
+        if not reasons:
+            return self._report(role, further, None)
+        report = self._report(role, further, "; ".join(dict.fromkeys(reasons)))
+        if report is not None and allow_leakage is None and not self._covered(role, report):
+            self._report(role, further, None)
+        return report
+
+    def _covered(self, role: str, report: LeakReport) -> bool:
+        """Whether every leak is one for which a reason was given when it arose."""
+        known: set[tuple[str, str, int]] = set()
+        for number, one in enumerate(self.stages):
+            if one.allow_leakage:
+                then = Ancestry(self.stages[: number + 1])._report(role, (), one.allow_leakage)
+                known |= set() if then is None else {(leak.check, leak.stages, leak.found) for leak in then.leaks}
+        return {(leak.check, leak.stages, leak.found) for leak in report.leaks} <= known
+
+    def _report(
+        self, role: str, further: Sequence[tuple[str, Manifest]], allow_leakage: str | None
+    ) -> LeakReport | None:
+        names = self.names()
+        lineage = [*((name, one.manifest) for name, one in zip(names, self.stages, strict=True)), *further]
+        if not any((manifest.windows["role"] == role).any() for _, manifest in lineage):
+            return None
+        free = [name for name, one in zip(names, self.stages, strict=True) if not one.uses_labels]
+        fitted = list(_normalisations(names, self.stages))
+        return check_leaks(lineage, fitted=fitted, test_role=role, allow_leakage=allow_leakage, label_free=free)
+
+    def save(self, run: Path) -> None:
+        """Write every stage into a folder of a run: its manifest, its recipe, and its entry of the lineage."""
+        for number, (one, facts) in enumerate(zip(self.stages, self.facts, strict=True)):
+            folder = run / FOLDER / f"{number}-{one.stage}"
+            if folder.exists():
+                shutil.rmtree(folder)
+            one.manifest.save(folder / "manifest")
+            (folder / "recipe.yaml").write_text(one.recipe.to_yaml(), encoding="utf-8")
+            (folder / "stage.json").write_text(
+                canonical_json({**facts, "store": one.store, "from_run": one.from_run}) + "\n", encoding="utf-8"
+            )
+
+    @classmethod
+    def load(cls, run: Path) -> Ancestry:
+        """Read what `save` wrote, and verify the chain of digests.
+
+        Raises
+        ------
+        UsageError
+            The folder holds no run.
+        ModelError
+            A stage was changed or taken away.
+        """
+        folders = sorted((run / FOLDER).glob("*-*"), key=lambda path: int(path.name.split("-")[0]))
+        if not folders:
+            raise UsageError(f"{str(run)!r} holds no run; give the folder that `poyodata train` wrote (--out).")
+        made = cls()
+        recorded: list[dict[str, Any]] = []
+        for folder in folders:
+            try:
+                facts = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
+                recipe = from_text((folder / "recipe.yaml").read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise ModelError(f"{folder} is damaged ({error}); copy the run again, or train again.") from None
+            manifest = Manifest.load(folder / "manifest")
+            store, from_run = str(facts.pop("store", "")), facts.pop("from_run", None)
+            made = made.then(Ancestor(recipe.stage, manifest, recipe, store, facts.get("allow_leakage"), from_run))
+            recorded.append(facts)
+        if recorded != made.facts:
+            raise ModelError(
+                f"{run / FOLDER} was changed after it was written: its lineage differs; copy it again, or train again."
+            )
+        return made
+
+
+def _normalisations(names: Iterable[str], stages: Sequence[Ancestor]) -> Iterable[Fitted]:
+    """Say what the normalisation of every stage looked at: its train-role windows."""
+    for name, one in zip(names, stages, strict=True):
+        if one.recipe.loader.normalise:
+            yield fitted_on(one.manifest, name, "normalisation", roles=TRAIN_ROLES)

@@ -1,0 +1,282 @@
+"""`evaluate`: a run on windows that no stage of it has seen, beside simple decoders of the same windows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from poyodata.curation.leaks.report import LeakReport
+from poyodata.curation.manifest import Manifest
+from poyodata.errors import ModelError, UsageError
+from poyodata.loaders.loader import Loader
+from poyodata.loaders.make import make_loader
+from poyodata.loaders.recipe import Recipe, SamplingChoice
+from poyodata.models.evaluation.answers import compare
+from poyodata.models.evaluation.judging import Movie, judge
+from poyodata.models.evaluation.result import Result
+from poyodata.models.evaluation.stitching import Answers
+from poyodata.models.tasks import Task
+from poyodata.models.training.ancestry import Ancestry
+from poyodata.models.training.demands import feature_columns
+from poyodata.models.training.lineage import added, lineage_of, to_json
+from poyodata.models.training.runs import load_model
+from poyodata.replacing import replacing
+from poyodata.splits.movie_segments import cut_movie
+from poyodata.splits.within import MovieSegments
+from poyodata.store import Store
+
+Role = Literal["test", "valid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a test found, and where it was written.
+
+    Attributes
+    ----------
+    folder : Path
+        With ``result.json``, a table for each task (``<task>.csv``) and its answers (``<task>.parquet``; of pictures
+        ``<task>.npz``).
+    results : mapping of str to Result
+        By task.
+    facts : dict
+        What ``result.json`` holds: the run, its lineage, the leak report and the results.
+    leaks : LeakReport or None
+    """
+
+    folder: Path
+    results: Mapping[str, Result]
+    facts: Mapping[str, Any]
+    leaks: LeakReport | None
+
+    def table(self) -> pd.DataFrame:
+        """All results under one another, with a column ``task``."""
+        return pd.concat([one.table.assign(task=name) for name, one in self.results.items()], ignore_index=True)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What must be known of the numbers: leaks that were allowed first, then the verdict on each task."""
+        return tuple(self.facts["remarks"])
+
+
+def evaluate(
+    store: Store,
+    manifest: Manifest,
+    run: str | Path,
+    *,
+    role: Role = "test",
+    out: str | Path | None = None,
+    allow_leakage: str | None = None,
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto",
+    bins: int = 1,
+    seed: int = 0,
+) -> Evaluation:
+    """Test a run on the windows of a role, and write what came of it.
+
+    The model is the run's best checkpoint, where a validation chose one, else the last. Beside it stand chance and the
+    baselines of each task, fitted on the training windows of the same manifest as the model saw them, without jitter
+    and with all neurons.
+
+    Parameters
+    ----------
+    store : Store
+    manifest : Manifest
+        What is tested on; the model must know its neurons.
+    run : path
+        Folder of the run.
+    role : {"test", "valid"}
+        Windows of ``valid`` chose the checkpoint: the result says so.
+    out : path, optional
+        Folder of the result; by default ``results/`` of the run. What an earlier test of the same windows wrote is
+        replaced.
+    allow_leakage : str, optional
+        A reason to go on although a test window was seen.
+    accelerator : {"auto", "cpu", "gpu"}
+    bins : int
+        Parts of a window of which the linear decoders read the means.
+    seed : int
+        Of the frames that are drawn at random, and of the intervals.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    LeakError
+        A test window was seen by a stage of the lineage, and no reason is given.
+    ModelError
+        The folder holds no run that came to its end, or the model does not know a neuron or has no answer for a task.
+    """
+    ancestry = Ancestry.load(Path(run))
+    if role not in manifest.roles:
+        raise UsageError(
+            f"manifest {manifest.name!r} has no windows of role {role!r}; it has {', '.join(manifest.roles)}."
+        )
+    leaks = ancestry.check(manifest, allow_leakage=allow_leakage) if role == "test" else None
+    model = load_model(run, ancestry, best=True).to(_device(accelerator))
+    recipe = ancestry.stages[-1].recipe
+    shown = _as_shown(recipe.loader)
+    columns = feature_columns(model.config.features)
+    learnt = _learnt_role(manifest, role)
+    train = make_loader(
+        store, manifest, learnt, recipe=shown, batch_size=recipe.batch_size, seed=seed, neuron_columns=columns
+    )
+    tested = make_loader(
+        store,
+        manifest,
+        role,
+        recipe=shown,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        neuron_columns=columns,
+        normalise=train.normalisation if shown.normalise else None,
+    )
+    donor = _donors(store, tested)
+    results: dict[str, Result] = {}
+    answers: dict[str, Answers] = {}
+    for task in model.tasks:
+        found = compare(model, train, tested, task.name, bins=bins, seed=seed)
+        results[task.name] = judge(found, donor=donor, movie=_movie(store, manifest, tested, task), seed=seed)
+        answers[task.name] = found.answers
+    folder = Path(out) if out is not None else Path(run) / "results" / f"{role}-{manifest.digest[:12]}"
+    lineage = added(lineage_of(model), "evaluate", manifest.digest, {"role": role, "bins": bins, "seed": seed})
+    facts = _facts(run, ancestry, manifest, role, leaks, allow_leakage, results) | {"lineage": to_json(lineage)}
+    _write(folder, facts, results, answers)
+    return Evaluation(folder, results, facts, leaks)
+
+
+def _donors(store: Store, loader: Loader) -> dict[str, str] | None:
+    """Donor of every recording; None where one is not known."""
+    known = store.sessions.set_index("session_id")["donor_id"].reindex(list(loader.session_ids))
+    return None if known.isna().any() else {str(key): str(donor) for key, donor in known.items()}
+
+
+def _device(accelerator: str) -> str:
+    import torch
+
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ModelError("there is no GPU that torch can use here; choose the accelerator cpu or auto.")
+    return "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _as_shown(recipe: Recipe) -> Recipe:
+    """Give a recipe without what is random, in time order, and with ids of pictures beside pixels."""
+    targets = dict(recipe.targets)
+    movie = next((dict(options) for name, options in targets.items() if options.get("target", name) == "movie"), None)
+    if movie is not None and "movie_frame" not in targets:
+        targets["movie_frame"] = {name: movie[name] for name in ("at", "stimulus") if name in movie}
+    windows = replace(recipe.windows, random_phase=False) if recipe.windows.mode == "fixed" else recipe.windows
+    still = tuple(one for one in recipe.transforms if not one.training_only)
+    order = SamplingChoice(shuffle=False)
+    return replace(recipe, targets=targets, windows=windows, transforms=still, sampling=order, masks=None)
+
+
+def _learnt_role(manifest: Manifest, role: str) -> str:
+    """Role of the windows that the baselines learn from: the train-role time of the recordings that are tested."""
+    windows = manifest.windows
+    tested = set(windows.loc[windows["role"] == role, "session_id"])
+    for learnt in ("train", "identify"):
+        if tested <= set(windows.loc[windows["role"] == learnt, "session_id"]):
+            return learnt
+    raise ModelError(
+        f"some recordings of the {role} windows of manifest {manifest.name!r} have no windows to learn from, neither "
+        "of role train nor identify, so that no decoder can be fitted beside the model; resolve it with more time."
+    )
+
+
+def _movie(store: Store, manifest: Manifest, loader: Loader, task: Task) -> Movie | None:
+    """Frames of the movie that a task is of, and where the split cuts it."""
+    if task.kind != "image" and task.name != "movie_frame":
+        return None
+    target = next((one for one in loader.targets if task.columns[0] in one.columns), None)
+    frames = getattr(target, "frames", None) if task.kind == "image" else None
+    return Movie(frames, _segment_starts(store, manifest))
+
+
+def _segment_starts(store: Store, manifest: Manifest) -> Any:
+    within = manifest.meta["split"]["spec"].get("within") or {}
+    if within.get("kind") != "movie-segments":
+        return None
+    windows = manifest.windows
+    movies = sorted({str(name) for name in windows.loc[windows["movie_frame"] >= 0, "stimulus"].unique()})
+    if len(movies) != 1:
+        return None
+    rule = MovieSegments(**within)
+    return cut_movie(store.movie(movies[0]), rule.segments, rule.cut_factor).starts
+
+
+def _facts(
+    run: str | Path,
+    ancestry: Ancestry,
+    manifest: Manifest,
+    role: str,
+    leaks: LeakReport | None,
+    allow_leakage: str | None,
+    results: Mapping[str, Result],
+) -> dict[str, Any]:
+    allowed = "; ".join(dict.fromkeys([*ancestry.reasons, *([allow_leakage] if allow_leakage else [])]))
+    remarks: list[str] = []
+    if leaks is None:
+        remarks.append(f"Windows of role {role!r} chose the checkpoint or the settings: this is no test.")
+    elif not leaks.ok:
+        remarks.append(
+            f"LEAKS, allowed ({leaks.allow_leakage}): "
+            + "; ".join(f"{one.check} [{one.stages}] {one.found} of {one.checked}" for one in leaks.leaks)
+        )
+    for one in results.values():
+        remarks += one.sentences
+    table = [] if leaks is None else json.loads(leaks.table().to_json(orient="records"))
+    return {
+        "format": 1,
+        "run": str(run),
+        "stages": ancestry.facts,
+        "manifest": manifest.name,
+        "manifest_digest": manifest.digest,
+        "store_digest": manifest.store_digest,
+        "role": role,
+        "leaks": {"ok": None if leaks is None else leaks.ok, "allow_leakage": allowed or None, "checks": table},
+        "results": {name: json.loads(one.to_json()) for name, one in results.items()},
+        "remarks": remarks,
+    }
+
+
+def _write(
+    folder: Path, facts: Mapping[str, Any], results: Mapping[str, Result], answers: Mapping[str, Answers]
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, one in results.items():
+        with replacing(folder / f"{name}.csv") as partial:
+            one.table.to_csv(partial, index=False)
+        _write_answers(folder, answers[name])
+    # Last of all: a folder with a result.json holds a whole test.
+    with replacing(folder / "result.json") as partial:
+        partial.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _write_answers(folder: Path, answers: Answers) -> None:
+    """Write what was answered, by recording and integer trial or frame."""
+    table = pd.DataFrame({"session_id": answers.session_id.astype(str), "trial": answers.trial, "frame": answers.frame})
+    if answers.shown is not None:
+        table["shown"] = answers.shown
+    if answers.kind == "image":
+        columns: dict[str, Any] = {str(name): values.to_numpy() for name, values in table.items()}
+        columns["session_id"] = answers.session_id.astype(str)
+        columns |= {"output": answers.output.astype(np.float16), "target": answers.target.astype(np.float16)}
+        with replacing(folder / f"{answers.task}.npz") as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **columns)
+        return
+    if answers.kind == "class":
+        table["target"], table["prediction"] = answers.target, answers.prediction
+    else:
+        for name, values in (("target", answers.target), ("prediction", answers.output)):
+            for at in range(values.shape[1]):
+                table[name if values.shape[1] == 1 else f"{name}_{at}"] = values[:, at]
+    with replacing(folder / f"{answers.task}.parquet") as partial:
+        table.to_parquet(partial, index=False)

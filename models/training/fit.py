@@ -1,0 +1,423 @@
+"""The one way from a model, a loader and a configuration to a run; Lightning does the stepping.
+
+Every random draw of a step comes from (seed, step) alone, so that the same call gives the same weights, bit for bit on
+one machine, whether or not it was interrupted, and the caller's random state stays as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from poyodata.errors import ModelError
+from poyodata.models.batches import Batches, ModelBatches
+from poyodata.models.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
+from poyodata.models.poyo import PoyoPlus
+from poyodata.models.training import lineage as lineages
+from poyodata.models.training.bar import training_bar
+from poyodata.models.training.config import TrainConfig
+from poyodata.models.training.folder import RunFolder
+from poyodata.models.training.guards import one_sentence
+from poyodata.models.training.history import History, OnStep
+from poyodata.models.training.lesson import Course, Lesson
+from poyodata.models.training.loggers import check_loggers
+from poyodata.models.training.objective import Objective, objective_of
+from poyodata.models.training.ranks import on_first, ranks_of
+from poyodata.models.training.rows import Rows
+from poyodata.models.training.run import Run
+from poyodata.models.training.signals import StopSignals, queue_again, was_requeued
+from poyodata.models.training.trainer import cuda_devices, make_trainer, quiet_lightning
+from poyodata.models.training.validation import Measure, Validation, loss_over
+
+_STAGES = {
+    "masked": "masked latent reconstruction",
+    "direction": "cross-entropy on directions",
+    "supervised": "losses of the tasks",
+}
+
+
+def pretrain(
+    model: PoyoPlus,
+    loader: Batches,
+    *,
+    steps: int = 1500,
+    manifest_digest: str | None = None,
+    progress: bool | None = None,
+    on_step: OnStep | None = None,
+    validate: Measure | Batches | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train by masked latent reconstruction plus a small share of the supervised loss; the model is changed in place.
+
+    Neurons and recordings that the loader names and the model does not know get rows first.
+
+    Parameters
+    ----------
+    model : PoyoPlus
+        What to train.
+    loader : iterable of batch
+        Passed over again and again until all steps are taken.
+    steps : int
+        Optimiser steps.
+    manifest_digest : str, optional
+        Digest of the manifest behind the loader, kept in the run and its checkpoint; by default the one the loader
+        names.
+    progress : bool, optional
+        Whether a progress bar is drawn; by default on a terminal only.
+    on_step : callable, optional
+        Called with the step (from 1) and its loss for every step, `log_every` steps at a time, for a progress bar of
+        the caller's own.
+    validate : callable or iterable of batch, optional
+        Measures the model, or gives the batches to measure its loss on; see `TrainConfig.monitor`.
+    resume : bool
+        Whether a run that `folder` holds is gone on with; one that is not there is begun.
+    **settings
+        Further settings of :class:`~poyodata.models.TrainConfig`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ModelError
+        If a setting makes no sense, the loader makes no batch, the loss is not finite, memory or disk run out, or the
+        folder holds a run that is not to be resumed.
+    """
+    config = TrainConfig(**{"objective": "masked", "steps": steps, **settings})
+    return train(
+        model,
+        loader,
+        config,
+        manifest_digest=manifest_digest,
+        progress=progress,
+        on_step=on_step,
+        validate=validate,
+        resume=resume,
+        stage="pretrain",
+    )
+
+
+def finetune(
+    model: PoyoPlus,
+    loader: Batches,
+    *,
+    steps: int = 1500,
+    manifest_digest: str | None = None,
+    progress: bool | None = None,
+    on_step: OnStep | None = None,
+    validate: Measure | Batches | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train on directions by cross-entropy, from wherever the model stands; arguments as for :func:`pretrain`."""
+    config = TrainConfig(**{"objective": "direction", "steps": steps, **settings})
+    return train(
+        model,
+        loader,
+        config,
+        manifest_digest=manifest_digest,
+        progress=progress,
+        on_step=on_step,
+        validate=validate,
+        resume=resume,
+        stage="finetune",
+    )
+
+
+def resume(
+    folder: str | Path,
+    loader: Batches,
+    *,
+    progress: bool | None = None,
+    on_step: OnStep | None = None,
+    validate: Measure | Batches | None = None,
+    **changes: Any,
+) -> Run:
+    """Go on with the run in a folder from its last checkpoint, to the end that it would have had undisturbed.
+
+    Parameters
+    ----------
+    folder : path
+        Of the run.
+    loader : iterable of batch
+        Made as it was for the run; it is told where it was.
+    progress, on_step, validate
+        As for :func:`pretrain`.
+    **changes
+        Settings that may differ: where it runs and what it tells (`poyodata.models.training.config.FREE_ON_RESUME`).
+
+    Returns
+    -------
+    Run
+        Of all steps; ``run.model`` is what was trained.
+
+    Raises
+    ------
+    ModelError
+        If there is no run, its checkpoint is damaged, or the loader makes other batches.
+    """
+    run = RunFolder(folder)
+    config, facts = run.read_config()
+    checkpoint = load_checkpoint(run.last)
+    return train(
+        checkpoint.model,
+        loader,
+        TrainConfig(**{**config.model_dump(), **changes}),
+        manifest_digest=facts.get("manifest_digest"),
+        progress=progress,
+        on_step=on_step,
+        validate=validate,
+        resume=True,
+        stage=facts.get("stage"),
+    )
+
+
+def train(
+    model: PoyoPlus,
+    loader: Batches,
+    config: TrainConfig,
+    *,
+    manifest_digest: str | None = None,
+    progress: bool | None = None,
+    on_step: OnStep | None = None,
+    validate: Measure | Batches | None = None,
+    resume: bool = False,
+    stage: str | None = None,
+) -> Run:
+    """Train a model in place as `config` says; see :func:`pretrain` for the arguments.
+
+    Parameters
+    ----------
+    stage : str, optional
+        What the stage is called in the lineage; by default ``pretrain`` or ``finetune``, after the objective.
+
+    Examples
+    --------
+    >>> from poyodata.models.config import PoyoConfig
+    >>> model = PoyoPlus(PoyoConfig.named("poyo-tiny", window_frames=60, rate_hz=30.0), ["a:0"], ["a"])
+    >>> batch = {
+    ...     "values": torch.zeros(2, 1, 60), "neuron_index": torch.ones(2, 1, dtype=torch.int64),
+    ...     "neuron_mask": torch.ones(2, 1, dtype=torch.bool), "session_index": torch.zeros(2, dtype=torch.int64),
+    ...     "direction": torch.tensor([3, 5]),
+    ... }
+    >>> run = train(model, [batch], TrainConfig(steps=2), progress=False)
+    >>> run.steps, run.windows, len(run.losses)
+    (2, 4, 2)
+    """
+    folder = None if config.folder is None else RunFolder(config.folder)
+    if folder is not None:
+        check_loggers(config.loggers)
+    rank, world = ranks_of(config)
+    _check_share(loader, world)
+    if manifest_digest is None:
+        manifest_digest = getattr(loader, "manifest_digest", None)
+    stage = stage or ("pretrain" if config.objective == "masked" else "finetune")
+    settings = {"train": _lasting(config), "model": model.config.model_dump(mode="json")}
+    lineage = lineages.added(lineages.lineage_of(model), stage, manifest_digest, settings)
+    checkpoint = _checkpoint_of(folder, config, manifest_digest, resume=resume or was_requeued())
+    if checkpoint is not None:
+        model.load_state_dict(checkpoint.model.state_dict())
+        lineage = lineages.from_json(checkpoint.facts["lineage"], "the checkpoint's lineage")
+    else:
+        model.extend_vocabulary(getattr(loader, "neuron_ids", ()), getattr(loader, "session_ids", ()))
+    facts = {
+        "train": config.model_dump(mode="json"),
+        "stage": stage,
+        "manifest_digest": manifest_digest,
+        "versions": package_versions(),
+        "parameters": model.n_parameters,
+        "lineage": lineages.to_json(lineage),
+    }
+    objective = objective_of(config, model)
+    measure = _measure(validate, objective, config, model)
+    metrics, validations = (Rows(file, writes=rank == 0) for file in _tables(folder))
+    shown = (sys.stderr.isatty() if progress is None else progress) and rank == 0
+    with StopSignals() as stop:
+        course = Course(
+            config=config,
+            objective=objective,
+            cycle=ModelBatches(loader, model).cycle(config.steps * config.accumulate),
+            history=History(metrics, [on_step] if on_step and rank == 0 else []),
+            rows=validations,
+            validation=Validation(config, measure, together=not callable(validate)),
+            stop=stop,
+            facts=facts,
+            folder=folder,
+        )
+        if folder is not None:
+            course.started = partial(_begin, folder, course, model)
+        if checkpoint is not None:
+            _go_on(course, checkpoint)
+        if course.step < config.steps and not course.stopped:
+            _fit(model, course, shown)
+    model.eval()
+    if stop.received is not None and course.step < config.steps:
+        if config.requeue and rank == 0 and folder is not None:
+            queue_again()
+        raise SystemExit(128 + stop.received)
+    lineages.set_lineage(model, lineage)
+    run = Run(
+        config=config,
+        history=metrics.table(),
+        seconds=course.elapsed,
+        steps=course.step,
+        windows=course.windows,
+        parameters=model.n_parameters,
+        manifest_digest=manifest_digest,
+        folder=None if folder is None else folder.path,
+        model=model,
+        validation=validations.table(),
+        best=course.validation.best,
+        lineage=lineage,
+    )
+    if folder is not None:
+        on_first(partial(_finish, folder, run, facts))
+    return run
+
+
+def _fit(model: PoyoPlus, course: Course, shown: bool) -> None:
+    """Take the steps that are left."""
+    config, folder = course.config, course.folder
+    taking = {name: p.requires_grad for name, p in model.named_parameters()}
+    bar = (
+        training_bar(_STAGES[config.objective], config.steps, course.step)
+        if shown
+        else contextlib.nullcontext(course.advance)
+    )
+
+    def where() -> str:
+        saved = "" if course.saved is None or folder is None else f", the checkpoint of step {course.saved} is whole"
+        return f"after step {course.step} of {config.steps}{saved}"
+
+    # A model comes out of its last run, or of a checkpoint, in evaluation mode, and Lightning leaves it there.
+    model.train()
+    try:
+        if config.trains == "identification":
+            model.identify_only()
+        with one_sentence(where), quiet_lightning(), torch.random.fork_rng(devices=cuda_devices()), bar as advance:
+            course.advance = advance
+            lesson = Lesson(model, course)
+            trainer = make_trainer(config, course)
+            if config.world > 1:
+                # Lightning's own agreement on signals makes every step wait for the device; ours is at readings.
+                trainer.fit_loop.epoch_loop.__dict__["_broadcast_sigterm_tensor"] = lambda: None
+            try:
+                trainer.fit(lesson, train_dataloaders=course.cycle)
+            except SystemExit as stop:  # what Lightning makes of Ctrl-C; it would end a notebook's kernel
+                raise KeyboardInterrupt from stop
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(taking[name])
+
+
+def _check_share(loader: Batches, world: int) -> None:
+    """Refuse a loader that gives every process the same windows."""
+    ranks = getattr(loader, "ranks", None)
+    if ranks is not None and ranks.world != world:
+        raise ModelError(
+            f"the loader shares its windows among {ranks.world} processes, and {world} are training; make it with rank "
+            "and world of poyodata.models.training.ranks_of(config)"
+        )
+
+
+def _lasting(config: TrainConfig) -> dict[str, Any]:
+    """Settings that decide what is learned."""
+    from poyodata.models.training.config import FREE_ON_RESUME
+
+    return {name: value for name, value in config.model_dump(mode="json").items() if name not in FREE_ON_RESUME}
+
+
+def _tables(folder: RunFolder | None) -> tuple[Path | None, Path | None]:
+    return (None, None) if folder is None else (folder.metrics, folder.validation)
+
+
+def _measure(
+    validate: Measure | Batches | None, objective: Objective, config: TrainConfig, model: PoyoPlus
+) -> Measure | None:
+    if validate is None or callable(validate):
+        return validate
+    options: dict[str, Any] = {}
+    if config.objective == "masked" and config.target == "average":
+        # The average is of the training; what is measured stands for itself.
+        options["teacher"] = None
+        changed = config.model_copy(update={"target": "self"})
+        objective = objective_of(changed, model)
+    return loss_over(validate, objective, config.seed)
+
+
+def _checkpoint_of(
+    folder: RunFolder | None, config: TrainConfig, manifest_digest: str | None, *, resume: bool
+) -> Checkpoint | None:
+    """Give the checkpoint to go on from; None for a run that begins.
+
+    Raises
+    ------
+    ModelError
+        If there is a run that is not to be resumed, or that learns differently.
+    """
+    if folder is None or not folder.holds_run:
+        return None
+    if not resume:
+        raise ModelError(
+            f"{folder.path} holds a run already; go on with it with resume=True, choose another folder, or move that "
+            "run away"
+        )
+    known, facts = folder.read_config()
+    if differ := known.differences(config):
+        listed = "; ".join(f"{name} was {before!r}, here it is {here!r}" for name, (before, here) in differ.items())
+        raise ModelError(f"the run in {folder.path} was begun with other settings: {listed}; give those, or begin anew")
+    if facts["manifest_digest"] != manifest_digest:
+        raise ModelError(
+            f"the run in {folder.path} was begun on manifest {_short(facts['manifest_digest'])}, here it is "
+            f"{_short(manifest_digest)}; give that one, or begin anew"
+        )
+    checkpoint = load_checkpoint(folder.last)
+    if checkpoint.training is None:
+        raise ModelError(f"{folder.last} is a model alone, without the state of its training; put the run's own back")
+    return checkpoint
+
+
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else digest[:12]
+
+
+def _go_on(course: Course, checkpoint: Checkpoint) -> None:
+    """Put a course where a checkpoint was taken."""
+    state = checkpoint.training
+    if state is None:
+        return
+    progress = state.progress
+    course.resumed = state
+    course.step, course.windows, course.seconds = progress["step"], progress["windows"], progress["seconds"]
+    course.stopped, course.saved = progress["stopped"], progress["step"]
+    course.history.rows.cut(progress["metrics"])
+    course.rows.cut(progress["validations"])
+    course.validation.load(progress["validation"])
+    course.cycle.load_state_dict(progress["batches"])
+
+
+def _begin(folder: RunFolder, course: Course, model: PoyoPlus) -> None:
+    """Write what is known before the first step; a folder with ``config.json`` can be resumed."""
+    for partial_file in folder.path.glob(".*.partial"):
+        partial_file.unlink(missing_ok=True)  # of a process that was killed while it wrote
+    if course.resumed is None:
+        folder.write(folder.lineage, course.facts["lineage"])
+        folder.write(folder.config, {**course.facts, "model": model.config.model_dump(mode="json")})
+    device = next(model.parameters()).device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    folder.add_session(course.step, {"device": name, "processes": course.config.world})
+
+
+def _finish(folder: RunFolder, run: Run, facts: dict[str, Any]) -> None:
+    whole = {**facts, "steps": run.steps, "windows": run.windows}
+    save_checkpoint(run.model, folder.model, whole)
+    # Last of all: a folder with a summary.json holds a run that came to its end.
+    summary = {"steps": run.steps, "windows": run.windows, "parameters": run.parameters, "best": run.best}
+    folder.write(folder.summary, {**summary, "seconds": round(run.seconds, 3), "manifest_digest": run.manifest_digest})

@@ -1,0 +1,70 @@
+"""Who is told about a run beside its own tables: TensorBoard, Weights & Biases, or another CSV."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+
+from poyodata.errors import ModelError
+
+_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb"}
+
+
+def check_loggers(names: Sequence[str]) -> None:
+    """Refuse loggers whose package is missing, before anything is trained.
+
+    Raises
+    ------
+    ModelError
+        With what to install.
+
+    Examples
+    --------
+    >>> check_loggers(["csv"])
+    """
+    for name in names:
+        package = _PACKAGES.get(name)
+        if package and importlib.util.find_spec(package) is None:
+            raise ModelError(
+                f"the logger {name!r} needs {package}, which is not installed; run: pip install {package}, or leave it "
+                "out of loggers"
+            )
+
+
+def make_loggers(names: Sequence[str], folder: Path, start: int, identity: str) -> list[Logger]:
+    """Make the loggers of a run.
+
+    Parameters
+    ----------
+    names : sequence of {"tensorboard", "csv", "wandb"}
+        Which.
+    folder : Path
+        Of the run; ``tensorboard/``, ``csv/`` and ``wandb/`` appear in it.
+    start : int
+        Step from which the run goes on; what an earlier process told of later steps is hidden.
+    identity : str
+        Of the run at Weights & Biases: the same when it goes on. With ``WANDB_MODE=offline`` nothing is sent.
+    """
+    check_loggers(names)
+    made: list[Logger] = []
+    for name in names:
+        if name == "tensorboard":
+            from lightning.pytorch.loggers import TensorBoardLogger
+
+            purge: dict[str, Any] = {"purge_step": start + 1} if start else {}
+            made.append(TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False, **purge))
+        elif name == "csv":
+            from lightning.pytorch.loggers import CSVLogger
+
+            made.append(CSVLogger(folder, name="csv", version=f"from-step-{start}"))
+        else:
+            from lightning.pytorch.loggers import WandbLogger
+
+            made.append(
+                WandbLogger(save_dir=folder, name=folder.name, project="poyodata", id=identity[:16], resume="allow")
+            )
+    return made

@@ -1,0 +1,153 @@
+"""R^2 against its definition; intervals against enumeration, formulas and their own coverage."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import special
+
+from poyodata.errors import ModelError
+from poyodata.models.evaluation import r2
+from poyodata.models.evaluation.decoding import balanced_accuracy, balanced_accuracy_of
+from poyodata.models.evaluation.intervals import (
+    Clusters,
+    donor_clusters,
+    expanded_tail,
+    interval,
+    mean_of,
+    mean_over,
+)
+from poyodata.models.evaluation.regression import r2_of
+
+
+def _r2_by_definition(prediction: np.ndarray, target: np.ndarray) -> float:
+    residual, total = ((target - prediction) ** 2).sum(axis=0), ((target - target.mean(axis=0)) ** 2).sum(axis=0)
+    return float(np.mean(1 - residual / total))
+
+
+@pytest.mark.parametrize("values", [1, 2], ids=["one-value", "two-values"])
+def test_r2_is_that_of_the_definition(values: int) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.standard_normal((50, values)) * 3 + 1000.0
+    prediction = target + rng.standard_normal((50, values))
+    assert r2(prediction, target) == pytest.approx(_r2_by_definition(prediction, target), abs=1e-10)
+    assert r2(np.full_like(target, target.mean(axis=0)), target) == pytest.approx(0.0, abs=1e-12)
+    assert r2(target, target) == 1.0
+    assert r2(target + 10, target) < -1
+
+
+def test_r2_of_drawn_rows_is_r2_of_those_rows() -> None:
+    rng = np.random.default_rng(1)
+    target, prediction = rng.standard_normal((2, 40, 2))
+    statistic = r2_of(prediction, target)
+    rows = rng.integers(0, 40, 40)
+    assert statistic.take(rows).value == pytest.approx(_r2_by_definition(prediction[rows], target[rows]))
+
+
+def test_r2_of_a_target_that_does_not_vary_is_unknown() -> None:
+    assert np.isnan(r2([1.0, 2.0], [3.0, 3.0]))
+    with pytest.raises(ModelError, match="expected one of each"):
+        r2([1.0], [1.0, 2.0])
+
+
+def test_balanced_accuracy_of_drawn_rows() -> None:
+    rng = np.random.default_rng(2)
+    prediction, target = rng.integers(0, 4, (2, 60))
+    statistic = balanced_accuracy_of(prediction, target)
+    for rows in (rng.integers(0, 60, 60), np.flatnonzero(target != 2)):
+        assert statistic.take(rows).value == pytest.approx(balanced_accuracy(prediction[rows], target[rows]))
+
+
+def test_interval_equals_enumeration_of_clusters() -> None:
+    cluster = np.repeat([0, 1, 2], [2, 4, 10])
+    values = np.array([1, 1, 1, 0, 0, 0] + [1] * 5 + [0] * 5, float)
+    means = [
+        np.concatenate([values[cluster == c] for c in drawn]).mean() for drawn in itertools.product(range(3), repeat=3)
+    ]
+    tail = expanded_tail(3, 0.5)
+    expected = np.quantile(means, [tail, 1 - tail], method="inverted_cdf")
+    found = interval(mean_of(values), Clusters(cluster, ""), seed=0, confidence=0.5, draws=20_000)
+    assert found == pytest.approx(tuple(expected), abs=1e-9)
+    assert found == interval(mean_of(values), Clusters(cluster, ""), seed=0, confidence=0.5, draws=20_000)
+
+
+def test_few_clusters_are_given_the_width_of_student() -> None:
+    # Half the width in standard errors is that of Student's t, for means of clusters of one size.
+    values = np.random.default_rng(0).standard_normal(8)
+    low, high = interval(mean_of(values), Clusters(np.arange(8), ""), seed=0, draws=40_000)
+    half = special.stdtrit(7, 0.975) * values.std(ddof=1) / np.sqrt(8)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.08)
+    assert expanded_tail(8) < 0.01 < expanded_tail(100) < 0.025
+
+
+def test_interval_of_8_clusters_covers_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for world in range(300):
+        centre = rng.standard_normal(8)
+        values = np.repeat(centre, 5) + 0.3 * rng.standard_normal(40)
+        low, high = interval(mean_of(values), Clusters(np.repeat(np.arange(8), 5), ""), seed=world, draws=500)
+        covered += low <= 0 <= high
+    assert 0.91 <= covered / 300 <= 0.99
+
+
+def test_two_kinds_of_clusters_widen_the_interval() -> None:
+    segment, donor = np.repeat(np.arange(10), 4), np.tile(np.arange(4), 10)
+    values = np.array([0.0, 1.0, 2.0, 3.0])[donor]  # donors differ, segments do not
+    alone = interval(mean_of(values), Clusters(segment, ""), seed=0)
+    both = interval(mean_of(values), Clusters(segment, "", donor), seed=0)
+    assert alone == (1.5, 1.5)
+    assert both[1] - both[0] > 1.5
+
+
+def test_difference_is_drawn_pair_by_pair() -> None:
+    rng = np.random.default_rng(0)
+    easy = np.repeat(rng.standard_normal(12), 6)  # what makes a donor easy is the same for both decoders
+    mine, other = mean_of(easy + 0.1), mean_of(easy)
+    clusters = Clusters(np.repeat(np.arange(12), 6), "")
+    low, high = interval(mine.minus(other), clusters, seed=0)
+    assert (low, high) == pytest.approx((0.1, 0.1))
+    assert np.diff(interval(mine, clusters, seed=0))[0] > 0.5
+
+
+def test_mean_over_recordings_weighs_them_alike() -> None:
+    recording = np.array([0] * 90 + [1] * 10)
+    statistic = mean_over(mean_of(np.r_[np.ones(90), np.zeros(10)]), recording)
+    assert statistic.value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("donor", "order", "clusters", "said"),
+    [
+        pytest.param({"r": "m", "q": "n"}, None, 2, "2 donors drawn again", id="donors"),
+        pytest.param({"r": "m", "q": "m"}, None, 80, "one donor: trials within its 2 recordings", id="one-donor"),
+        pytest.param({"r": "m", "q": "m"}, np.arange(80), 40, "one donor: 40 blocks of neighbouring", id="blocks"),
+        pytest.param(None, None, 80, "no donors given", id="unknown"),
+    ],
+)
+def test_what_is_drawn_is_said(
+    donor: dict[str, str] | None, order: np.ndarray | None, clusters: int, said: str
+) -> None:
+    found = donor_clusters(np.repeat(["r", "q"], 40), donor, order=order)
+    assert found.count == clusters
+    assert found.words.startswith(said)
+    assert ("nothing of other animals" in found.words) == (clusters != 2)
+    assert found.independent == (clusters == 80)
+
+
+def test_blocks_hold_neighbours_of_one_recording() -> None:
+    order = np.random.default_rng(0).permutation(100)
+    found = donor_clusters(np.repeat(["r", "q"], [60, 40]), None, order=order)
+    for block in range(found.count):
+        rows = np.flatnonzero(found.code == block)
+        assert (rows < 60).all() or (rows >= 60).all()
+        same = np.sort(order[:60] if rows[0] < 60 else order[60:])
+        assert np.ptp(np.searchsorted(same, np.sort(order[rows]))) == len(rows) - 1
+
+
+def test_one_cluster_has_no_interval() -> None:
+    assert all(np.isnan(interval(mean_of([1.0, 2.0]), Clusters(np.zeros(2, int), ""), seed=0)))
+    with pytest.raises(ModelError, match="donor of 1 of 2 recordings"):
+        donor_clusters(np.array(["r", "q"]), {"r": "m"})

@@ -1,0 +1,307 @@
+"""Results: metrics beside chance and baselines, what may be claimed, and what the result says of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poyodata.errors import ModelError
+from poyodata.models.evaluation import (
+    Answers,
+    Baseline,
+    Comparison,
+    Movie,
+    Result,
+    accuracy,
+    judge,
+    mark_seen,
+    pool,
+    ssim,
+    wilson_interval,
+)
+from poyodata.models.evaluation.baselines import make_baselines
+from tests.models.evaluation.worlds import STARTS, movie, responses
+
+DONORS = {"r": "m", "q": "n", "p": "n"}
+
+
+def directions(n: int = 120, right: float = 0.7, seed: int = 0, sessions: tuple[str, ...] = ("r", "q", "p")) -> Answers:
+    rng = np.random.default_rng(seed)
+    target = np.arange(n) % 8
+    named = np.where(rng.random(n) < right, target, rng.integers(0, 8, n))
+    session = np.array(sessions)[np.arange(n) % len(sessions)]
+    return Answers.of_classes("direction", session, np.arange(n), prediction=named, target=target, n_classes=8)
+
+
+def pictures(
+    train: np.ndarray, test: np.ndarray, *, noise: float = 0.0, sessions: tuple[str, ...] = ("r",), seed: int = 1
+) -> Comparison:
+    """A model that answers with the true picture in `noise`, and every baseline on responses in much noise."""
+    known = responses(train, sessions=sessions, noise=0.5)
+    asked = responses(test, sessions=sessions, seed=seed, noise=0.5)
+    rng = np.random.default_rng(seed)
+    baselines = make_baselines(known, asked)
+    model = baselines[0].answers
+    output = np.clip(model.target + noise * rng.standard_normal(model.target.shape), 0, 1).astype(np.float32)
+    return Comparison(mark_seen(replace(model, output=output), train), baselines)
+
+
+def folds(n_folds: int = 3, **options: float) -> Comparison:
+    """Every segment held out once, by folds of neighbouring segments."""
+    block = np.arange(60) * n_folds // 60
+    return pool(
+        [
+            pictures(np.tile(np.flatnonzero(block != fold), 2), np.flatnonzero(block == fold), seed=1 + fold, **options)
+            for fold in range(n_folds)
+        ]
+    )
+
+
+# -- classes ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_group_is_beside_chance_and_the_linear_decoder() -> None:
+    answers, linear = directions(), directions(right=0.6, seed=1)
+    result = judge(Comparison(answers, (Baseline("linear", linear),)), donor=DONORS)
+    table = result.table
+    assert table.columns.tolist() == ["metric", "group", "value", "low", "high", "n", "chance", "linear"]
+    assert set(table["metric"]) == {"accuracy", "balanced_accuracy"}
+    assert table.loc[table["metric"] == "accuracy", "group"].tolist() == ["pooled", "mean of recordings", "p", "q", "r"]
+    for session in ("p", "q", "r"):
+        mine = answers.session_id == session
+        row = result.row("accuracy", session)
+        assert row.value == pytest.approx(accuracy(answers.prediction[mine], answers.target[mine]))
+        assert row.beside["linear"] == pytest.approx(accuracy(linear.prediction[mine], linear.target[mine]))
+        assert (row.low, row.high) == wilson_interval(round(row.value * 40), 40)
+    pooled = result.row("accuracy")
+    assert pooled.value == pytest.approx(accuracy(answers.prediction, answers.target))
+    assert result.row("accuracy", "mean of recordings").value == pytest.approx(table.iloc[2:5]["value"].mean())
+    assert pooled.n == 120
+    assert "2 donors drawn again" in result.drawn
+    assert pooled.beside["chance"] == 0.125
+    (difference,) = result.differences
+    assert difference.value == pytest.approx(pooled.value - pooled.beside["linear"])
+
+
+@given(st.permutations(range(40)))
+@settings(max_examples=10, deadline=None)
+def test_order_of_rows_does_not_matter(order: list[int]) -> None:
+    answers = directions(40)
+    straight = judge(Comparison(answers), donor=DONORS, draws=50)
+    assert judge(Comparison(answers.take(np.array(order))), donor=DONORS, draws=50) == straight
+
+
+def test_windows_of_one_trial_count_once() -> None:
+    answers = directions(40)
+    twice = judge(Comparison(answers.take(np.repeat(np.arange(40), 3))), donor=DONORS, draws=50)
+    assert twice == judge(Comparison(answers), donor=DONORS, draws=50)
+
+
+@pytest.mark.parametrize("constant", range(3))
+def test_a_constant_answer_scores_chance(constant: int) -> None:
+    answers = directions(81)
+    named = np.eye(8)[np.full(81, constant)]
+    result = judge(Comparison(replace(answers, output=named)), donor={"r": "m", "q": "m", "p": "m"})
+    row = result.row("balanced_accuracy")
+    assert row.value == pytest.approx(row.beside["chance"]) == 0.125
+    row = result.row("accuracy")
+    assert row.value <= row.beside["chance"]
+    assert not any("above chance" in sentence for sentence in result.sentences)
+
+
+def test_one_donor_is_judged_within_its_recordings_and_that_is_said() -> None:
+    answers = directions(80, sessions=("r",))
+    result = judge(Comparison(answers), donor={"r": "m"})
+    row = result.row("accuracy")
+    assert (row.low, row.high) == wilson_interval(round(row.value * 80), 80)
+    assert "one donor: trials within the recording" in str(result)
+    assert "nothing of other animals" in result.sentences[-1]
+
+
+def test_donors_that_differ_widen_the_interval() -> None:
+    sessions = tuple("abcdefghij")
+    target = np.arange(400) % 8
+    session = np.repeat(sessions, 40)
+    named = np.where(np.isin(session, list("abcde")), target, (target + 1) % 8)
+    answers = Answers.of_classes("direction", session, np.arange(400), prediction=named, target=target, n_classes=8)
+    several = judge(Comparison(answers), donor={s: s for s in sessions}).row("accuracy")
+    one = judge(Comparison(answers), donor=dict.fromkeys(sessions, "m")).row("accuracy")
+    assert several.high - several.low > 4 * (one.high - one.low)
+
+
+# -- values and frames -----------------------------------------------------------------------------------------------
+
+
+def test_values_are_judged_by_r2_with_blocks_of_time() -> None:
+    rng = np.random.default_rng(0)
+    target = np.cumsum(rng.standard_normal(300))[:, None]
+    answers = Answers(
+        "running",
+        "value",
+        np.full(300, "r"),
+        np.full(300, -1),
+        np.arange(300),
+        target,
+        target + rng.normal(size=(300, 1)),
+    )
+    mean = Baseline("train_mean", replace(answers, output=np.full_like(target, target.mean())))
+    result = judge(Comparison(answers, (mean,)), donor={"r": "m"})
+    row = result.row("r2")
+    assert row.value == pytest.approx(
+        1 - ((answers.output - target) ** 2).sum() / ((target - target.mean()) ** 2).sum()
+    )
+    assert row.low < row.value < row.high
+    assert (row.beside["chance"], row.beside["train_mean"]) == pytest.approx((0.0, 0.0))
+    assert "20 blocks of neighbouring frames" in result.drawn
+
+
+def test_frame_ids_are_judged_within_a_second() -> None:
+    shown = np.arange(900)
+    answers = Answers.of_classes(
+        "movie_frame", np.full(900, "r"), shown, prediction=(shown + 20) % 900, target=shown, n_classes=900
+    )
+    result = judge(Comparison(answers))
+    assert result.row("accuracy").value == 0.0
+    assert result.row("within_1s").value == pytest.approx(880 / 900)
+    assert result.row("within_1s").beside["chance"] == pytest.approx(61 / 900)
+    assert judge(Comparison(answers), movie=Movie(rate_hz=15.0)).row("within_1s").value == 0.0
+
+
+# -- pictures --------------------------------------------------------------------------------------------------------
+
+
+def test_all_frames_seen_is_found_from_ids_and_said() -> None:
+    result = judge(pictures(np.tile(np.arange(60), 2), np.arange(60), noise=0.05), movie=Movie(movie(), STARTS))
+    assert result.all_test_frames_seen is True
+    assert "All 60 pictures of this test were shown in training" in str(result)
+    assert result.row("ssim").beside["nearest_frame_oracle"] == pytest.approx(1.0, abs=1e-5)
+    for claim in result.claims:
+        assert claim.refused == "60 of 60 pictures of the test were shown in training"
+        assert np.isnan(claim.low)
+        assert not claim.is_gain
+
+
+def test_some_frames_seen_is_counted() -> None:
+    result = judge(pictures(np.arange(0, 31), np.arange(30, 40)), movie=Movie(movie(), STARTS))
+    assert result.seen is not None
+    assert (result.seen.n_seen, result.seen.n_test, result.all_test_frames_seen) == (1, 10, False)
+    assert "1 of the 10 pictures" in str(result)
+    assert result.claims[0].refused == "1 of 10 pictures of the test were shown in training"
+
+
+def test_gain_in_held_out_segments_is_over_the_better_fair_baseline() -> None:
+    result = judge(folds(noise=0.01), movie=Movie(movie(), STARTS))
+    assert result.all_test_frames_seen is False
+    row, claim = result.row("ssim"), result.claims[0]
+    fair = {name: value for name, value in row.beside.items() if name != "nearest_frame_oracle"}
+    assert claim.over == max(fair, key=lambda name: fair[name])
+    assert claim.value == pytest.approx(row.value - max(fair.values()))
+    assert claim.low < claim.value < claim.high
+    assert claim.drawn == "12 segments drawn again"
+    assert claim.is_gain
+    assert "a gain." in str(result)
+    assert row.value == pytest.approx(float(np.mean(ssim(*_aligned_pixels(folds(noise=0.01))))))
+
+
+def _aligned_pixels(comparison: Comparison) -> tuple[np.ndarray, np.ndarray]:
+    return comparison.answers.output, comparison.answers.target
+
+
+def test_a_model_that_only_repeats_the_mean_shows_no_gain() -> None:
+    comparison = folds()
+    mean = next(one for one in comparison.baselines if one.name == "train_mean")
+    worse = Comparison(replace(comparison.answers, output=mean.answers.output), comparison.baselines)
+    result = judge(worse, movie=Movie(movie(), STARTS))
+    assert not any(claim.is_gain for claim in result.claims)
+    assert not any("a gain." in sentence for sentence in result.sentences)
+
+
+def test_fewer_than_8_segments_give_no_interval() -> None:
+    result = judge(pictures(np.arange(0, 25), np.arange(25, 60)), movie=Movie(movie(), STARTS))
+    assert result.all_test_frames_seen is False
+    claim = result.claims[0]
+    assert "7 segments" in claim.refused
+    assert np.isnan([claim.low, claim.high]).all()
+    assert "No gain in SSIM is claimed: the test holds 7 segments" in str(result)
+    enough = judge(pictures(np.arange(0, 20), np.arange(20, 60)), movie=Movie(movie(), STARTS)).claims[0]
+    assert not enough.refused
+    assert np.isfinite([enough.low, enough.high]).all()
+
+
+def test_donors_are_drawn_across_segments() -> None:
+    comparison = pictures(np.arange(0, 20), np.arange(20, 60), sessions=("r", "q"), noise=0.02)
+    result = judge(comparison, donor=DONORS, movie=Movie(movie(), STARTS))
+    assert result.claims[0].drawn == "8 segments and 2 donors drawn again"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"seen": None}, "not known which pictures were shown in training", id="training-unknown"),
+        pytest.param({"starts": None}, "not known where the movie is cut", id="cuts-unknown"),
+        pytest.param({"baselines": ()}, "no baseline that is no oracle", id="no-baseline"),
+    ],
+)
+def test_no_claim_without_what_it_rests_on(change: dict[str, object], said: str) -> None:
+    comparison = pictures(np.arange(0, 20), np.arange(20, 60))
+    if "seen" in change:
+        comparison = replace(comparison, answers=replace(comparison.answers, seen=None))
+    if "baselines" in change:
+        comparison = replace(comparison, baselines=())
+    result = judge(comparison, movie=Movie(movie(), None if "starts" in change else STARTS))
+    assert all(said in claim.refused for claim in result.claims)
+    assert result.all_test_frames_seen is (None if "seen" in change else False)
+
+
+def test_reconstructions_are_identified_among_the_movies_frames() -> None:
+    comparison = pictures(np.arange(0, 20), np.arange(20, 60))
+    result = judge(comparison, movie=Movie(movie(), STARTS, rate_hz=2.0))
+    row = result.row("within_1s")
+    assert row.value == 1.0
+    assert row.beside["train_mean"] < 0.5
+    assert {"chance", "linear", "train_mean", "nearest_response", "nearest_frame_oracle"} == set(row.beside)
+
+
+# -- the result ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["directions", "pictures"])
+def test_json_holds_everything(what: str) -> None:
+    comparison = Comparison(directions(40)) if what == "directions" else pictures(np.arange(20), np.arange(20, 40))
+    result = judge(comparison, draws=50)
+    text = result.to_json()
+    assert json.loads(text)["task"] == comparison.answers.task
+    again = Result.from_json(text)
+    assert again.to_json() == text
+    assert str(again) == str(result)
+    assert again.table.equals(result.table)
+    with pytest.raises(FrozenInstanceError):
+        result.task = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        pytest.param(lambda: Result.from_json("[]"), "no result of an evaluation", id="no-result"),
+        pytest.param(lambda: Result.from_json('{"format": 99}'), "another format", id="format"),
+        pytest.param(lambda: judge(Comparison(directions(8)), metrics=["ssim"]), "does not suit", id="metric"),
+        pytest.param(lambda: judge(Comparison(directions(8).take([]))), "no answers", id="empty"),
+        pytest.param(
+            lambda: judge(Comparison(directions(16), (Baseline("linear", directions(8)),))),
+            "lacks 8",
+            id="other-windows",
+        ),
+        pytest.param(lambda: judge(Comparison(directions(8)), donor={"r": "m"}), "donor of 2 of 3", id="donor"),
+        pytest.param(lambda: judge(Comparison(directions(8))).row("psnr"), "no 'psnr'", id="row"),
+        pytest.param(lambda: pool([]), "no folds", id="no-folds"),
+        pytest.param(lambda: mark_seen(directions(8), [1]), "which picture was shown", id="no-pictures"),
+    ],
+)
+def test_bad_input(call: object, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        call()  # type: ignore[operator]
