@@ -19,6 +19,7 @@ from poyodata.errors import PoyodataError
 from poyodata.cli import demonstrating, simulating, fetching  # noqa: F401
 from poyodata.cli import ingesting, storing, statistics  # noqa: F401
 from poyodata.cli import diets_files, diets_resolving, diets_manifests  # noqa: F401
+from poyodata.cli import training  # noqa: F401
 from poyodata.cli import exporting, judging  # noqa: F401
 # isort: on
 

@@ -22,6 +22,10 @@ diet_app = typer.Typer(help="Data diets: which neurons, and which time.", no_arg
 app.add_typer(diet_app, name="diet")
 fetch_app = typer.Typer(help="Recordings from public archives: allen.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(fetch_app, name="fetch")
+train_app = typer.Typer(
+    help="Models: pretrain, fine-tune, and test what was trained.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(train_app, name="train")
 
 
 def _version(asked: bool) -> None:
