@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from poyodata.curation.manifest import Manifest
 from poyodata.errors import LoaderError, UsageError, nearest
+from poyodata.loaders.checks import names, truth, whole_number
 from poyodata.loaders.loader import LEARNING, Layout
 from poyodata.loaders.recipe import LAYOUTS, Recipe, SamplingChoice, WindowsChoice
 from poyodata.loaders.transforms import Jitter, Normalisation, Normalise
@@ -23,6 +24,15 @@ def require_one_of(what: str, given: str, known: Sequence[str]) -> None:
         raise UsageError(f"unknown {what} {given!r}: {nearest(str(given), known)}")
 
 
+def way_of(normalise: bool | By | Normalisation | None) -> By | None:
+    """Give the way to normalise that the argument `normalise` of `make_loader` says; None for not at all."""
+    if isinstance(normalise, Normalisation):
+        return normalise.by
+    if isinstance(normalise, str):
+        return normalise
+    return "neuron" if normalise is None or truth("normalise", normalise) else None
+
+
 def recipe_of(
     role: str,
     manifest: Manifest,
@@ -33,7 +43,7 @@ def recipe_of(
     jitter_frames: int | None,
     shuffle: bool | None,
     normalise: bool | By | Normalisation | None,
-    targets: Sequence[str] | Mapping[str, Mapping[str, Any]] | None,
+    targets: str | Sequence[str] | Mapping[str, Mapping[str, Any]] | None,
     sampling: str | SamplingChoice | None,
     layout: Layout | None,
 ) -> Recipe:
@@ -41,8 +51,8 @@ def recipe_of(
     mode = "trial" if mode is None else mode
     require_one_of("mode", mode, MODES)
     require_one_of("layout", layout or "dense", LAYOUTS)
-    if jitter_frames is not None and (jitter_frames < 0 or (jitter_frames and role not in LEARNING)):
-        raise LoaderError(f"jitter_frames={jitter_frames} is for role 'train' (or 'identify'), and not negative.")
+    if jitter_frames is not None and whole_number("jitter_frames", jitter_frames) and role not in LEARNING:
+        raise LoaderError(f"jitter_frames={jitter_frames} is for role 'train' (or 'identify').")
     if isinstance(sampling, str):
         require_one_of("sampling", sampling, SAMPLINGS)
         if sampling in ("balanced", "weighted"):
@@ -58,18 +68,12 @@ def recipe_of(
         windows = manifest.windows
         shown = windows.loc[(windows["role"] == role).to_numpy(bool), "direction_deg"].notna()
         targets = ("direction",) if mode == "trial" and bool(shown.any()) else ()
-    by: By | None
-    if isinstance(normalise, Normalisation):
-        by = normalise.by
-    elif isinstance(normalise, str):
-        by = normalise
-    else:
-        by = None if normalise is False else "neuron"
+    by = way_of(normalise)
     transforms = [] if by is None else [Normalise(by)]
     return Recipe(
-        windows=WindowsChoice(mode=mode, window_s=window_s, offset_s=offset_s or 0.0),
+        windows=WindowsChoice(mode=mode, window_s=window_s, offset_s=0.0 if offset_s is None else offset_s),
         sampling=choice,
-        targets=targets if isinstance(targets, Mapping) else {name: {} for name in targets},
+        targets=targets if isinstance(targets, Mapping) else {name: {} for name in names("targets", targets)},
         transforms=(*transforms, *([Jitter(jitter_frames)] if jitter_frames else [])),
         layout=layout or "dense",
     )

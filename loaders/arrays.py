@@ -46,7 +46,8 @@ def to_xarray(loader: Loader, batch: Mapping[str, Any]) -> xr.Dataset:
             "only dense batches have one array of windows, neurons and frames to label; make the loader with "
             "layout='dense', and of two views label each: to_xarray(loader, batch['a'])."
         )
-    n_windows, _, n_time = batch["values"].shape
+    n_time = batch["values"].shape[2]
+    shapes = {name: column.shape for target in loader.targets for name, column in target.columns.items()}
     variables: dict[str, Any] = {}
     for name, values in batch.items():
         if name in _ENTRIES:
@@ -54,7 +55,8 @@ def to_xarray(loader: Loader, batch: Mapping[str, Any]) -> xr.Dataset:
         elif name in _NEURONS or name.startswith("neuron_"):
             dims = ("window", "neuron")
         else:
-            dims = _dims(name, np.shape(values), n_windows, n_time)
+            words = "(batch, time)" if name == "time_mask" else shapes.get(name, "(batch,)")
+            dims = _dims(name, np.shape(values), words)
         variables[name] = (dims, values)
     names = np.array(["", *loader.neuron_ids], object)
     coordinates = {
@@ -77,11 +79,8 @@ def datasets(loader: Loader) -> Iterator[xr.Dataset]:
         yield to_xarray(loader, batch)
 
 
-def _dims(name: str, shape: tuple[int, ...], n_windows: int, n_time: int) -> tuple[str, ...]:
-    """Dimensions of a target: the batch, then frames where it has as many, then its own."""
-    own = [f"{name}_{at}" for at in range(len(shape))]
-    if shape[:1] == (n_windows,):
-        own[0] = "window"
-    if len(shape) > 1 and shape[1] == n_time:
-        own[1] = "time"
-    return tuple(own)
+def _dims(name: str, shape: tuple[int, ...], words: str) -> tuple[str, ...]:
+    """Dimensions of an array that is declared as ``(batch, time, 32)``: windows, frames, and others of its own."""
+    declared = [word.strip() for word in words.strip("()").split(",")]
+    known = {"batch": "window", "time": "time"}
+    return tuple(known.get(declared[at] if at < len(declared) else "", f"{name}_{at}") for at in range(len(shape)))

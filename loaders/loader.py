@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Literal, TypeVar
+from weakref import WeakMethod
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,21 @@ from poyodata.digests import array_digest, json_digest
 from poyodata.errors import LoaderError
 from poyodata.loaders.batches import dense, jagged, tokens
 from poyodata.loaders.buffers import Buffers
-from poyodata.loaders.masks import Groups, MaskReport, MaskSpec
+from poyodata.loaders.checks import whole_number
+from poyodata.loaders.masks import Groups, MaskReport, MaskSpec, neuron_positions
 from poyodata.loaders.plan import Changes, Plan
 from poyodata.loaders.prefetch import prefetched
 from poyodata.loaders.sampling import Drawn, Ranks, Sampler
 from poyodata.loaders.sources import TraceSource
 from poyodata.loaders.state import check_state, make_state
 from poyodata.loaders.targets import NeuronColumns, Target
+from poyodata.loaders.targets.vocabulary import (
+    NEURON,
+    RECORDING,
+    Vocabulary,
+    neuron_vocabulary,
+    recording_vocabulary,
+)
 from poyodata.loaders.transforms import Normalisation
 from poyodata.loaders.views import Pairs, ViewPairs
 from poyodata.loaders.windows import Located, WindowIndex
@@ -62,9 +71,11 @@ class Loader:
     rate_hz : float
     n_frames : int
         Of every window as a model gets it; 0 where whole recordings differ.
-    neuron_ids : tuple of str
-        Vocabulary of ``neuron_index``, in manifest order; 0 is padding.
-    session_ids : tuple of str
+    neuron_ids, session_ids : tuple of str
+        Names by number: what ``neuron_index - 1`` and ``session_index`` count in. Those of the manifest, in its order,
+        or of the vocabularies given, which may hold more.
+    vocabularies : dict of str to Vocabulary
+        The same, ``neuron`` and ``recording``, and the classes of `neuron_columns`, to be kept for other loaders.
     manifest_digest, recipe_digest : str
     normalisation : Normalisation
     mask_report : MaskReport
@@ -93,6 +104,8 @@ class Loader:
         prefetch: int = 0,
         recipe_digest: str = "",
         always_direction: bool = False,
+        neurons: Vocabulary | None = None,
+        recordings: Vocabulary | None = None,
     ) -> None:
         self.view = view
         self.windows = windows
@@ -111,7 +124,7 @@ class Loader:
         self.prefetch = prefetch
         self.recipe_digest = recipe_digest
         self.epoch = 0
-        self.session_ids: tuple[str, ...] = tuple(view.session_ids)
+        self._listeners: list[WeakMethod[Callable[[int], None]]] = []
         self.manifest_digest: str = view.manifest.digest
         self.mask_report = MaskReport()
         self.views_dropped: dict[str, int] = {}
@@ -120,19 +133,48 @@ class Loader:
         self._given = 0  # batches of this epoch that were given
         self._placed: tuple[int, WindowIndex] | None = None
         self._planned: tuple[int, int, Located, IntArray, list[int]] | None = None
-        self._shift, self._scale = _rows(normalisation, self.session_ids)
+        self._shift, self._scale = _rows(normalisation, view.session_ids)
+        self._neurons, self._recordings = neurons, recordings
+        # What the places of neurons and recordings in the manifest become; None where they stay.
+        own_numbers = None if neurons is None else np.append(0, 1 + neurons.index(neuron_vocabulary(view).names))
+        self._numbering = None if own_numbers is None or _is_range(own_numbers) else own_numbers
+        session_number = None if recordings is None else recordings.index(view.session_ids)
+        self._session_number = None if session_number is None or _is_range(session_number) else session_number
         self._groups: Mapping[str, Groups] = {} if self.changes.masks is None else self.changes.masks.groups(view)
         trial, row = view.manifest.windows["trial"].to_numpy(np.int64), windows.source
         self._trial: IntArray = np.where(row >= 0, trial[np.maximum(row, 0)], -1)  # of every row of the index
-        self._positions_um = _positions(view) if self.changes.masks and self.changes.masks.needs_positions else None
+        self._positions_um: npt.NDArray[np.float64] | None = None  # by ``neuron_index``
+        if self.changes.masks is not None and self.changes.masks.needs_positions:
+            known = neuron_positions(view)
+            self._positions_um = np.full((1 + max(len(known), 0 if neurons is None else len(neurons)), 2), np.nan)
+            self._positions_um[np.arange(1, 1 + len(known)) if own_numbers is None else own_numbers[1:]] = known
         self.n_frames = self._frames()
 
     # -- the whole -----------------------------------------------------------------------------------------------
 
     @property
     def neuron_ids(self) -> tuple[str, ...]:
-        """Vocabulary of ``neuron_index``, in manifest order."""
-        return tuple(map(str, self.view.manifest.neurons["neuron_id"].tolist()))
+        """Names of neurons, by ``neuron_index - 1``."""
+        return self.vocabularies[NEURON].names
+
+    @property
+    def session_ids(self) -> tuple[str, ...]:
+        """Names of recordings, by ``session_index``."""
+        return self.view.session_ids if self._recordings is None else self._recordings.names
+
+    @property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """What numbers in batches mean, by kind."""
+        return {
+            NEURON: neuron_vocabulary(self.view) if self._neurons is None else self._neurons,
+            RECORDING: recording_vocabulary(self.view) if self._recordings is None else self._recordings,
+            **({} if self.neuron_columns is None else self.neuron_columns.classes),
+        }
+
+    @property
+    def numbering(self) -> IntArray | None:
+        """What ``1 + row of the manifest's neurons`` is in batches, shape (1 + neuron,), int64; None where it stays."""
+        return self._numbering
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
@@ -140,11 +182,22 @@ class Loader:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration reads; another than that of a loaded state begins at its start."""
-        if epoch < 0:
-            raise LoaderError(f"epochs are counted from 0, and {epoch} was asked for.")
+        epoch = whole_number("epoch", epoch)
         if epoch != self.epoch:
             self._start = self._given = 0
+        self._at_epoch(epoch)
+
+    def _at_epoch(self, epoch: int) -> None:
         self.epoch = epoch
+        self._listeners = [tell for tell in self._listeners if tell() is not None]
+        for tell in self._listeners:
+            listener = tell()
+            if listener is not None:
+                listener(epoch)
+
+    def tell_epochs(self, listener: Callable[[int], None]) -> None:
+        """Call a method of something with every epoch that is chosen, for as long as that lives."""
+        self._listeners.append(WeakMethod(listener))
 
     @property
     def scaling(self) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
@@ -156,7 +209,7 @@ class Loader:
         index, n = self.windows, self.sampler.n_windows
         frames = f"{self.n_frames} frames" if self.n_frames else "their own length"
         lines = [
-            f"{len(index):,} windows of {frames} in {len(self.session_ids):,} recordings of role {self.role!r}; "
+            f"{len(index):,} windows of {frames} in {len(self.view.session_ids):,} recordings of role {self.role!r}; "
             f"an epoch draws {n:,} in {len(self):,} batches of {self.batch_size} ({type(self.sampler).__name__}"
             + (
                 f", rank {self.ranks.rank} of {self.ranks.world}, tail {self.ranks.tail!r})"
@@ -185,6 +238,7 @@ class Loader:
 
     def plan(self, epoch: int, number: int) -> Plan:
         """Say where the windows of a batch lie and which neurons they show, before anything is read."""
+        epoch, number = whole_number("epoch", epoch), whole_number("the number of a batch", number)
         ahead = max(1, PLANNED_WINDOWS // self.batch_size)
         block = number // ahead
         planned = self._planned
@@ -221,7 +275,7 @@ class Loader:
         if self.changes.views is not None:
             return self._two_views(plan, self.changes.views, buffers)
         made: Mapping[str, Any]
-        common: dict[str, Any] = {"kept": plan.kept, "shift": self._shift, "scale": self._scale, "buffers": buffers}
+        common = self._common(buffers) | {"kept": plan.kept}
         if self.layout == "dense":
             made = dense(self.source, plan.located, **common)
         elif self.layout == "jagged":
@@ -234,6 +288,8 @@ class Loader:
     def finish(self, plan: Plan, batch: Arrays) -> Arrays:
         """Add to the traces of a planned batch what else is in it: samples, trials, targets, changed values, masks."""
         located = plan.located
+        if self._session_number is not None:
+            batch["session_index"] = self._session_number[located.session_index]
         batch["sample"] = plan.sample
         batch["trial"] = self._trial[located.row]
         for target in self.targets:
@@ -258,7 +314,8 @@ class Loader:
     def iterate(self, make: Callable[[int, int], T]) -> Iterator[T]:
         """Read an epoch with a function of (epoch, number of the batch); the state counts what is given.
 
-        Which epoch, and from where, is settled when the first batch is asked for.
+        Which epoch, and from where, is settled when the first batch is asked for. When the last was given, the state
+        says that all were, until another epoch is begun or chosen.
         """
         epoch, start, n = self.epoch, self._start, len(self)
         self._start, self._given = 0, start
@@ -273,14 +330,15 @@ class Loader:
         finally:
             if made is not None:
                 made.close()
-        self._given = 0
 
     # -- where it is ---------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Give the epoch, how many batches of it were given, and digests of all that decides what comes next.
 
-        The same for all ranks; numbers and texts alone.
+        Numbers and texts alone, the same for all ranks. Where ranks have different numbers of batches, save that of
+        rank 0, which has most. Of an epoch that was read to its end the state says that all its batches were given:
+        loaded, nothing of that epoch is left, and the next one is chosen by `set_epoch`.
         """
         return make_state(self.identity(), self.epoch, self._given)
 
@@ -292,14 +350,16 @@ class Loader:
         LoaderError
             The state is of another manifest, recipe, seed, batch size, sampling, role or number of ranks.
         """
-        epoch, batches = check_state(state, self.identity(), len(self))
-        self.epoch, self._start, self._given = epoch, batches, batches
+        epoch, batches = check_state(state, self.identity(), self.sampler.most_batches)
+        self._at_epoch(epoch)
+        self._start = self._given = min(batches, len(self))
 
     def identity(self) -> dict[str, Any]:
         """Give what the batches are a function of, as digests, numbers and texts."""
         index = self.windows
-        rows = (index.session_index, index.first, index.count, index.length, index.low, index.high, index.slack)
-        windows = [list(index.session_ids), index.hop_frames, *map(array_digest, rows)]
+        names = ("session_index", "first", "count", "length", "low", "high", "source", "slack")
+        rows = (array_digest(getattr(index, name)) for name in names)
+        windows = [list(index.session_ids), index.hop_frames, *rows]
         drawn = [
             [one.name, array_digest(value) if isinstance(value, np.ndarray) else value]
             for one in fields(self.sampler)  # type: ignore[arg-type]
@@ -317,11 +377,15 @@ class Loader:
             "sampler": json_digest([type(self.sampler).__name__, self.ranks.tail, drawn]),
             "windows": json_digest(windows),
             "normalisation": self.normalisation.digest,
+            "vocabulary": json_digest(
+                [None if own is None else array_digest(own) for own in (self._numbering, self._session_number)]
+            ),
+            "neuron_columns": "" if self.neuron_columns is None else self.neuron_columns.digest,
         }
 
     def __getstate__(self) -> dict[str, Any]:
         # In another process the store is opened again, and recordings when they are first touched.
-        return {**vars(self), "_placed": None, "_planned": None}
+        return {**vars(self), "_placed": None, "_planned": None, "_listeners": []}
 
     # -- parts of a batch ----------------------------------------------------------------------------------------
 
@@ -360,11 +424,8 @@ class Loader:
         mask = batch["neuron_mask"]
         sessions = plan.located.session_index
         positions = plan.positions or [np.arange(n, dtype=np.int64) for n in plan.kept.count.tolist()]
-        keys = [self.session_ids[at] for at in sessions.tolist()]
-        where = None
-        if self._positions_um is not None:
-            number = np.maximum(batch["neuron_index"] - 1, 0)
-            where = np.where(mask[:, :, None], self._positions_um[number], np.nan)
+        keys = [self.view.session_ids[at] for at in sessions.tolist()]
+        where = None if self._positions_um is None else self._positions_um[batch["neuron_index"]]
         masked = spec.draw(
             batch["values"].shape,
             {name: groups.padded(keys, positions, mask.shape[1]) for name, groups in self._groups.items()},
@@ -373,6 +434,7 @@ class Loader:
             sample=plan.sample,
             neuron_mask=mask,
             positions_um=where,
+            lengths=plan.located.length,
             report=self.mask_report,
         )
         return {"hidden": masked.hidden, "target": masked.target, "scheme": masked.scheme, "causal": masked.causal}
@@ -388,7 +450,7 @@ class Loader:
             "a": a,
             "b": b,
             "matched": pairs.matched_padded(),
-            "session_index": pairs.session_index,
+            "session_index": a["session_index"],
             "sample": pairs.sample,
         }
 
@@ -402,11 +464,18 @@ class Loader:
         buffers: Buffers | None,
     ) -> Arrays:
         located = Located(rows, pairs.session_index, start, np.full(len(start), n_frames, np.int64))
-        common: dict[str, Any] = {"shift": self._shift, "scale": self._scale, "buffers": buffers}
-        view: Arrays = dict(dense(self.source, located, kept=neurons, **common))
+        view: Arrays = dict(dense(self.source, located, kept=neurons, **self._common(buffers)))
+        if not len(located):
+            view["values"] = np.zeros((0, 0, n_frames), np.float32)
+        if self._session_number is not None:
+            view["session_index"] = self._session_number[located.session_index]
         if self.neuron_columns is not None:
             view.update(self.neuron_columns.of(view["neuron_index"]))
         return view
+
+    def _common(self, buffers: Buffers | None) -> dict[str, Any]:
+        """What batches of every kind are made with."""
+        return {"shift": self._shift, "scale": self._scale, "buffers": buffers, "numbering": self._numbering}
 
     def __repr__(self) -> str:
         return f"<Loader {self.role}: {len(self):,} batches of {self.batch_size} from {len(self.windows):,} windows>"
@@ -421,8 +490,5 @@ def _rows(normalisation: Normalisation, session_ids: tuple[str, ...]) -> tuple[A
     return shift, scale
 
 
-def _positions(view: View) -> npt.NDArray[np.float64]:
-    """Where the neurons of the manifest lie, shape (neuron, 2), float64, um; NaN where unknown."""
-    table = view.store.neurons.set_index("neuron_id")
-    found = table.reindex(view.manifest.neurons["neuron_id"])
-    return np.column_stack([found[name].to_numpy(np.float64) for name in ("x_um", "y_um")])
+def _is_range(numbers: IntArray) -> bool:
+    return np.array_equal(numbers, np.arange(len(numbers)))

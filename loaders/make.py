@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,9 @@ from poyodata.curation.manifest import Manifest
 from poyodata.curation.view import View
 from poyodata.errors import LoaderError
 from poyodata.loaders.arguments import By, Mode, recipe_of, require_one_of
+from poyodata.loaders.checks import names, whole_number
 from poyodata.loaders.loader import LEARNING, Layout, Loader
+from poyodata.loaders.masks import WindowSizes
 from poyodata.loaders.plan import Changes
 from poyodata.loaders.recipe import Recipe, SamplingChoice, WindowsChoice
 from poyodata.loaders.sampling import (
@@ -27,7 +29,16 @@ from poyodata.loaders.sampling import (
 )
 from poyodata.loaders.sources import Access, TraceSource
 from poyodata.loaders.targets import NeuronColumns, make_targets
-from poyodata.loaders.transforms import Normalisation, fit_normalisation, identity_normalisation
+from poyodata.loaders.targets.vocabulary import NEURON, RECORDING, Vocabulary, numbered_by
+from poyodata.loaders.transforms import (
+    Jitter,
+    Normalisation,
+    UnitDropout,
+    fit_normalisation,
+    identity_normalisation,
+    normalisation_for,
+    require_fitted,
+)
 from poyodata.loaders.views import ViewPairs
 from poyodata.loaders.windows import WindowIndex, fixed_windows, frame_windows, trial_windows, whole_windows
 from poyodata.loaders.windows.missing import drop_missing, missing_frames
@@ -51,17 +62,18 @@ def make_loader(
     jitter_frames: int | None = None,
     shuffle: bool | None = None,
     normalise: bool | By | Normalisation | None = None,
-    targets: Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
+    targets: str | Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
     sampling: str | SamplingChoice | None = None,
     layout: Layout | None = None,
     recipe: Recipe | None = None,
-    neuron_columns: Sequence[str] = (),
+    neuron_columns: str | Sequence[str] = (),
     rank: int = 0,
     world: int = 1,
     tail: Literal["keep", "drop"] | None = None,
     prefetch: int = 0,
     access: Access = "auto",
     packed: str | Path | None = None,
+    vocabulary: Vocabulary | Sequence[Vocabulary] = (),
 ) -> Loader:
     """Make a loader for one role of a manifest.
 
@@ -93,8 +105,9 @@ def make_loader(
         Default: True in the roles to learn from, else windows come in time order, recording by recording.
     normalise : bool, {"neuron", "recording"} or Normalisation
         Centre and scale by train-role mean and standard deviation, of every neuron (default; True) or recording. A
-        `Normalisation` is used as it is: that of another loader of this manifest, or a saved one.
-    targets : sequence of str, or mapping of str to options
+        `Normalisation` is used as it is: that of another loader of this store and split, or a saved one. Beside a
+        recipe, it must be of the kind that the recipe says.
+    targets : str, sequence of str, or mapping of str to options
         What batches hold beside the traces (`poyodata.loaders.targets.make_target`). Default: ``direction``, which is
         -1 where the windows have none.
     sampling : {"uniform", "same-recording"} or SamplingChoice
@@ -103,7 +116,7 @@ def make_loader(
         See `poyodata.loaders.batches`.
     recipe : Recipe, optional
         Says all of the above from a YAML file.
-    neuron_columns : sequence of str
+    neuron_columns : str or sequence of str
         Metadata and statistics of every neuron that go along, as ``neuron_<name>`` (batch, neuron).
     rank, world : int
         This process, and how many share an epoch.
@@ -116,6 +129,9 @@ def make_loader(
         How traces are reached (`TraceSource`).
     packed : path, optional
         Folder for a packed copy of the diet.
+    vocabulary : Vocabulary or sequence of Vocabulary
+        Numbers that neurons, recordings and classes of `neuron_columns` have already, one vocabulary of a kind. They
+        grow by what they lack, and renumber nothing; ``Loader.vocabularies`` gives them to keep.
 
     Returns
     -------
@@ -132,11 +148,8 @@ def make_loader(
         The manifest belongs to another store, or to an earlier state of this one.
     """
     require_one_of("role", split, ROLES)
-    if batch_size < 1:
-        raise LoaderError(f"batch_size is {batch_size}; it must be at least 1.")
-    if seed < 0:
-        raise LoaderError(f"seed is {seed}; seeds are not negative.")
-    if prefetch not in (0, 1):
+    batch_size, seed = whole_number("batch_size", batch_size, 1), whole_number("seed", seed)
+    if whole_number("prefetch", prefetch) > 1:
         raise LoaderError(f"prefetch is {prefetch}; one thread is enough for any model, so it is 0 or 1.")
     always_direction = targets is None and recipe is None
     said = {
@@ -166,14 +179,19 @@ def make_loader(
         )
     elif twice := [name for name, value in said.items() if value is not None]:
         raise LoaderError(f"the recipe says {' and '.join(twice)}; say it there or here, and not in both places.")
+    if isinstance(normalise, Normalisation) and (normalise.by or False) != recipe.normalise:
+        raise LoaderError(
+            f"the recipe normalises {_way(recipe.normalise)}, and the normalisation given is {_way(normalise.by)}; let "
+            "the recipe say what is given, or let the normalisation be fitted again."
+        )
     learning = split in LEARNING
     view = manifest.open(store)
     _check_neurons(view)
     rate_hz = _common_rate(view)
     shuffled = learning if recipe.sampling.shuffle is None else recipe.sampling.shuffle
-    index, pairs = _windows(view, split, recipe, rate_hz, shuffled and learning)
+    index, pairs = _windows(view, split, recipe, rate_hz, shuffled, learning)
     _check_layout(recipe, index)
-    changes = _changes(view, recipe, learning, pairs)
+    changes = _changes(view, recipe, learning, index, pairs)
     made = make_targets(recipe.targets, view) if pairs is None else ()
     if pairs is not None and recipe.targets:
         raise LoaderError("two views are pairs of windows, which have no targets; leave `targets` out of the recipe.")
@@ -181,9 +199,17 @@ def make_loader(
         target.check(view, index)
     ranks = Ranks.for_role(split, rank, world) if tail is None else Ranks(rank, world, tail)
     sampler = _sampler(view, index, recipe.sampling, batch_size, seed, ranks, shuffled)
-    columns = NeuronColumns(view, neuron_columns) if neuron_columns else None
+    asked = names("neuron columns", neuron_columns)
+    known = numbered_by(view, vocabulary, asked)
+    columns = NeuronColumns(view, asked, neurons=known.get(NEURON), classes=known, grow=True) if asked else None
     source = TraceSource(view, access=access, packed=packed)
-    normalisation = normalise if isinstance(normalise, Normalisation) else _normalisation(view, recipe)
+    read = {index.session_ids[at] for at in np.unique(index.session_index)}
+    if isinstance(normalise, Normalisation):
+        normalisation = normalisation_for(normalise, view)
+    else:
+        normalisation = _normalisation(view, recipe, read)
+    if normalisation.fitted is not None:
+        require_fitted(normalisation.fitted.sessions, read)
     return Loader(
         view,
         index,
@@ -194,7 +220,7 @@ def make_loader(
         batch_size=batch_size,
         ranks=ranks,
         rate_hz=rate_hz,
-        normalisation=_for_view(normalisation, view),
+        normalisation=normalisation,
         targets=made,
         neuron_columns=columns,
         changes=changes,
@@ -202,6 +228,8 @@ def make_loader(
         prefetch=prefetch,
         recipe_digest=recipe.digest,
         always_direction=always_direction and pairs is None,
+        neurons=known.get(NEURON),
+        recordings=known.get(RECORDING),
     )
 
 
@@ -231,9 +259,10 @@ def _common_rate(view: View) -> float:
 
 
 def _windows(
-    view: View, role: str, recipe: Recipe, rate_hz: float, random: bool
+    view: View, role: str, recipe: Recipe, rate_hz: float, shuffled: bool, learning: bool
 ) -> tuple[WindowIndex, ViewPairs | None]:
     """The windows of a role without those that hold a missing value, and the pairs of two views."""
+    random = shuffled and learning
     if recipe.views is not None:
         pairs = recipe.views.resolve(view, role, rate_hz, random_phase=random)
         _refuse_missing(view, pairs.index)
@@ -241,7 +270,10 @@ def _windows(
     choice = recipe.windows
     n_frames = _n_frames(choice, rate_hz)
     if choice.mode == "trial":
-        index = trial_windows(view, role, n_frames, offset_frames=round(choice.offset_s * rate_hz))
+        jitter: Jitter | None = recipe.transform(Jitter) if learning else None
+        reach = 0 if jitter is None else jitter.frames
+        offset = round(choice.offset_s * rate_hz)
+        index = trial_windows(view, role, n_frames, offset_frames=offset, reach_frames=reach)
     elif choice.mode == "fixed":
         hop = None if choice.hop_s is None else max(1, round(choice.hop_s * rate_hz))
         phase = random if choice.random_phase is None else choice.random_phase
@@ -293,9 +325,7 @@ def _check_layout(recipe: Recipe, index: WindowIndex) -> None:
         raise LoaderError(f"{' and '.join(needs_dense)} change dense batches, and the layout is {recipe.layout!r}.")
 
 
-def _changes(view: View, recipe: Recipe, learning: bool, pairs: ViewPairs | None) -> Changes:
-    if recipe.masks is not None:
-        recipe.masks.check(view)
+def _changes(view: View, recipe: Recipe, learning: bool, index: WindowIndex, pairs: ViewPairs | None) -> Changes:
     if recipe.masks is not None and pairs is not None:
         raise LoaderError("a recipe has masks or views, and not both.")
     acting = [(at, one) for at, one in enumerate(recipe.transforms) if learning or not one.training_only]
@@ -304,7 +334,23 @@ def _changes(view: View, recipe: Recipe, learning: bool, pairs: ViewPairs | None
     values: list[Any] = [(at, one) for at, one in acting if hasattr(one, "apply")]
     if values and pairs is not None:
         raise LoaderError(f"transform {values[0][1].name!r} does not go with `views`; leave one out.")
+    if recipe.masks is not None:
+        recipe.masks.check(view, _sizes(index, [one for _, one in windows], [one for _, one in neurons]))
     return Changes(tuple(windows), tuple(neurons), tuple(values), recipe.masks, pairs)
+
+
+def _sizes(index: WindowIndex, windows: list[Any], neurons: list[Any]) -> dict[str, WindowSizes]:
+    """How large the windows of every recording are that is read, after all that cuts them."""
+    dropouts = [one for one in neurons if isinstance(one, UnitDropout)]
+    kept = (min(one.min_units for one in dropouts), min(one.max_units for one in dropouts)) if dropouts else None
+    sizes: dict[str, WindowSizes] = {}
+    sessions, first = np.unique(index.session_index, return_index=True)
+    least, most = (of.reduceat(index.length, first).tolist() for of in (np.minimum, np.maximum))
+    for at, *frames in zip(sessions.tolist(), least, most, strict=True):
+        for one in windows:
+            frames = [one.length(n) for n in frames]
+        sizes[index.session_ids[at]] = WindowSizes((frames[0], frames[1]), kept)
+    return sizes
 
 
 def _sampler(
@@ -326,17 +372,10 @@ def _sampler(
     return make(index, batch_size, seed, ranks, shuffle, choice.drop_last)
 
 
-def _normalisation(view: View, recipe: Recipe) -> Normalisation:
+def _normalisation(view: View, recipe: Recipe, read: Set[str]) -> Normalisation:
     by = recipe.normalise
-    return fit_normalisation(view, by) if by else identity_normalisation(view)
+    return fit_normalisation(view, by, read) if by else identity_normalisation(view)
 
 
-def _for_view(normalisation: Normalisation, view: View) -> Normalisation:
-    """Refuse a normalisation of other neurons: its numbers would be applied to the wrong ones."""
-    mine = {key: tuple(map(str, view.neurons(key)["neuron_id"])) for key in view.session_ids}
-    if normalisation.fitted is None or dict(normalisation.neuron_ids) == mine:
-        return normalisation
-    raise LoaderError(
-        f"the normalisation is of other neurons than those of manifest {view.manifest.name!r}; save it, read it "
-        "with load_normalisation(path, view), or let it be fitted again."
-    )
+def _way(by: By | Literal[False] | None) -> str:
+    return f"by {by}" if by else "not at all"

@@ -7,10 +7,13 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from poyodata.digests import json_digest
 from poyodata.documents import plain_text
 from poyodata.documents.places import RECIPE
 from poyodata.errors import RecipeError, UsageError, nearest
+from poyodata.loaders.checks import finite_number, truth, whole_number
 from poyodata.loaders.masks.mask import Mask
 from poyodata.loaders.masks.mask_spec import MaskSpec
 from poyodata.loaders.transforms.crop import Crop
@@ -66,9 +69,14 @@ class WindowsChoice:
     def __post_init__(self) -> None:
         if self.window_s is not None and self.n_frames is not None:
             raise RecipeError("a window's length is given by `window_s` or by `n_frames`, and not by both.")
-        for name, value in (("window_s", self.window_s), ("n_frames", self.n_frames), ("hop_s", self.hop_s)):
-            if value is not None and not 0 < value < float("inf"):
+        for name, value in (("window_s", self.window_s), ("hop_s", self.hop_s)):
+            if value is not None and finite_number(f"`{name}`", value, RecipeError) <= 0:
                 raise RecipeError(f"`{name}` is above 0, got {value}.")
+        if self.n_frames is not None:
+            whole_number("`n_frames`", self.n_frames, 1, RecipeError)
+        finite_number("`offset_s`", self.offset_s, RecipeError)
+        if self.random_phase is not None:
+            truth("`random_phase`", self.random_phase, RecipeError)
         for name, given, modes in (
             ("window_s", self.window_s is not None, ("trial", "fixed", "frames")),
             ("n_frames", self.n_frames is not None, ("trial", "fixed", "frames")),
@@ -117,12 +125,18 @@ class SamplingChoice:
             raise RecipeError("sampling is balanced `by` a column: `how: balanced` and `by` go together.")
         if (self.weights is not None) != (self.how == "weighted"):
             raise RecipeError("sampling is weighted by `weights` of terms: `how: weighted` and `weights` go together.")
+        weights = () if self.weights is None else self.weights.values()
         if self.weights is not None and not (
-            all(0 <= weight < float("inf") for weight in self.weights.values()) and any(self.weights.values())
+            all(finite_number("a weight", weight, RecipeError) >= 0 for weight in weights) and any(weights)
         ):
             raise RecipeError("`weights` are 0 or above, and one of them is above 0.")
-        if self.n_windows is not None and (self.n_windows < 1 or self.how not in ("weighted", "balanced")):
-            raise RecipeError("`n_windows` is at least 1, and for sampling that is weighted or balanced.")
+        if self.n_windows is not None:
+            whole_number("`n_windows`", self.n_windows, 1, RecipeError)
+            if self.how not in ("weighted", "balanced"):
+                raise RecipeError("`n_windows` is for sampling that is weighted or balanced.")
+        truth("`drop_last`", self.drop_last, RecipeError)
+        if self.shuffle is not None:
+            truth("`shuffle`", self.shuffle, RecipeError)
         if self.shuffle is not None and self.how in ("weighted", "balanced"):
             raise RecipeError(f"`shuffle` is not for sampling that is {self.how}: that is random already.")
 
@@ -179,6 +193,7 @@ class Recipe:
     diet: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", _by_own_name(self.targets))
         if self.layout not in LAYOUTS:
             raise RecipeError(f"batches are laid out {', '.join(LAYOUTS)}: {nearest(str(self.layout), LAYOUTS)}")
         kinds = [one.name for one in self.transforms]
@@ -207,7 +222,7 @@ class Recipe:
     def digest(self) -> str:
         """Sha256 of how data is shown: the same for every spelling, and whatever the recipe is called."""
         parts = {word: part for word, part in self._parts(whole=True).items() if word not in ("name", "diet")}
-        return json_digest({"format": 1} | parts)
+        return json_digest({"format": 2} | parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Write the recipe as plain mappings and lists: what differs from the defaults."""
@@ -269,17 +284,61 @@ class Recipe:
             gap = {"min_gap_s": plain(self.views.window_s)} if whole else {}
             views["views"] = gap | options_of(self.views, whole)
         texts = {"name": self.name, "diet": self.diet}
-        targets = [{"name": name} | plain(options) if options else name for name, options in self.targets.items()]
         return {
             **{word: text for word, text in texts.items() if text is not None},
-            "windows": options_of(self.windows, whole),
+            "windows": _whole_windows(self.windows) if whole else options_of(self.windows),
             "sampling": options_of(self.sampling, whole),
-            "targets": targets,
+            "targets": _whole_targets(self.targets) if whole else _short_targets(self.targets),
             "transforms": [{"name": one.name} | options_of(one, whole) for one in self.transforms],
             **masks,
             **views,
             "layout": self.layout,
         }
+
+
+def _by_own_name(targets: Any) -> dict[str, dict[str, Any]]:
+    """Targets by the name that they have in a batch; ``target`` says the kind where that is another."""
+    if not isinstance(targets, Mapping):
+        raise RecipeError(f"`targets` map names to options, got {targets!r}; give {{'direction': {{}}}}.")
+    named: dict[str, dict[str, Any]] = {}
+    for key, options in targets.items():
+        if not isinstance(options, Mapping):
+            raise RecipeError(f"options of target {key!r} are a mapping, got {options!r}; give {{}} for none.")
+        rest = dict(options)
+        name, kind = rest.pop("name", None) or key, rest.pop("target", key)
+        if not isinstance(name, str) or not isinstance(kind, str):
+            raise RecipeError(f"names of targets are texts, got {name!r} of kind {kind!r}.")
+        if name in named:
+            raise RecipeError(f"two targets are named {name!r}; give one of them another `name`.")
+        named[name] = ({} if kind == name else {"target": kind}) | rest
+    return named
+
+
+def _short_targets(targets: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    return [{"name": name} | plain(options) if options else name for name, options in targets.items()]
+
+
+def _whole_targets(targets: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Targets with all options that their kinds have, whatever was left to a default, in the order of their names."""
+    from poyodata.loaders.targets.target import defaults_of
+
+    whole = []
+    for name in sorted(targets):
+        kind = str(targets[name].get("target", name))
+        given = {**defaults_of(kind), **targets[name], "name": name, "target": kind}
+        # A vocabulary is known by its digest.
+        whole.append(plain({word: getattr(one, "digest", one) for word, one in given.items() if one is not None}))
+    return whole
+
+
+def _whole_windows(choice: WindowsChoice) -> dict[str, Any]:
+    """Windows with all options; a length and a hop that are what they would be without saying so are not said."""
+    whole = options_of(choice, whole=True)
+    if choice.hop_s == choice.window_s:
+        whole.pop("hop_s", None)
+    if choice.mode == "frames" and choice.n_frames == 1:
+        whole.pop("n_frames")
+    return whole
 
 
 def options_of(value: Any, whole: bool = False) -> dict[str, Any]:
@@ -299,6 +358,10 @@ def plain(value: Any) -> Any:
         return {str(word): plain(one) for word, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from poyodata.curation.view import View
 from poyodata.errors import LoaderError, UsageError, nearest
+from poyodata.loaders.first_touch import FirstTouch
 from poyodata.loaders.gather import FloatArray, IntArray, Layout, UIntArray, gather_batch, survey
 from poyodata.loaders.packed import choose_packed
 from poyodata.loaders.readahead import Readahead
@@ -112,6 +113,7 @@ class TraceSource:
         self._width: UIntArray = sessions["n_neurons"].to_numpy(np.uint64)
         self._every: UIntArray = np.arange(len(neurons), dtype=np.uint64)
         self._store: Store = view.store
+        self._opening = FirstTouch()
         choice = choose_packed(view, access, None if packed is None else Path(packed), epochs)
         self.access = "memory" if access == "memory" else "mapped" if choice.store is None else "packed"
         self._why = choice.why
@@ -302,6 +304,11 @@ class TraceSource:
         return self._traces[session_index]
 
     def _open(self, number: int) -> None:
+        with self._opening:
+            if number not in self._traces:
+                self._open_alone(number)
+
+    def _open_alone(self, number: int) -> None:
         session_id = self.session_ids[number]
         try:
             traces: FloatArray = np.asarray(self._store.traces(session_id))
@@ -329,9 +336,9 @@ class TraceSource:
                 f"recording {session_id!r} has traces of shape {traces.shape} and dtype {traces.dtype}, the store's "
                 f"tables say {expected} and float32; run `poyodata verify {self._store.path}`."
             )
-        self._traces[number] = traces
         self._readahead.add(number, traces, mapping)
-        self._address[number] = traces.ctypes.data
+        self._traces[number] = traces
+        self._address[number] = traces.ctypes.data  # last: other threads read as soon as it is there
 
     def _require_shared(self) -> None:
         """In a forked child, raise unless everything is mapped from files of this machine."""

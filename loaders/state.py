@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from poyodata.errors import LoaderError
+from poyodata.loaders.checks import whole_number
 
 FORMAT_VERSION = 1
 PLACE = ("epoch", "batches")
@@ -20,6 +21,8 @@ _WORDS: Mapping[str, str] = {
     "sampler": "sampling",
     "windows": "windows",
     "normalisation": "normalisation",
+    "vocabulary": "numbers of neurons and recordings",
+    "neuron_columns": "columns of neurons",
 }
 
 
@@ -31,7 +34,8 @@ def make_state(identity: Mapping[str, Any], epoch: int, batches: int) -> dict[st
     identity : mapping
         What the batches are a function of, by the names of the state.
     epoch, batches : int
-        The epoch that is read, and how many batches of it this rank has given.
+        The epoch that is read, and how many batches of it this rank has given: all of them when the epoch is finished,
+        until another is begun or chosen.
 
     Examples
     --------
@@ -51,7 +55,7 @@ def check_state(state: Mapping[str, Any], identity: Mapping[str, Any], n_batches
     identity : mapping
         Of the loader that it is to be loaded into.
     n_batches : int
-        Of an epoch of that loader.
+        Of an epoch, of the rank that has most of them.
 
     Raises
     ------
@@ -77,13 +81,16 @@ def check_state(state: Mapping[str, Any], identity: Mapping[str, Any], n_batches
             "Make the loader as it was, or start anew without the state."
         )
     epoch, batches = (state.get(name) for name in PLACE)
-    whole = all(isinstance(number, int) and number >= 0 for number in (epoch, batches))
-    if not whole or not isinstance(epoch, int) or not isinstance(batches, int) or batches > n_batches:
+    try:
+        place = whole_number("epoch", epoch), whole_number("batches", batches)
+    except LoaderError:
+        place = 0, n_batches + 1
+    if place[1] > n_batches:
         raise LoaderError(
             f"the state says epoch {epoch!r} and {batches!r} batches given, of {n_batches} in an epoch; it was changed "
             "after it was saved. Restore it from a copy."
         )
-    return epoch, batches
+    return place
 
 
 def _short(value: Any) -> str:

@@ -165,9 +165,11 @@ class TwoViews:
         Raises
         ------
         LoaderError
-            No stretch has room for two windows, or no recording has enough neurons: before anything is read.
+            No stretch has room for two windows, no recording has enough neurons, or no two windows are as far apart as
+            they may be: before anything is read.
         """
         n_frames = self.n_frames(rate_hz)
+        least, greatest = self.gaps(rate_hz)
         stretches = role_stretches(view, role)
         epoch = np.full(len(stretches), -1, np.int64)
         if self.pairs != "any":
@@ -180,21 +182,49 @@ class TwoViews:
                 "eat longer stretches."
             )
         counts = np.array([len(view.columns(key)) for key in view.session_ids], np.int64)
-        most = np.floor(self.keep[1] * counts).astype(np.int64)
+        few = np.floor(self.keep[1] * counts).astype(np.int64) < self.min_neurons
         used = np.unique(stretches.session_index[long])
-        if (most[used] < self.min_neurons).all():
+        if few[used].all():
             raise LoaderError(
                 f"no recording has a view of min_neurons={self.min_neurons} neurons: the largest has "
                 f"{counts[used].max()}, of which views keep {self.keep[1]:g} at most. Lower min_neurons."
             )
-        short = int((~long).sum())
-        kept = Stretches(
-            stretches.session_index[long], stretches.start[long], stretches.stop[long], stretches.source[long]
-        )
+        able = long & ~few[stretches.session_index]
+        paired = able.copy()
+        paired[able] = self._paired(stretches.keep(able), epoch[able], n_frames, least, greatest)
+        if not paired.any():
+            most = "any distance" if greatest is None else f"{greatest / rate_hz:.2f} s"
+            raise LoaderError(
+                f"no two windows of role {role!r} are a pair: first frames are to be {least / rate_hz:.2f} s to {most} "
+                f"apart, with pairs={self.pairs!r}. Widen min_gap_s and max_gap_s, take other `pairs`, or let the diet "
+                "eat more."
+            )
+        kept = stretches.keep(paired)
         index = lay(view.session_ids, kept, n_frames, n_frames, random_phase=random_phase, role=role)
-        dropped = {f"stretches shorter than {2 * n_frames} frames": short} if short else {}
-        least, greatest = self.gaps(rate_hz)
-        return ViewPairs(self, index, kept, epoch[long], counts, n_frames, least, greatest, dropped)
+        for reason, count in (
+            (f"stretches shorter than {2 * n_frames} frames", (~long).sum()),
+            (f"recordings with views of fewer than {self.min_neurons} neurons", few[used].sum()),
+            ("stretches without a second window within reach", (able & ~paired).sum()),
+        ):
+            index = index.with_dropped(reason, int(count))
+        return ViewPairs(self, index, kept, epoch[paired], counts, n_frames, least, greatest, index.dropped)
+
+    def _paired(
+        self, stretches: Stretches, epoch: IntArray, n_frames: int, least: int, greatest: int | None
+    ) -> npt.NDArray[np.bool_]:
+        """Which stretches have room for one window of a pair, shape (stretch,)."""
+        begin, end = stretches.start, stretches.stop - n_frames
+        found = np.zeros(len(stretches), np.bool_)
+        for at in range(len(stretches)):
+            mine = slice(*np.searchsorted(stretches.session_index, stretches.session_index[at] + np.arange(2)))
+            # First frames of two stretches can be any number of frames apart between these two.
+            nearest_frames = np.maximum(np.maximum(begin[mine] - end[at], begin[at] - end[mine]), 0)
+            farthest_frames = np.maximum(end[mine] - begin[at], end[at] - begin[mine])
+            fits = (farthest_frames >= least) & (nearest_frames <= (STRIDE if greatest is None else greatest))
+            if self.pairs != "any":
+                fits &= (epoch[mine] == epoch[at]) == (self.pairs == "within_epoch")
+            found[at] = fits.any()
+        return found
 
 
 @dataclass(frozen=True)
@@ -214,7 +244,7 @@ class ViewPairs:
     n_frames, min_gap, max_gap : int
         Frames; `max_gap` None for no limit.
     dropped : mapping of str to int
-        Stretches that were left out.
+        What was left out, by reason; those of `index`.
     """
 
     spec: TwoViews

@@ -28,7 +28,8 @@ class DenseBatch(Windows):
 
     ``values`` float32: dF/F, or centred and scaled; (batch, neuron, time), in layout ``time`` (batch, time, neuron);
     0 in padding.
-    ``neuron_index`` (batch, neuron) int64: 0 is padding, else 1 + row of the manifest's neurons.
+    ``neuron_index`` (batch, neuron) int64: 0 is padding, else 1 + row of the manifest's neurons, or 1 + number in the
+    vocabulary that the loader was given.
     ``neuron_mask`` (batch, neuron) bool: True for a neuron, False for padding.
     ``time_mask`` (batch, time) bool: True for a frame, False for padding; only where windows differ in length.
     """
@@ -67,7 +68,7 @@ class JaggedBatch(Windows):
     """Windows one after the other without padding.
 
     ``values`` (neuron of all windows, time) float32: dF/F, or centred and scaled.
-    ``neuron_index`` (neuron of all windows,) int64: 1 + row of the manifest's neurons.
+    ``neuron_index`` (neuron of all windows,) int64: 1 + its number, as in a dense batch.
     ``offsets`` (batch + 1,) int64: window b has the rows ``offsets[b]`` to ``offsets[b + 1]``.
     """
 

@@ -26,6 +26,7 @@ def dense(
     shift: FloatArray | None = None,
     scale: FloatArray | None = None,
     buffers: Buffers | None = None,
+    numbering: IntArray | None = None,
 ) -> DenseBatch:
     """Make a dense batch.
 
@@ -40,13 +41,15 @@ def dense(
         As for `TraceSource.gather`.
     buffers : Buffers, optional
         Where memory comes from; by default it is fresh.
+    numbering : ndarray, shape (1 + neuron of the manifest,), int64, optional
+        What ``neuron_index`` becomes, such as numbers of a vocabulary; entry 0 is that of padding, 0.
 
     Returns
     -------
     DenseBatch
     """
-    room = make_room(source, located, kept, buffers)
-    memory, kept, extent = room
+    room = make_room(source, located, kept, buffers, numbering)
+    memory, kept, extent = room.memory, room.kept, room.extent
     sessions = located.session_index
     n, width, n_time = len(sessions), extent.n_neurons, extent.n_frames
     shape = (n, width, n_time) if layout == "neuron" else (n, n_time, width)

@@ -28,6 +28,7 @@ def jagged(
     shift: FloatArray | None = None,
     scale: FloatArray | None = None,
     buffers: Buffers | None = None,
+    numbering: IntArray | None = None,
 ) -> JaggedBatch:
     """Make a jagged batch: the neurons of all windows as rows, one window after the other.
 
@@ -35,7 +36,7 @@ def jagged(
 
     Parameters
     ----------
-    source, located, kept, shift, scale, buffers
+    source, located, kept, shift, scale, buffers, numbering
         As for `dense`.
 
     Returns
@@ -47,7 +48,7 @@ def jagged(
     LoaderError
         Windows differ in length.
     """
-    memory, kept, extent = make_room(source, located, kept, buffers)
+    memory, kept, extent, _ = make_room(source, located, kept, buffers, numbering)
     sessions = located.session_index
     n_time = extent.n_frames
     if extent.least_frames != n_time:
@@ -59,9 +60,10 @@ def jagged(
     values = memory.take("values", (int(offsets[-1]), n_time), np.float32)
     source.gather(located, values, kept=kept, shift=shift, scale=scale, extent=extent)
     at = np.arange(offsets[-1]) + np.repeat(kept.first - offsets[:-1], kept.count)
+    index = kept.number[at].astype(np.int64) + 1
     return JaggedBatch(
         values=values,
-        neuron_index=kept.number[at].astype(np.int64) + 1,
+        neuron_index=index if numbering is None else numbering[index],
         offsets=offsets,
         session_index=sessions,
         start_frame=located.start,

@@ -26,11 +26,14 @@ class Room(NamedTuple):
     memory : Buffers
     kept : Kept
     extent : Extent
+    numbering : ndarray, shape (1 + neuron of the manifest,), int64, or None
+        What ``neuron_index`` becomes; None where it stays.
     """
 
     memory: Buffers
     kept: Kept
     extent: Extent
+    numbering: IntArray | None = None
 
     def numbers(self, n_windows: int) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         """Number of every neuron, 0 in padding, and where there is one: two arrays of shape (window, neuron)."""
@@ -40,12 +43,18 @@ class Room(NamedTuple):
             self.memory.take("neuron_mask", shape, np.bool_),
         )
         number_neurons(self.kept.first, self.kept.count, self.kept.number, index, mask)
+        if self.numbering is not None:
+            index[...] = self.numbering[index]
         return index, mask
 
 
 def make_room(
-    source: TraceSource, located: Located, kept: Kept | Sequence[IntArray] | None, buffers: Buffers | None
+    source: TraceSource,
+    located: Located,
+    kept: Kept | Sequence[IntArray] | None,
+    buffers: Buffers | None,
+    numbering: IntArray | None = None,
 ) -> Room:
     """Settle which neurons the windows show, and how much room they need; the arguments are those of `dense`."""
     chosen = kept if isinstance(kept, Kept) else source.keep(located.session_index, kept)
-    return Room(buffers or _FRESH, chosen, source.extent(located, chosen))
+    return Room(buffers or _FRESH, chosen, source.extent(located, chosen), numbering)

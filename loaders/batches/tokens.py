@@ -56,6 +56,7 @@ def tokens(
     shift: FloatArray | None = None,
     scale: FloatArray | None = None,
     buffers: Buffers | None = None,
+    numbering: IntArray | None = None,
 ) -> TokenBatch:
     """Make a batch of tokens and latents.
 
@@ -72,7 +73,7 @@ def tokens(
         True gives (time, neuron) arrays, of which only the values are in memory: time, neuron and mask are broadcast
         views. A model that embeds neuron and time apart, and adds, needs no more, at a third of the cost. False gives
         flat tokens, every field in memory of its own, padded to a multiple of 8.
-    kept, shift, scale, buffers
+    kept, shift, scale, buffers, numbering
         As for `dense`.
 
     Returns
@@ -84,8 +85,8 @@ def tokens(
     LoaderError
         As views, windows differ in length.
     """
-    room = make_room(source, located, kept, buffers)
-    memory, kept, extent = room
+    room = make_room(source, located, kept, buffers, numbering)
+    memory, kept, extent = room.memory, room.kept, room.extent
     sessions = located.session_index
     n, width, n_time = len(sessions), extent.n_neurons, extent.n_frames
     index, mask = room.numbers(n)

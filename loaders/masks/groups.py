@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.curation.view import View
-from poyodata.errors import LoaderError, nearest
+from poyodata.errors import LoaderError, StatisticError, nearest
 from poyodata.loaders.masks.masked import IntArray
 
 Bins = int | tuple[float, ...] | None
@@ -76,9 +76,10 @@ def group_neurons(view: View, by: str, bins: Bins = None) -> Groups:
     ----------
     view : View
     by : str
-        A column of the manifest's neurons or of the store's: texts, truth values and whole numbers are groups as they
-        are, other numbers need `bins`. Or the name of a term of the diet's mix: neurons of it, and all others. Or one
-        comparison: ``skewness > 3.51``.
+        A column of the manifest's neurons, of the store's, or of a statistic, which is computed where it is not kept:
+        texts, truth values and whole numbers are groups as they are, other numbers need `bins`. Or the name of a term
+        of the diet's mix: neurons of it, and all others. Or one comparison: ``skewness > 3.51``. Where a value is
+        missing, or an empty text, the group is unknown.
     bins : int or tuple of float, optional
         An integer: so many quantiles of each recording, so that spatial blocks fit each field of view. Edges: the
         groups between them, the same in every recording.
@@ -88,18 +89,17 @@ def group_neurons(view: View, by: str, bins: Bins = None) -> Groups:
     LoaderError
         There is no such column, bins are missing or have no sense, or there are more than 64 groups.
     """
-    tables = [view.manifest.neurons, _store_neurons(view)]
     sessions = view.manifest.neurons["session_id"].astype(str).to_numpy()
-    column = next((table[by] for table in tables if by in table), None)
-    terms = view.manifest.neurons["term"]
+    term = view.manifest.neurons["term"]
+    terms = set(term.dropna().astype(str)) - {""}
     comparison = _COMPARISON.fullmatch(by)
-    if column is None and by in set(terms.dropna().astype(str)):
-        column = terms.astype(str) == by
-    elif column is None and comparison is not None:
-        column = _compared(tables, *comparison.groups())
-    if column is None:
-        known = {str(name) for table in tables for name in table} | set(terms.dropna().astype(str))
-        raise LoaderError(f"masks cannot group neurons by {by!r}, which is no column: {nearest(by, known)}")
+    column: pd.Series[Any]
+    if comparison is not None:
+        column = _compared(view, *comparison.groups())
+    elif by in terms and not any(by in table for table in _tables(view)):
+        column = term.astype(str) == by
+    else:
+        column = _column(view, by, "group neurons by", terms)
     codes, labels = _binned(column, sessions, by, bins) if bins is not None else _named(column, by)
     if len(labels) > MAX_GROUPS:
         raise LoaderError(
@@ -108,17 +108,38 @@ def group_neurons(view: View, by: str, bins: Bins = None) -> Groups:
     return Groups(by, labels, {key: codes[sessions == key] for key in view.session_ids})
 
 
-def _store_neurons(view: View) -> pd.DataFrame:
-    ids = view.manifest.neurons["neuron_id"].astype(str)
+def neuron_positions(view: View) -> npt.NDArray[np.float64]:
+    """Where the selected neurons lie, shape (neuron, 2), float64, um; NaN where unknown."""
+    found = _tables(view)[1]
+    return np.column_stack([found[name].to_numpy(np.float64) for name in ("x_um", "y_um")])
+
+
+def _tables(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the manifest and the store know of the selected neurons, in the order of the manifest."""
+    own = view.manifest.neurons
     table = view.store.neurons
-    return table.set_index(table["neuron_id"].astype(str)).reindex(ids).reset_index(drop=True)
+    store = table.set_index(table["neuron_id"].astype(str)).reindex(own["neuron_id"].astype(str))
+    return own.reset_index(drop=True), store.reset_index(drop=True)
 
 
-def _compared(tables: Sequence[pd.DataFrame], name: str, sign: str, constant: str) -> pd.Series[Any]:
+def _column(view: View, name: str, what: str, terms: Set[str] = frozenset()) -> pd.Series[Any]:
+    """A column of the manifest, of the store, or a statistic; an empty text is a missing one."""
+    tables = _tables(view)
     column = next((table[name] for table in tables if name in table), None)
     if column is None:
-        known = {str(known) for table in tables for known in table}
-        raise LoaderError(f"masks cannot compare {name!r}, which is no column: {nearest(name, known)}")
+        try:
+            column = view.statistics([name])[name]
+        except StatisticError as error:
+            known = {str(known) for table in tables for known in table} | terms
+            raise LoaderError(
+                f"masks cannot {what} {name!r}, which is no column: {nearest(name, known)} Nor can it be had as a "
+                f"statistic: {error}"
+            ) from error
+    return column if pd.api.types.is_numeric_dtype(column.dtype) else column.where(column.notna() & (column != ""))
+
+
+def _compared(view: View, name: str, sign: str, constant: str) -> pd.Series[Any]:
+    column = _column(view, name, "compare")
     number = constant[0] not in "'\""
     if number != pd.api.types.is_numeric_dtype(column.dtype):
         raise LoaderError(f"masks cannot compare {name!r}, of {column.dtype}, with {constant}.")

@@ -28,6 +28,8 @@ SCHEMES: Mapping[str, float] = {
 }
 """Schemes, and the share that each hides by default."""
 
+NOTHING_TO_SEE = "no neuron is left to see"
+
 _GROUPED = ("within", "across")
 _OVER_TIME = ("causal", "temporal", "random")
 _OVER_NEURONS = ("neuron", "within", "cosmooth")
@@ -156,8 +158,19 @@ class Mask:
         edges = self.bins if isinstance(self.bins, int) else ",".join(f"{edge:g}" for edge in self.bins)
         return f"{self.by}/{edges}"
 
-    def degenerate(self, codes: IntArray) -> str | None:
-        """Say why the scheme makes no sense for neurons of these groups (shape (neuron,), -1 unknown); None if it does.
+    def degenerate(
+        self, codes: IntArray, n_frames: int | None = None, positions_um: npt.NDArray[np.float64] | None = None
+    ) -> str | None:
+        """Say why the scheme makes no sense for a window, whatever is drawn; None if it does.
+
+        Parameters
+        ----------
+        codes : ndarray, shape (neuron,), int64
+            Groups of its neurons; -1 unknown.
+        n_frames : int, optional
+            Its frames; without them only neurons are looked at.
+        positions_um : ndarray, shape (neuron, 2 or 3), float64, optional
+            Where its neurons lie; without them all are taken to be apart.
 
         Examples
         --------
@@ -169,7 +182,52 @@ class Mask:
                 return f"fewer than 2 groups of at least {self.min_group} neurons"
         elif self.scheme in _OVER_NEURONS and len(codes) < 2:
             return "fewer than 2 neurons"
+        if n_frames is not None:
+            spans = -(-n_frames // self.span_frames)
+            if self.scheme in ("causal", "temporal") and spans < 2:
+                return "fewer than 2 spans of frames"
+            if self.scheme == "random" and len(codes) * spans < 2:
+                return "fewer than 2 entries"
+            if self.scheme == "forward" and self._scored(n_frames) + self.gap_frames >= n_frames:
+                return "no frame is left to see"
+        if positions_um is not None and self.exclude_radius_um > 0 and self._all_near(codes, positions_um):
+            return NOTHING_TO_SEE
         return None
+
+    def starved(self, codes: IntArray, n_kept: int, *, surely: bool) -> str | None:
+        """Say why too few neurons are there once a transform left so many of them; None if there are enough.
+
+        Parameters
+        ----------
+        codes : ndarray, shape (neuron,), int64
+            Groups before.
+        n_kept : int
+        surely : bool
+            Whether it is so whichever neurons are kept, or may be so.
+        """
+        dropped = len(codes) - n_kept
+        few = False
+        if self.scheme in _GROUPED and dropped > 0:
+            sizes = self._sizes(codes)
+            # It takes the fewest to spoil all groups but the largest: each until it is one too small.
+            spoiled = np.sort(sizes[sizes >= self.min_group] - self.min_group + 1)[:-1].sum()
+            few = n_kept < 2 * self.min_group if surely else dropped >= spoiled
+        elif self.scheme in _OVER_NEURONS:
+            few = n_kept < 2 or (not surely and n_kept < (self.folds or 0))
+        return f"{n_kept} neurons in a window are too few" if few else None
+
+    def _scored(self, n_frames: int) -> int:
+        """Frames that ``forward`` scores."""
+        return max(1, round(self.share * n_frames))
+
+    def _all_near(self, codes: IntArray, positions_um: npt.NDArray[np.float64]) -> bool:
+        """Whether every neuron that can be a target has all that can be seen with it within the radius."""
+        groups = [codes == group for group in np.flatnonzero(self._sizes(codes) >= self.min_group)]
+        for mine in groups if self.scheme == "within" else [np.ones(len(codes), np.bool_)]:
+            points = positions_um[mine]
+            if not all(_near(points, points[at : at + 1], self.exclude_radius_um).all() for at in range(len(points))):
+                return False
+        return True
 
     @staticmethod
     def _sizes(codes: IntArray) -> IntArray:
@@ -197,7 +255,7 @@ class Mask:
         neurons : ndarray, shape (neuron,), int64
             Places of the window that hold a neuron.
         hidden, target : ndarray, shape (place, time), bool
-            Are written to; places are neurons and padding.
+            Are written to; places are neurons and padding, and time is that of the window alone.
         codes : ndarray, shape (neuron,), int64
             Groups of `neurons`.
         positions_um : ndarray, shape (neuron, 2 or 3), float64, optional
@@ -212,35 +270,29 @@ class Mask:
         int or str
             The group that was picked, -1 for schemes without groups; or why there is no mask. Then nothing is written.
         """
-        why = self.degenerate(codes)
+        frames = hidden.shape[1]
+        why = self.degenerate(codes, frames)
         if why is not None:
             return why
 
         def key(purpose: str) -> WordArray:
             return key_of(seed, epoch, PURPOSES[purpose], place, sample)
 
-        frames = hidden.shape[1]
         group = -1
         match self.scheme:
             case "causal" | "temporal":
                 spans = np.arange(-(-frames // self.span_frames), dtype=np.int64)
-                if len(spans) < 2:
-                    return "fewer than 2 spans of frames"
                 chosen = _bernoulli(draws_at(key("mask: frame"), spans), self.share)
                 hidden[neurons] = target[neurons] = np.repeat(chosen, self.span_frames)[:frames]
                 return group
             case "random":
                 spans = np.arange(-(-frames // self.span_frames), dtype=np.int64)
-                if len(neurons) * len(spans) < 2:
-                    return "fewer than 2 entries"
                 words = draws_at(key("mask: token"), neurons[:, None] * _FRAMES + spans)
                 chosen = np.repeat(_bernoulli(words, self.share), self.span_frames, axis=1)[:, :frames]
                 hidden[neurons] = target[neurons] = chosen
                 return group
             case "forward":
-                scored = max(1, round(self.share * frames))
-                if scored + self.gap_frames >= frames:
-                    return "no frame is left to see"
+                scored = self._scored(frames)
                 hidden[neurons, -(scored + self.gap_frames) :] = True
                 target[neurons, -scored:] = True
                 return group
@@ -270,7 +322,7 @@ class Mask:
                 )
             unseen = unseen | _near(positions_um, positions_um[scored_neurons], self.exclude_radius_um)
         if unseen.all():
-            return "no neuron is left to see"
+            return NOTHING_TO_SEE
         hidden[neurons[unseen]] = True
         target[neurons[scored_neurons]] = True
         return group

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import LoaderError, UsageError, nearest
+from poyodata.loaders.checks import whole_number
 
 Tail = Literal["keep", "drop"]
 TAILS: tuple[Tail, ...] = ("keep", "drop")
@@ -30,8 +31,9 @@ class Ranks:
     tail : {"keep", "drop"}
         What becomes of the positions that are left when the number does not divide evenly. ``keep``: the first ranks
         have one more, and perhaps one batch more; together they have every position exactly once, as evaluation needs.
-        ``drop``: nobody has them, and all ranks have the same number of batches, as gradients that are averaged need;
-        every epoch leaves out others, fewer than `world`.
+        Where there are fewer positions than ranks, the last ranks have none. ``drop``: nobody has them, and all ranks
+        have the same number of batches, as gradients that are averaged need; fewer than `world` are left out, others in
+        every epoch where the order is shuffled, and without that always the last ones.
 
     Raises
     ------
@@ -51,7 +53,9 @@ class Ranks:
     tail: Tail = "keep"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.world:
+        whole_number("rank", self.rank)
+        whole_number("world", self.world, 1)
+        if self.rank >= self.world:
             raise LoaderError(f"rank {self.rank} of {self.world}: ranks are counted from 0 to world - 1.")
         if self.tail not in TAILS:
             raise UsageError(f"unknown tail {self.tail!r}: {nearest(str(self.tail), TAILS)}")
@@ -68,6 +72,11 @@ class Ranks:
     def count(self, n: int) -> int:
         """Count the positions of `n` that this rank has."""
         return max(0, -(-(self.total(n) - self.rank) // self.world))
+
+    @property
+    def first(self) -> Ranks:
+        """Rank 0, which has as many positions as any."""
+        return replace(self, rank=0)
 
     def positions(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         """Positions of the epoch that are this rank's `start` to `stop`, shape (stop - start,), int64."""

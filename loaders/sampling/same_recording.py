@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from poyodata.errors import LoaderError
+from poyodata.loaders.checks import whole_number
 from poyodata.loaders.order import Permutation, key_of, permuted
 from poyodata.loaders.sampling.members import Members
 from poyodata.loaders.sampling.ranks import Ranks
@@ -38,14 +39,13 @@ class SameRecording:
     drop_last: bool = False
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise LoaderError(f"batch_size is {self.batch_size}; it must be at least 1.")
+        whole_number("batch_size", self.batch_size, 1)
         if len(self.index) == 0:
             raise LoaderError("the index has no window to draw; let the diet eat more, or shorten window_s.")
-        if len(self) == 0:
+        if self.most_batches == 0:
             raise LoaderError(
-                f"rank {self.ranks.rank} of {self.ranks.world} gets no batch: {len(self._members.count)} recordings "
-                f"with at most {self._members.count.max()} windows make {self._n_batches} batches of "
+                f"no one of {self.ranks.world} ranks gets a batch: {len(self._members.count)} recordings with at most "
+                f"{self._members.count.max()} windows make {self._n_batches} batches of "
                 f"{self.batch_size}; lower batch_size or the number of ranks, or keep what is left over "
                 "(drop_last=False, tail='keep')."
             )
@@ -71,6 +71,11 @@ class SameRecording:
             return self.ranks.total(self._n_batches) * self.batch_size
         dropped = self._n_batches - self.ranks.total(self._n_batches)
         return len(self.index) - dropped * self.batch_size
+
+    @property
+    def most_batches(self) -> int:
+        """Batches in an epoch of the rank that has most of them, which is rank 0."""
+        return self.ranks.first.count(self._n_batches)
 
     def __len__(self) -> int:
         return self.ranks.count(self._n_batches)
@@ -135,6 +140,6 @@ def same_recording(
     Raises
     ------
     LoaderError
-        When there is no batch for this rank.
+        When there is no batch for any rank.
     """
     return SameRecording(index, batch_size, seed, ranks or Ranks(), shuffle, drop_last)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import LoaderError
+from poyodata.loaders.checks import whole_number
 from poyodata.loaders.sampling.ranks import Ranks
 from poyodata.loaders.windows.index import WindowIndex
 
@@ -52,8 +53,13 @@ class Sampler(Protocol):
         """Windows that all ranks draw together in an epoch."""
         ...
 
+    @property
+    def most_batches(self) -> int:
+        """Batches in an epoch of the rank that has most of them, which is rank 0."""
+        ...
+
     def __len__(self) -> int:
-        """Batches of this rank in an epoch."""
+        """Batches of this rank in an epoch; none where there are fewer windows than ranks."""
         ...
 
     def batches(self, epoch: int, start: int, stop: int) -> tuple[Drawn, list[int]]:
@@ -93,17 +99,15 @@ class Dealt:
     drop_last: bool = False
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise LoaderError(f"batch_size is {self.batch_size}; it must be at least 1.")
+        whole_number("batch_size", self.batch_size, 1)
         if len(self.index) == 0:
             raise LoaderError("the index has no window to draw; let the diet eat more, or shorten window_s.")
-        if self.n_positions < 1:
-            raise LoaderError(f"n_windows is {self.n_positions}; an epoch draws at least 1.")
-        if len(self) == 0:
+        whole_number("n_windows", self.n_positions, 1)
+        if self.most_batches == 0:
             raise LoaderError(
                 f"{self.n_positions} windows shared by {self.ranks.world} ranks make no batch of {self.batch_size} for "
-                f"rank {self.ranks.rank}; lower batch_size or the number of ranks, or keep what is left over "
-                "(drop_last=False, tail='keep')."
+                "any of them; lower batch_size or the number of ranks, or keep what is left over (drop_last=False, "
+                "tail='keep')."
             )
 
     @property
@@ -114,8 +118,16 @@ class Dealt:
         each = [Ranks(rank, self.ranks.world, self.ranks.tail) for rank in range(self.ranks.world)]
         return sum(one.count(self.n_positions) // self.batch_size * self.batch_size for one in each)
 
+    @property
+    def most_batches(self) -> int:
+        """Batches in an epoch of the rank that has most of them, which is rank 0."""
+        return self._batches_of(self.ranks.first)
+
     def __len__(self) -> int:
-        count = self.ranks.count(self.n_positions)
+        return self._batches_of(self.ranks)
+
+    def _batches_of(self, ranks: Ranks) -> int:
+        count = ranks.count(self.n_positions)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def batches(self, epoch: int, start: int, stop: int) -> tuple[Drawn, list[int]]:

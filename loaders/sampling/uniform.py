@@ -56,6 +56,6 @@ def uniform(
     Raises
     ------
     LoaderError
-        When there is nothing to draw, or no batch for this rank.
+        When there is nothing to draw, or no batch for any rank.
     """
     return Uniform(index, batch_size, seed, ranks or Ranks(), len(index), drop_last, shuffle)

@@ -13,6 +13,7 @@ from numba import carray
 
 from poyodata.compiling import compiled
 from poyodata.errors import LoaderError, UsageError, nearest
+from poyodata.loaders.first_touch import FirstTouch
 from poyodata.loaders.gather import pointer_of
 from poyodata.loaders.targets.target import IntArray, Places, TargetColumn, Windows, frame_numbers, require_checked
 from poyodata.store.signals import at_frames
@@ -80,6 +81,7 @@ class BehaviourTarget:
         self._lacking = lacking
         self._session_ids: tuple[str, ...] | None = None
         self._without: frozenset[str] = frozenset()
+        self._reading = FirstTouch()
         self._forget()
 
     def _forget(self) -> None:
@@ -138,7 +140,8 @@ class BehaviourTarget:
         found = np.empty(shape, np.float32)
         for at in np.unique(sessions[self._address[sessions] == 0]).tolist():
             values = self.of_frames((self._session_ids or ())[at])
-            self._address[at], self._n_frames[at] = values.ctypes.data, len(values)
+            self._n_frames[at] = len(values)
+            self._address[at] = values.ctypes.data  # last: other threads read as soon as it is there
         if ((start < 0) | (start + length > self._n_frames[sessions])).any():
             raise LoaderError(f"target {self.name!r} was asked for windows beyond the frames of a recording.")
         if self._over == "mean":
@@ -150,15 +153,16 @@ class BehaviourTarget:
 
     def of_frames(self, session_id: str) -> npt.NDArray[np.float32]:
         """The signal at every frame of a recording, shape (time,), float32; NaN throughout where it has none."""
-        if session_id not in self._values:
-            store = self._view.store
-            time_s = store.time_s(session_id)
-            if session_id in self._without:
-                values = np.full(len(time_s), np.nan)
-            else:
-                values = at_frames(*store.signal(session_id, self.signal), time_s)
-            self._values[session_id] = values.astype(np.float32)
-        return self._values[session_id]
+        with self._reading:
+            if session_id not in self._values:
+                store = self._view.store
+                time_s = store.time_s(session_id)
+                if session_id in self._without:
+                    values = np.full(len(time_s), np.nan)
+                else:
+                    values = at_frames(*store.signal(session_id, self.signal), time_s)
+                self._values[session_id] = values.astype(np.float32)
+            return self._values[session_id]
 
 
 @compiled()

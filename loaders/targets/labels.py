@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import LoaderError, UsageError, nearest
+from poyodata.loaders.first_touch import FirstTouch
 from poyodata.loaders.targets.own_trials import NO_TRIAL, LabelReader, OwnTrials, rows_with_trial, windows_by_trial
 from poyodata.loaders.targets.shown import BLANK, FrameCodes, ShownFrames, counted, windows_by_stimulus
 from poyodata.loaders.targets.store_values import (
@@ -143,6 +144,7 @@ class LabelTarget:
         self._session_ids: tuple[str, ...] | None = None
         self._own: OwnTrials | None = None
         self._by_frames = ShownFrames(0)
+        self._reading = FirstTouch()
         if label.columns != (DIRECTION,) and not label.is_id:
             _ = self.classes  # a value beyond the vocabulary is told now
 
@@ -215,8 +217,8 @@ class LabelTarget:
         Raises
         ------
         LoaderError
-            When no window shows a stimulus with this label, when ids of several stimuli would be mixed, or when a
-            direction is no multiple of 45 degrees.
+            When no window shows a stimulus with this label, when all that do are blank sweeps, when ids of several
+            stimuli would be mixed, or when a direction is no multiple of 45 degrees.
         """
         if self._label.columns == (DIRECTION,):
             refuse_odd_directions(view, index)
@@ -237,10 +239,25 @@ class LabelTarget:
                 f"target {self.name!r} would mix the ids of {counted(wanted)}, which mean different pictures; give "
                 "`stimulus` the name of one, and make a target with a `name` of its own for each other one."
             )
+        self._refuse_blanks(view, index, wanted)
         self._stimuli = frozenset(wanted)
         self._session_ids = tuple(index.session_ids)
         self._by_frames = ShownFrames(len(index.session_ids))
         self._own = OwnTrials(view, index, self._reader()) if self._at == "trial" else None
+
+    def _refuse_blanks(self, view: View, index: Windows, wanted: Mapping[str, int]) -> None:
+        """Raise where what the windows are made of is presentations, and those of the stimuli are blank throughout."""
+        windows = view.manifest.windows
+        # What is shown at a frame of a window may be of any window of the manifest.
+        own = self._at == "trial" and bool((index.source >= 0).all())
+        rows = windows.iloc[index.source] if own else windows
+        meant = rows["stimulus"].isin(list(wanted)).to_numpy(bool)
+        if (rows["trial"] >= 0).all() and rows["blank"].to_numpy(bool)[meant].all():
+            raise LoaderError(
+                f"target {self.name!r} can never be had: all {counted(wanted)} windows that could have "
+                f"{' and '.join(self._label.columns)} are blank sweeps. Let the diet's windows.where choose others "
+                "too, or leave the target out."
+            )
 
     def _carriers(self, view: View) -> frozenset[str]:
         """Stimuli that have the label: of the windows where the manifest says so, else of the store."""
@@ -292,10 +309,12 @@ class LabelTarget:
         return np.append(class_values(self.classes), np.nan).astype(np.float32)
 
     def _by_frame(self, sessions: IntArray, first: IntArray, reach: IntArray | None) -> IntArray:
-        for at in self._by_frames.missing(sessions):
-            rows, codes = self._reader().read((self._session_ids or ())[at], ("start_frame", "stop_frame"))
-            frames = rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
-            self._by_frames.add(at, FrameCodes.of_presentations(frames[:, 0], frames[:, 1], codes))
+        if self._by_frames.missing(sessions):
+            with self._reading:
+                for at in self._by_frames.missing(sessions):
+                    rows, codes = self._reader().read((self._session_ids or ())[at], ("start_frame", "stop_frame"))
+                    frames = rows[["start_frame", "stop_frame"]].to_numpy(np.int64)
+                    self._by_frames.add(at, FrameCodes.of_presentations(frames[:, 0], frames[:, 1], codes))
         if reach is None:
             return self._by_frames.at(sessions, first[:, None])[:, 0]
         return self._by_frames.at(sessions, first[:, None] + reach)

@@ -13,6 +13,7 @@ from poyodata.errors import LoaderError, UsageError, nearest
 from poyodata.loaders.targets.frames import FloatFrames, resampled_frames
 from poyodata.loaders.targets.labels import At, LabelTarget, label_target
 from poyodata.loaders.targets.shown import BLANK, windows_by_stimulus
+from poyodata.loaders.targets.store_values import shown_values
 from poyodata.loaders.targets.target import Places, TargetColumn, Windows
 
 if TYPE_CHECKING:
@@ -116,11 +117,17 @@ class MovieTarget:
                 f"template of it: {nearest(stimulus, view.store.stimuli)} Ingest a recording that brings the "
                 "template, choose another `stimulus`, or ask for the target 'movie_frame', which needs none."
             )
+        self._require_frame(self._highest(view, stimulus), len(view.store.movie(stimulus)))
+        self._held = None
+
+    def _highest(self, view: View, stimulus: str) -> int:
+        """Highest frame that is shown, as the manifest says or, where its windows are no trials, the store."""
         windows, kind = view.manifest.windows, self._ids.kind
         if kind in windows.columns:
             shown = windows[kind].to_numpy(np.int64)[(windows["stimulus"] == stimulus).to_numpy(bool)]
-            self._require_frame(int(shown.max(initial=-1)), len(view.store.movie(stimulus)))
-        self._held = None
+            if (windows["trial"] >= 0).all():
+                return int(shown.max(initial=-1))
+        return int(shown_values(view.store, (kind,))[stimulus].max())
 
     @property
     def frames(self) -> FloatFrames:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from poyodata.digests import array_digest, json_digest
 from poyodata.errors import LoaderError, StatisticError, UsageError, nearest
+from poyodata.loaders.checks import names as names_of
 from poyodata.loaders.targets.target import IntArray, TargetColumn
 from poyodata.loaders.targets.vocabulary import Vocabulary, neuron_vocabulary
 
@@ -29,7 +31,7 @@ class NeuronColumns:
     Parameters
     ----------
     view : View
-    names : sequence of str
+    names : str, or sequence of str
         Columns of ``manifest.neurons``, of ``store.neurons`` (annotations too), of `table`, or of statistics, looked
         for in this order. Statistics that are not kept are computed, on the time that the diet's are of
         (`View.statistics`).
@@ -39,43 +41,52 @@ class NeuronColumns:
         What ``neuron_index - 1`` counts; by default the selected neurons in the order of the manifest.
     classes : mapping of str to Vocabulary, optional
         Of columns of texts and ids, from an earlier store. By default every value in the store, sorted.
+    grow : bool
+        Append texts that `classes` lack, in place of refusing them.
 
     Raises
     ------
     UsageError
         For a name that is nowhere, or a `table` without ``neuron_id``, or with one twice.
     LoaderError
-        When no selected neuron has a value, or when a text is not in the `classes` given.
+        When no selected neuron has a value, or when a text is not in the `classes` given and they are not to grow.
 
     Attributes
     ----------
     neurons : Vocabulary
     classes : dict of str to Vocabulary
         Of the columns of texts and ids.
+    digest : str
+        Sha256 of names and values.
     """
 
     def __init__(
         self,
         view: View,
-        names: Sequence[str],
+        names: str | Sequence[str],
         *,
         table: pd.DataFrame | None = None,
         neurons: Vocabulary | None = None,
         classes: Mapping[str, Vocabulary] | None = None,
+        grow: bool = False,
     ) -> None:
         selected = neuron_vocabulary(view)
         self.neurons = selected if neurons is None else neurons
         self.classes: dict[str, Vocabulary] = {}
         self._given = dict(classes or {})
         self._tables: dict[str, npt.NDArray[Any]] = {}
+        self._grow = grow
         rows = 1 + self.neurons.index(selected.names)
-        for name, values in _columns(view, list(dict.fromkeys(names)), table).items():
+        asked = list(dict.fromkeys(names_of("neuron columns", names)))
+        for name, values in _columns(view, asked, table).items():
             if values.isna().all():
                 raise LoaderError(
                     f"no one of the {len(values):,} selected neurons has a value of {name!r}; leave it out, or give it "
                     "to the source, as an annotation or in `table`."
                 )
             self._tables[name] = self._table(name, values, rows, view)
+        # Of the selected neurons alone: a vocabulary that holds others too changes nothing that batches hold.
+        self.digest = json_digest([[name, array_digest(values[rows])] for name, values in self._tables.items()])
 
     @property
     def columns(self) -> Mapping[str, TargetColumn]:
@@ -102,6 +113,7 @@ class NeuronColumns:
             everything = view.store.neurons[name] if name in view.store.neurons.columns else values
             texts = sorted({str(text) for text in everything.dropna().unique()} - {""})
             known = self._given.get(name, Vocabulary(name, tuple(texts)))
+            known = known.grow(texts) if self._grow else known
             self.classes[name] = known
             missing = (values.isna() | (values == "")).to_numpy(bool)
             numbers = np.full(1 + len(self.neurons), -1, np.int64)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from poyodata.errors import LoaderError
+from poyodata.loaders.first_touch import FirstTouch
 from poyodata.loaders.targets.shown import NOTHING
 from poyodata.loaders.targets.store_values import codes_of
 from poyodata.loaders.targets.target import IntArray, Places, Windows
@@ -82,13 +83,16 @@ class OwnTrials:
             self._code[has] = _UNREAD
         unread = np.flatnonzero(self._code == _UNREAD)
         sessions = index.session_index[unread]
+        self._reading = FirstTouch()
         self._unread = {int(at): unread[sessions == at] for at in np.unique(sessions)}
 
     def codes(self, located: Places) -> IntArray:
         """Codes of windows, shape (batch,); `NO_TRIAL` for those without a trial of their own."""
         if self._unread:
-            for at in self._unread.keys() & set(located.session_index.tolist()):
-                self._read(self._unread.pop(at))
+            with self._reading:
+                for at in self._unread.keys() & set(located.session_index.tolist()):
+                    self._read(self._unread[at])
+                    del self._unread[at]  # last: other threads take what is not here as read
         return self._code[located.row].astype(np.int64)
 
     def _read(self, rows: IntArray) -> None:

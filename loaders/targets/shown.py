@@ -90,7 +90,7 @@ class ShownFrames:
         return np.unique(unknown).tolist() if len(unknown) else []
 
     def add(self, session: int, codes: FrameCodes) -> None:
-        """Take the codes of a recording."""
+        """Take the codes of a recording: one thread at a time, while others look up those that are there."""
         count, end = len(codes.code), self._used + len(codes.code)
         if end > len(self._code):
             room = max(end, 2 * len(self._code))
@@ -100,7 +100,8 @@ class ShownFrames:
             )
         for array, own in ((self._start, codes.start), (self._stop, codes.stop), (self._code, codes.code)):
             array[self._used : end] = own
-        self._first[session], self._count[session] = self._used, count
+        self._count[session] = count
+        self._first[session] = self._used  # last: other threads look it up as soon as it is there
         self._used = end
 
     def at(self, sessions: IntArray, frames: IntArray) -> IntArray:

@@ -155,6 +155,19 @@ def known_targets() -> Mapping[str, Builder]:
     return {**labels, "movie": movie_target, **BEHAVIOUR, **_registered}
 
 
+def defaults_of(name: str) -> dict[str, Any]:
+    """Give the options of a kind of target that have a default, and what that is; none for an unknown kind.
+
+    Examples
+    --------
+    >>> defaults_of("direction")["at"]
+    'trial'
+    """
+    build = known_targets().get(name)
+    parameters = inspect.signature(build).parameters.values() if build is not None else ()
+    return {one.name: one.default for one in parameters if one.default is not one.empty}
+
+
 def make_target(name: str, view: View, /, **options: Any) -> Target:
     """Make a target by name.
 

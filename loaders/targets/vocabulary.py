@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -208,3 +208,42 @@ def neuron_vocabulary(view: View) -> Vocabulary:
 def recording_vocabulary(view: View) -> Vocabulary:
     """Names of the recordings that have a selected neuron, sorted."""
     return Vocabulary(RECORDING, tuple(view.session_ids))
+
+
+def numbered_by(
+    view: View, given: Vocabulary | Sequence[Vocabulary], columns: Sequence[str] = ()
+) -> dict[str, Vocabulary]:
+    """Give vocabularies by kind; those of neurons and recordings have grown by what a view shows.
+
+    Parameters
+    ----------
+    view : View
+    given : Vocabulary or sequence of Vocabulary
+        Of kind ``neuron``, ``recording``, or of one of the columns; one of a kind.
+    columns : sequence of str
+        Names of columns of neurons, whose classes may be given too.
+
+    Raises
+    ------
+    LoaderError
+        There are two of a kind, or one of another kind.
+    """
+    found: dict[str, Vocabulary] = {}
+    for one in (given,) if isinstance(given, Vocabulary) else given:
+        if not isinstance(one, Vocabulary):
+            raise LoaderError(
+                f"a vocabulary was expected and {one!r} came; read a kept one with Vocabulary.load(path)."
+            )
+        if one.kind in found:
+            raise LoaderError(f"there are two vocabularies of kind {one.kind!r}; merge them: one.merge(other).")
+        known = (NEURON, RECORDING, *columns)
+        if one.kind not in known:
+            raise LoaderError(
+                f"a loader numbers nothing by a vocabulary of kind {one.kind!r}: {nearest(one.kind, known)} Classes of "
+                "a target are an option of that target."
+            )
+        found[one.kind] = one
+    for kind, own in ((NEURON, neuron_vocabulary), (RECORDING, recording_vocabulary)):
+        if kind in found:
+            found[kind] = found[kind].grow(own(view).names)
+    return found

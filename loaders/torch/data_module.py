@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from poyodata.curation.manifest import Manifest
 from poyodata.errors import LoaderError, nearest
+from poyodata.loaders.arguments import By, way_of
 from poyodata.loaders.loader import Loader
 from poyodata.loaders.make import make_loader
 from poyodata.loaders.torch.dataset import as_data_loader
+from poyodata.loaders.transforms import Normalisation
 from poyodata.store import Store
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ def make_data_module(
             self.store = store
             self.manifest = manifest
             self._loaders: dict[str, Loader] = {}
+            self._fitted: dict[By, Normalisation] = {}
 
         def setup(self, stage: str | None = None) -> None:
             """Make the loaders of a stage (``fit``, ``validate``, ``test`` or ``predict``; None for all)."""
@@ -158,12 +161,19 @@ def make_data_module(
                 common.pop("shuffle", None)
             own = {**given.get("test" if stage == "predict" else stage, {}), **given.get(stage, {})}
             split = own.pop("split", STAGES[stage])
-            made = next(iter(self._loaders.values()), None)
-            if made is not None and "normalise" not in own and "recipe" not in common | own:
-                # Fitted once: it is of the train role, whatever the stage.
-                own["normalise"] = made.normalisation if made.normalisation.fitted else False
+            asked = {**common, **own}
+            normalise, recipe = asked.get("normalise"), asked.get("recipe")
+            by = None if isinstance(normalise, Normalisation) else way_of(normalise)
+            if recipe is not None and by is not None:
+                by = recipe.normalise or None
+            if by in self._fitted:
+                # Fitted once for each way that is asked for: it is of the train role, whatever the stage.
+                asked["normalise"] = self._fitted[by]
             trainer = self.trainer
             rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-            return make_loader(store, manifest, split, rank=rank, world=world, **{**common, **own})
+            made = make_loader(store, manifest, split, rank=rank, world=world, **asked)
+            if by is not None:
+                self._fitted[by] = made.normalisation
+            return made
 
     return DietDataModule()

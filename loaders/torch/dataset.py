@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from poyodata.errors import LoaderError
@@ -29,7 +30,8 @@ class WindowDataset(Dataset[dict[str, Any]]):
     It is map-style and reads whole batches: pass ``collate_fn=WindowDataset.collate``, which does nothing. With
     ``batch_sampler=BatchOrder(loader)`` batches are those of the loader, number by number, in any worker. With torch's
     own samplers (``shuffle=True``) they are of torch's order, and item i is window i of ``loader.windows``; random
-    changes belong to the window then.
+    changes belong to the window then. The epoch is that of ``loader.set_epoch``, also in workers that stay
+    (``persistent_workers=True``).
 
     Worker processes must be spawned (``multiprocessing_context="spawn"``): the store is opened again there. Forked ones
     are for traces that are mapped from files of this machine, and anything else is refused.
@@ -41,12 +43,30 @@ class WindowDataset(Dataset[dict[str, Any]]):
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
+        # A worker has a loader of its own, and hears of a new epoch through memory that it shares with this process.
+        self._epoch = torch.tensor(loader.epoch).share_memory_()  # type: ignore[no-untyped-call]
+        loader.tell_epochs(self._note)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.loader.tell_epochs(self._note)
+
+    def _note(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return len(self.loader.windows)
 
     def __getitem__(self, window: int) -> dict[str, Any]:
-        """Give a batch of one window."""
+        """Give a batch of one window.
+
+        Raises
+        ------
+        IndexError
+            There is no such window, as Python asks of what is iterated by numbers.
+        """
+        if not 0 <= window < len(self):
+            raise IndexError(f"windows are numbered 0 to {len(self) - 1}, and {window} was asked for.")
         return self.__getitems__([window])
 
     def __getitems__(self, key: BatchKey | Sequence[int]) -> dict[str, Any]:
@@ -55,7 +75,7 @@ class WindowDataset(Dataset[dict[str, Any]]):
         if isinstance(key, BatchKey):
             return loader.to_torch(loader.batch(*key))
         windows = np.asarray(key, np.int64)
-        return loader.to_torch(loader.read(loader.plan_of(loader.epoch, Drawn(windows, windows))))
+        return loader.to_torch(loader.read(loader.plan_of(int(self._epoch), Drawn(windows, windows))))
 
     @staticmethod
     def collate(batch: T) -> T:
@@ -69,32 +89,36 @@ class BatchOrder(Sampler[Any]):
     Parameters
     ----------
     loader : Loader
-
-    Attributes
-    ----------
-    epoch, start : int
-        What the next iteration reads, and the first batch of it.
+        Whose epoch it is: ``set_epoch`` of the loader and of this are one.
     """
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
-        self.epoch = loader.epoch
-        self.start = 0
+        self._resumed: tuple[int, int] | None = None
+
+    @property
+    def start(self) -> int:
+        """First batch of the next iteration: 0, but after `resume`."""
+        epoch, batches = self._resumed or (-1, 0)
+        return batches if epoch == self.loader.epoch else 0
+
+    def resume(self, epoch: int, batches: int) -> None:
+        """Let the next iteration of an epoch begin after some batches."""
+        self._resumed = (epoch, batches)
+        self.loader.set_epoch(epoch)
 
     def __len__(self) -> int:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[BatchKey]:
-        epoch, start = self.epoch, self.start
-        self.start = 0
+        epoch, start = self.loader.epoch, self.start
+        self._resumed = None
         for number in range(start, len(self.loader)):
             yield BatchKey(epoch, number)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration reads."""
-        if epoch != self.epoch:
-            self.start = 0
-        self.epoch = epoch
+        self.loader.set_epoch(epoch)
 
 
 class WindowDataLoader(DataLoader[dict[str, Any]]):
@@ -106,30 +130,31 @@ class WindowDataLoader(DataLoader[dict[str, Any]]):
     def __init__(self, loader: Loader, **options: Any) -> None:
         self.loader = loader
         self.order = BatchOrder(loader)
-        self._given = 0
+        self._read = (loader.epoch, 0)  # an epoch, and how many batches of it were given
         super().__init__(WindowDataset(loader), batch_sampler=self.order, collate_fn=WindowDataset.collate, **options)
 
     def __iter__(self) -> Any:
-        self._given = self.order.start
-        for batch in super().__iter__():
-            self._given += 1
+        epoch, start = self.loader.epoch, self.order.start
+        self._read = (epoch, start)
+        for given, batch in enumerate(super().__iter__(), start + 1):
+            self._read = (epoch, given)
             yield batch
-        self._given = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration reads."""
         self.loader.set_epoch(epoch)
-        self.order.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Give the state, as `Loader.state_dict`; each can be loaded into the other."""
-        return make_state(self.loader.identity(), self.order.epoch, self._given)
+        epoch, given = self._read
+        return make_state(self.loader.identity(), self.loader.epoch, given if epoch == self.loader.epoch else 0)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken."""
-        self.order.epoch, self.order.start = check_state(state, self.loader.identity(), len(self.loader))
-        self.loader.set_epoch(self.order.epoch)
-        self._given = self.order.start
+        loader = self.loader
+        epoch, batches = check_state(state, loader.identity(), loader.sampler.most_batches)
+        self._read = epoch, min(batches, len(loader))
+        self.order.resume(*self._read)
 
 
 def as_data_loader(loader: Loader, num_workers: int = 0, **options: Any) -> WindowDataLoader:

@@ -47,6 +47,17 @@ def _each(value: Any, change: Any) -> Any:
     return {name: _each(one, change) for name, one in value.items()} if isinstance(value, Mapping) else value
 
 
+def _reachable(device: torch.device | str) -> torch.device:
+    """Give a device, or say before anything is read that torch has no GPU here."""
+    found = torch.device(device)
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise LoaderError(
+            f"torch finds no GPU here, and device {str(device)!r} was asked for; give 'cpu', which gives the loader's "
+            "batches, or install torch for CUDA."
+        )
+    return found
+
+
 def _pin(tensor: torch.Tensor) -> torch.Tensor:
     # Nested tensors cannot be pinned, and broadcast views would be written out.
     whole = not tensor.is_nested and tensor.is_contiguous()
@@ -61,11 +72,16 @@ class DeviceLoader:
     loader : Loader
         Its ``set_epoch``, ``state_dict`` and other attributes are reached through this.
     device : torch.device or str
+
+    Raises
+    ------
+    LoaderError
+        A GPU is asked for, and torch finds none.
     """
 
     def __init__(self, loader: Loader, device: torch.device | str) -> None:
         self.loader = loader
-        self.device = torch.device(device)
+        self.device = _reachable(device)
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -124,7 +140,7 @@ class ResidentLoader:
     Raises
     ------
     LoaderError
-        The loader makes other batches, or the traces do not fit into the memory of the device.
+        The loader makes other batches, the traces do not fit into the memory of the device, or there is no such device.
     """
 
     def __init__(self, loader: Loader, device: torch.device | str) -> None:
@@ -135,14 +151,14 @@ class ResidentLoader:
                 "views; make the loader so, or use DeviceLoader, which copies finished batches."
             )
         self.loader = loader
-        self.device = torch.device(device)
+        self.device = _reachable(device)
         source = loader.source
         widths = source.n_neurons
         sizes = source.n_frames * widths
         self._first = np.concatenate([[0], np.cumsum(sizes)])[:-1]
         self._require_room(int(sizes.sum()) * 4)
         flat = torch.empty(int(sizes.sum()), dtype=torch.float32, device=self.device)
-        for number, session_id in enumerate(loader.session_ids):
+        for number, session_id in enumerate(loader.view.session_ids):
             traces = loader.view.traces(session_id)
             kept = np.ascontiguousarray(np.asarray(traces)[:, loader.view.columns(session_id)])
             flat[self._first[number] : self._first[number] + sizes[number]] = torch.from_numpy(kept.reshape(-1)).to(
@@ -152,6 +168,11 @@ class ResidentLoader:
         self._widths = widths
         self._frames = torch.arange(loader.n_frames, device=self.device)
         shift, scale = loader.scaling
+        numbering = loader.numbering
+        row_of = np.arange(1 + len(loader.neuron_ids)) - 1
+        if numbering is not None:
+            row_of[numbering] = np.arange(len(numbering)) - 1
+        self._row_of = torch.from_numpy(row_of).clamp(min=0).to(self.device)
         self._shift = None if shift is None else torch.from_numpy(shift).to(self.device)
         self._scale = None if scale is None else torch.from_numpy(scale).to(self.device)
 
@@ -175,9 +196,10 @@ class ResidentLoader:
         mask = column < kept.count[:, None]
         at = np.where(mask, kept.first[:, None] + column, 0)
         index = np.where(mask, kept.number[at].astype(np.int64) + 1, 0)
+        numbering = self.loader.numbering
         located = plan.located
         return {
-            "neuron_index": index,
+            "neuron_index": index if numbering is None else numbering[index],
             "neuron_mask": mask,
             "session_index": located.session_index,
             "start_frame": located.start,
@@ -187,7 +209,7 @@ class ResidentLoader:
         session = plan.located.session_index
         width = torch.from_numpy(self._widths[session]).to(self.device)
         begin = torch.from_numpy(self._first[session] + plan.located.start * self._widths[session]).to(self.device)
-        neuron = (index - 1).clamp(min=0)
+        neuron = self._row_of[index]
         first = torch.from_numpy(self.loader.source.first_neuron[session]).to(self.device)
         column = (neuron - first[:, None]).clamp(min=0)
         at = (begin[:, None] + column)[:, :, None] + width[:, None, None] * self._frames

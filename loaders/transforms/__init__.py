@@ -11,6 +11,8 @@ from poyodata.loaders.transforms.normalise import (
     fit_normalisation,
     identity_normalisation,
     load_normalisation,
+    normalisation_for,
+    require_fitted,
 )
 from poyodata.loaders.transforms.transform import NeuronTransform, Transform, WindowTransform
 from poyodata.loaders.transforms.unit_dropout import UnitDropout
@@ -28,4 +30,6 @@ __all__ = [
     "fit_normalisation",
     "identity_normalisation",
     "load_normalisation",
+    "normalisation_for",
+    "require_fitted",
 ]

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from poyodata.errors import LoaderError
+from poyodata.loaders.checks import whole_number
 from poyodata.loaders.order import IntArray, draws_at
 from poyodata.loaders.transforms.transform import sample_keys
 
@@ -38,6 +39,7 @@ class Crop:
     def __post_init__(self) -> None:
         if self.n_frames < 1:
             raise LoaderError(f"a crop has at least 1 frame, got {self.n_frames}.")
+        whole_number("n_frames of a crop", self.n_frames)
 
     def length(self, n_frames: int) -> int:
         """Give the length of a window after the crop.

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from poyodata.errors import LoaderError
+from poyodata.loaders.checks import whole_number
 from poyodata.loaders.order import IntArray, draws_at
 from poyodata.loaders.transforms.transform import sample_keys
 
@@ -39,6 +40,7 @@ class Jitter:
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise LoaderError(f"jitter moves windows by at least 1 frame, got {self.frames}; leave it out for none.")
+        whole_number("frames of jitter", self.frames)
 
     def length(self, n_frames: int) -> int:
         """Give the length of a window, which stays."""

@@ -18,13 +18,13 @@ _FRAMES = np.uint64(2**32)  # more than a window has: words of different neurons
 
 
 @compiled()
-def _add_normal(values: Any, mask: Any, keys: Any, std: Any, out: Any) -> None:
+def _add_normal(values: Any, mask: Any, length: Any, keys: Any, std: Any, out: Any) -> None:
     one, two, shift = np.uint64(1), np.uint64(2), np.uint64(11)
-    frames = values.shape[2]
     for b in range(values.shape[0]):
+        frames = length[b]
         for n in range(values.shape[1]):
+            out[b, n] = values[b, n]
             if not mask[b, n]:
-                out[b, n] = values[b, n]
                 continue
             base = np.uint64(n) * _FRAMES
             # Box and Muller's transform gives two numbers at a time, for frames 2k and 2k + 1.
@@ -41,7 +41,7 @@ def _add_normal(values: Any, mask: Any, keys: Any, std: Any, out: Any) -> None:
 
 @dataclass(frozen=True)
 class Noise:
-    """Add independent Gaussian noise to every value; padding stays 0.
+    """Add independent Gaussian noise to every value; padding stays 0, of neurons and of time.
 
     Parameters
     ----------
@@ -73,5 +73,7 @@ class Noise:
         noisy = np.empty_like(values)
         keys = sample_keys("noise", seed, epoch, batch["sample"], place)
         mask = np.ascontiguousarray(batch["neuron_mask"], np.bool_)
-        _add_normal(values, mask, keys, np.float64(self.std), noisy)
+        shown = batch.get("time_mask")
+        length = np.full(len(values), values.shape[2]) if shown is None else np.count_nonzero(shown, axis=1)
+        _add_normal(values, mask, length.astype(np.int64), keys, np.float64(self.std), noisy)
         return {**batch, "values": noisy}

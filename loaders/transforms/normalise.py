@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -113,20 +113,23 @@ class Normalisation:
         return target
 
 
-def fit_normalisation(view: View, by: By = "neuron") -> Normalisation:
+def fit_normalisation(view: View, by: By = "neuron", sessions: Collection[str] | None = None) -> Normalisation:
     """Fit on the windows of roles ``train`` and ``identify``: never on what is validated or tested.
 
-    Every frame is read once, block by block; memory does not grow with the length of a recording.
+    Every frame is read once, block by block; memory does not grow with the length of a recording. Recordings without
+    such a window are left as they are.
 
     Parameters
     ----------
     view : View
     by : {"neuron", "recording"}
+    sessions : collection of str, optional
+        Recordings that are going to be read and so have to be fitted; by default all that have a window of any role.
 
     Raises
     ------
     LoaderError
-        When a recording has no such window.
+        When one of `sessions` has no window to fit on.
     """
     if by not in KINDS:
         raise LoaderError(f"normalisation is by neuron or by recording, got {by!r}: {nearest(str(by), KINDS)}")
@@ -136,13 +139,12 @@ def fit_normalisation(view: View, by: By = "neuron") -> Normalisation:
     frames = used[["start_frame", "stop_frame"]].to_numpy(np.int64)
     shift: dict[str, FloatVector] = {}
     scale: dict[str, FloatVector] = {}
-    without = [session_id for session_id in view.session_ids if session_id not in rows]
-    if without:
-        raise LoaderError(
-            f"recording {without[0]!r} has no train-role window to fit the normalisation on; "
-            "pass normalise=False, or use a split that gives each recording train time."
-        )
+    require_fitted(set(map(str, rows)), set(windows["session_id"]) if sessions is None else sessions)
     for session_id in view.session_ids:
+        if session_id not in rows:
+            n = len(view.columns(session_id))
+            shift[session_id], scale[session_id] = np.zeros(n, np.float32), np.ones(n, np.float32)
+            continue
         mean, std = _moments(view, session_id, as_intervals(frames[rows[session_id]]), by)
         usable = np.isfinite(std) & (std > 0)
         shift[session_id] = np.where(np.isfinite(mean), mean, 0.0).astype(np.float32)
@@ -152,6 +154,23 @@ def fit_normalisation(view: View, by: By = "neuron") -> Normalisation:
     store_digest = view.manifest.store_digest
     digest = _digest(shift, scale, neuron_ids, by, store_digest, _record(fitted))
     return Normalisation(shift, scale, digest, fitted, neuron_ids, by, store_digest)
+
+
+def require_fitted(fitted: Collection[str], read: Collection[str]) -> None:
+    """Refuse to read recordings that no normalisation was fitted for.
+
+    Raises
+    ------
+    LoaderError
+        With how many there are, and what to do.
+    """
+    without = sorted(set(map(str, read)) - set(fitted))
+    if without:
+        raise LoaderError(
+            f"recording {without[0]!r} has no train-role window to fit the normalisation on, as {len(without)} of "
+            f"{len(read)} recordings with windows have none; do not normalise (normalise=False), leave such recordings "
+            "out of the diet, or use a split that gives each recording train time."
+        )
 
 
 def identity_normalisation(view: View) -> Normalisation:
@@ -193,28 +212,54 @@ def load_normalisation(path: str | Path, view: View) -> Normalisation:
             f"{target}: the content does not match the digest {str(record['digest'])[:12]}, so it was changed after it "
             "was saved. Restore it from a copy, or fit it again."
         )
+    read = Normalisation(shift, scale, digest, fitted, neuron_ids, by, store_digest)
+    return normalisation_for(read, view, where=f"{target}: ")
+
+
+def normalisation_for(normalisation: Normalisation, view: View, where: str = "") -> Normalisation:
+    """Give a normalisation for the neurons of a view, which may be some of those it was fitted on.
+
+    Parameters
+    ----------
+    normalisation : Normalisation
+        Of a loader, or read from a file; one that leaves values as they are goes with every view.
+    view : View
+    where : str
+        What the message of an error begins with.
+
+    Raises
+    ------
+    LoaderError
+        It is of another store, split or other neurons.
+    """
+    fitted, wanted = normalisation.fitted, _neuron_ids(view)
+    if fitted is None:
+        return normalisation
     for what, mine, its in (
-        ("store", view.manifest.store_digest, store_digest),
+        ("store", view.manifest.store_digest, normalisation.store_digest),
         ("split", view.manifest.split_digest, fitted.split_digest),
     ):
         if mine != its:
             raise LoaderError(
-                f"{target}: the normalisation was fitted on {what} {str(its)[:12]}, and manifest "
+                f"{where}the normalisation was fitted on {what} {str(its)[:12]}, and manifest "
                 f"{view.manifest.name!r} is of {what} {mine[:12]}. Fit it again on this manifest."
             )
-    wanted = _neuron_ids(view)
+    if dict(normalisation.neuron_ids) == wanted:
+        return normalisation
+    shift: dict[str, FloatVector] = {}
+    scale: dict[str, FloatVector] = {}
     for session_id, names in wanted.items():
-        place = {name: at for at, name in enumerate(neuron_ids.get(session_id, ()))}
+        place = {name: at for at, name in enumerate(normalisation.neuron_ids.get(session_id, ()))}
         absent = [name for name in names if name not in place]
         if absent:
             raise LoaderError(
-                f"{target}: the normalisation knows nothing of neuron {absent[0]!r} of recording {session_id!r} "
+                f"{where}the normalisation knows nothing of neuron {absent[0]!r} of recording {session_id!r} "
                 f"({len(absent)} of its {len(names)} are missing). Fit it again on manifest {view.manifest.name!r}."
             )
         rows = [place[name] for name in names]
-        shift[session_id], scale[session_id] = shift[session_id][rows], scale[session_id][rows]
-    shift, scale = ({key: one[key] for key in wanted} for one in (shift, scale))
-    return Normalisation(shift, scale, digest, fitted, wanted, by, store_digest)
+        shift[session_id] = normalisation.shift[session_id][rows]
+        scale[session_id] = normalisation.scale[session_id][rows]
+    return replace(normalisation, shift=shift, scale=scale, neuron_ids=wanted)
 
 
 def _moments(view: View, session_id: str, stretches: Intervals, by: By) -> tuple[Any, Any]:

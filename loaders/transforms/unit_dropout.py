@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from poyodata.errors import LoaderError, nearest
+from poyodata.loaders.checks import whole_number
 from poyodata.loaders.order import IntArray, draws_at
 from poyodata.loaders.transforms.transform import FloatArray, sample_keys, smallest, uniforms
 
@@ -40,7 +41,7 @@ class UnitDropout:
     Raises
     ------
     LoaderError
-        The numbers contradict each other.
+        The numbers contradict each other, or neurons are not counted in whole ones.
 
     Examples
     --------
@@ -65,6 +66,8 @@ class UnitDropout:
     def __post_init__(self) -> None:
         if self.law not in LAWS:
             raise LoaderError(f"unit dropout knows no law {self.law!r}: {nearest(self.law, LAWS)}")
+        for name in ("min_units", "max_units", "mode_units", "tail_units"):
+            whole_number(f"{name} of unit dropout", getattr(self, name))
         if not 1 <= self.min_units <= self.max_units:
             raise LoaderError(
                 f"unit dropout keeps {self.min_units} to {self.max_units} neurons; min_units must be at least 1, and "

@@ -49,6 +49,10 @@ class Stretches:
     def __len__(self) -> int:
         return len(self.start)
 
+    def keep(self, kept: npt.NDArray[np.bool_]) -> Stretches:
+        """Leave out the others; `kept` has shape (stretch,)."""
+        return Stretches(self.session_index[kept], self.start[kept], self.stop[kept], self.source[kept])
+
 
 def role_rows(view: View, role: str, stimulus: str | None = None) -> IntArray:
     """Rows of ``Manifest.windows`` of a role, shape (row,), int64, sorted.

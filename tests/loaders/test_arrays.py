@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from poyodata.curation import Manifest
 from poyodata.errors import LoaderError
 from poyodata.loaders import make_loader, to_xarray
 from poyodata.loaders.arrays import datasets
+from poyodata.loaders.targets.target import TargetColumn
 from poyodata.store import Store
 
 WITHOUT_TORCH = """
@@ -113,3 +116,36 @@ def test_tokens_have_no_labels(tiny_store: Store, gratings: Manifest) -> None:
     loader = make_loader(tiny_store, gratings, "test", window_s=1.0, layout="tokens")
     with pytest.raises(LoaderError, match="only dense batches"):
         to_xarray(loader, loader.batch(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("words", "shape", "dims"),
+    [
+        pytest.param("(batch,)", (2,), ("window",), id="one"),
+        pytest.param("(batch, time)", (2, 5), ("window", "time"), id="frames"),
+        pytest.param("(batch, 5, 7)", (2, 5, 7), ("window", "own_1", "own_2"), id="as high as there are frames"),
+        pytest.param("(batch, time, 5, 2)", (2, 5, 5, 2), ("window", "time", "own_2", "own_3"), id="a movie"),
+    ],
+)
+def test_dimensions_are_those_that_a_target_declares(words: str, shape: tuple[int, ...], dims: tuple[str, ...]) -> None:
+    target = SimpleNamespace(columns={"own": TargetColumn("float32", words, "1")})
+    loader: Any = SimpleNamespace(
+        layout="dense",
+        targets=(target,),
+        neuron_ids=("p", "q"),
+        session_ids=("a",),
+        rate_hz=10.0,
+        normalisation=SimpleNamespace(fitted=None),
+        manifest_digest="",
+        role="test",
+    )
+    batch = {
+        "values": np.zeros((2, 2, 5), np.float32),
+        "neuron_index": np.array([[1, 2], [2, 0]]),
+        "session_index": np.zeros(2, np.int64),
+        "time_mask": np.ones((2, 5), np.bool_),
+        "own": np.zeros(shape, np.float32),
+    }
+    labelled = to_xarray(loader, batch)
+    assert labelled["own"].dims == dims
+    assert labelled["time_mask"].dims == ("window", "time")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_windows_keep_clear_of_time_that_the_diet_does_not_eat(tiny_store: Store
         split = resolve_split(tiny_store, "blocks-5fold", fold=fold)
         manifest = diet.resolve(tiny_store, split=split)
         assert manifest.roles == ("test", "train", "valid")
-        loader = make_loader(tiny_store, manifest, role, window_s=8.0, jitter_frames=jitter)
+        loader = make_loader(tiny_store, manifest, role, window_s=3.0, jitter_frames=jitter)
         guard = int(split.sessions["guard_frames"].max()) if role == "train" else 0
         for session, start in keys(everything(loader)):
             name, stop = loader.session_ids[session], start + loader.windows.n_frames
@@ -228,7 +229,21 @@ def test_recordings_of_different_rates_are_refused(
         pytest.param({"sampling": "balanced"}, UsageError, "SamplingChoice", id="balanced-by-what"),
         pytest.param({"layout": "dens"}, UsageError, "did you mean 'dense'", id="layout-typo"),
         pytest.param({"access": "packed"}, UsageError, "folder", id="packed-without-a-folder"),
-        pytest.param({"seed": -1}, LoaderError, "not negative", id="seed"),
+        pytest.param({"seed": -1}, LoaderError, "seed is -1", id="seed"),
+        pytest.param({"seed": 0.5}, LoaderError, "seed is 0.5", id="seed-half"),
+        pytest.param({"seed": True}, LoaderError, "seed is True", id="seed-true"),
+        pytest.param({"batch_size": 2.5}, LoaderError, "batch_size is 2.5", id="batch-size-half"),
+        pytest.param({"batch_size": "8"}, LoaderError, "batch_size is '8'", id="batch-size-text"),
+        pytest.param({"prefetch": True}, LoaderError, "prefetch is True", id="prefetch-true"),
+        pytest.param({"window_s": "1"}, LoaderError, "`window_s` is '1'", id="window-text"),
+        pytest.param({"offset_s": float("nan")}, LoaderError, "`offset_s` is nan", id="offset-nan"),
+        pytest.param({"jitter_frames": 2.5}, LoaderError, "jitter_frames is 2.5", id="jitter-half"),
+        pytest.param({"shuffle": "no"}, LoaderError, "`shuffle` is 'no'", id="shuffle-text"),
+        pytest.param({"normalise": 1}, LoaderError, "normalise is 1; it must be True or False", id="normalise-number"),
+        pytest.param({"targets": {"direction": None}}, LoaderError, "give {} for none", id="target-options"),
+        pytest.param({"targets": 3}, UsageError, "targets are names", id="targets-number"),
+        pytest.param({"neuron_columns": [3]}, UsageError, "neuron columns are names", id="columns-number"),
+        pytest.param({"rank": 0.5, "world": 2}, LoaderError, "rank is 0.5", id="rank-half"),
         pytest.param({"window_s": None}, LoaderError, "give window_s", id="no-length"),
         pytest.param({"rank": 2, "world": 2}, LoaderError, "rank 2 of 2", id="rank"),
         pytest.param({"recipe": Recipe()}, LoaderError, "the recipe says window_s", id="recipe-and-argument"),
@@ -251,6 +266,90 @@ def test_it_is_refused_before_a_trace_is_read(
     monkeypatch.setattr("poyodata.loaders.make.drop_missing", lambda index, view: index)
     with pytest.raises(error, match=match):
         make_loader(tiny_store, manifest, **{"window_s": WINDOW_S, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        pytest.param({"targets": "direction"}, {"targets": ["direction"]}, id="one-target"),
+        pytest.param({"neuron_columns": "x_um"}, {"neuron_columns": ["x_um"]}, id="one-column"),
+        pytest.param({"normalise": np.False_}, {"normalise": False}, id="truth-of-numpy"),
+        pytest.param({"seed": np.int64(3), "batch_size": np.int32(4)}, {"seed": 3, "batch_size": 4}, id="numpy"),
+    ],
+)
+def test_what_is_said_shortly_is_meant(
+    tiny_store: Store, manifest: Manifest, said: dict[str, Any], meant: dict[str, Any]
+) -> None:
+    a, b = (make_loader(tiny_store, manifest, "test", window_s=WINDOW_S, **one) for one in (said, meant))
+    assert json.dumps(a.state_dict()) == json.dumps(b.state_dict())
+    assert a.batch(0, 0).keys() == b.batch(0, 0).keys()
+
+
+@pytest.mark.parametrize(("epoch", "number"), [(-1, 0), (1.5, 0), (True, 0), (0, 0.0), (0, -1)])
+def test_there_is_no_such_batch(tiny_store: Store, manifest: Manifest, epoch: Any, number: Any) -> None:
+    loader = make_loader(tiny_store, manifest, "test", window_s=WINDOW_S, normalise=False)
+    with pytest.raises(LoaderError, match="must be a whole number"):
+        loader.batch(epoch, number)
+    if epoch:
+        with pytest.raises(LoaderError, match="epoch is"):
+            loader.set_epoch(epoch)
+
+
+def test_a_normalisation_is_refused_where_its_file_is(tiny_store: Store, gratings: str, manifest: Manifest) -> None:
+    given = make_loader(tiny_store, manifest, window_s=WINDOW_S).normalisation
+    other = load_diet("all").during(gratings).resolve(tiny_store, split="blocks-5fold", fold=1)
+    with pytest.raises(LoaderError, match="was fitted on split"):
+        make_loader(tiny_store, other, "test", window_s=WINDOW_S, normalise=given)
+    foreign = replace(given, store_digest="f" * 64)
+    with pytest.raises(LoaderError, match="was fitted on store ffffffffffff"):
+        make_loader(tiny_store, manifest, "test", window_s=WINDOW_S, normalise=foreign)
+    some = load_diet("all").sample(fraction=0.5).during(gratings).resolve(tiny_store, split="blocks-5fold")
+    few = make_loader(tiny_store, some, "test", window_s=WINDOW_S, normalise=given)
+    with pytest.raises(LoaderError, match="knows nothing of neuron"):
+        make_loader(tiny_store, manifest, "test", window_s=WINDOW_S, normalise=few.normalisation)
+    key = few.session_ids[0]
+    kept = np.isin(given.neuron_ids[key], few.normalisation.neuron_ids[key])
+    np.testing.assert_array_equal(few.normalisation.shift[key], given.shift[key][kept])
+
+
+@pytest.mark.parametrize(
+    ("says", "given"),
+    [
+        pytest.param("{name: normalise, by: recording}", "neuron", id="another-way"),
+        pytest.param("{name: normalise, by: neuron}", False, id="not-at-all"),
+        pytest.param("{name: noise, std: 1}", "neuron", id="the-recipe-does-not"),
+    ],
+)
+def test_a_normalisation_that_contradicts_the_recipe_is_refused(
+    tiny_store: Store, manifest: Manifest, says: str, given: Any
+) -> None:
+    fitted = make_loader(tiny_store, manifest, window_s=WINDOW_S, normalise=given).normalisation
+    other = recipe(f"windows: {{window_s: 2.0}}\ntransforms: [{says}]")
+    with pytest.raises(LoaderError, match=r"the recipe normalises (by|not at all).*, and the normalisation given is"):
+        make_loader(tiny_store, manifest, recipe=other, normalise=fitted)
+
+
+def test_windows_keep_clear_of_trials_that_the_diet_let_go(tiny_store: Store) -> None:
+    some = load_diet("all").during((c.stimulus == "drifting_gratings") & (c.direction_deg < 180))
+    manifest = some.resolve(tiny_store, split="blocks-5fold")
+    shown = tiny_store.presentations
+    kept = manifest.windows.set_index(["session_id", "start_frame"]).index
+    gone = shown[~shown.set_index(["session_id", "start_frame"]).index.isin(kept)]
+    loader = make_loader(tiny_store, manifest, window_s=2.5, jitter_frames=20, normalise=False)
+    for epoch in range(3):
+        loader.set_epoch(epoch)
+        for batch in loader.arrays():
+            for session, start in zip(batch["session_index"].tolist(), batch["start_frame"].tolist(), strict=True):
+                theirs = gone[gone["session_id"] == loader.session_ids[session]]
+                clear = (theirs["stop_frame"] <= start) | (theirs["start_frame"] >= start + loader.n_frames)
+                assert clear.all()
+
+
+def test_a_diet_of_blank_sweeps_has_no_direction(tiny_store: Store, manifest: Manifest) -> None:
+    blank = replace(manifest, windows=manifest.windows.assign(blank=True, direction_deg=np.nan))
+    for at in ("trial", "centre"):
+        with pytest.raises(LoaderError, match=r"all drifting_gratings \(\d+\) windows .* are blank sweeps"):
+            make_loader(tiny_store, blank, window_s=WINDOW_S, normalise=False, targets={"direction": {"at": at}})
 
 
 def recipe(text: str) -> Recipe:

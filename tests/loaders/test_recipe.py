@@ -10,6 +10,7 @@ import pytest
 from poyodata.errors import PoyodataError, RecipeError, UsageError
 from poyodata.loaders.masks import Mask, MaskSpec
 from poyodata.loaders.recipe import Recipe, SamplingChoice, WindowsChoice
+from poyodata.loaders.targets import Vocabulary
 from poyodata.loaders.transforms import Crop, Jitter, Noise, Normalise, UnitDropout
 from poyodata.loaders.views import TwoViews
 
@@ -91,6 +92,7 @@ def test_a_document_beside_a_diet_is_read() -> None:
         pytest.param(Recipe(sampling=SamplingChoice("balanced", by="direction_deg")), id="balanced"),
         pytest.param(Recipe(windows=WindowsChoice("frames", n_frames=1, stimulus="natural_movie_one")), id="frames"),
         pytest.param(Recipe(transforms=(Normalise("recording"), UnitDropout())), id="defaults"),
+        pytest.param(Recipe(targets={"direction": {"name": "way"}, "image": {"name": "direction"}}), id="names"),
         pytest.param(Recipe(masks=MaskSpec((Mask("cosmooth", folds=5, exclude_radius_um=30.0),))), id="evaluation"),
     ],
 )
@@ -124,6 +126,38 @@ def test_written_and_read_it_is_the_same(recipe: Recipe, tmp_path: Path) -> None
 def test_spellings_of_one_recipe_have_one_digest(one: str, other: str) -> None:
     assert one != other
     assert Recipe.from_yaml(one).digest == Recipe.from_yaml(other).digest
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("targets: [direction]", "targets: [{name: direction, at: trial}]", id="default of a label"),
+        pytest.param("targets: [running]", "targets: [{name: running, over: mean, lacking: refuse}]", id="of a signal"),
+        pytest.param("targets: [direction]", "targets: [{name: direction, target: direction}]", id="kind"),
+        pytest.param("targets: [direction, running]", "targets: [running, direction]", id="order of targets"),
+        pytest.param("windows: {mode: fixed, window_s: 1}", "windows: {mode: fixed, window_s: 1, hop_s: 1}", id="hop"),
+        pytest.param("windows: {mode: frames}", "windows: {mode: frames, n_frames: 1}", id="one frame"),
+    ],
+)
+def test_what_is_left_to_a_default_may_be_said(one: str, other: str) -> None:
+    a, b = (Recipe.from_yaml(f"recipe: 1\n{text}\n") for text in (one, other))
+    assert a.digest == b.digest
+
+
+def test_options_that_yaml_cannot_hold_are_in_the_digest() -> None:
+    def digest(*classes: str) -> str:
+        vocabulary = Vocabulary("temporal_frequency_hz", classes)
+        return Recipe(targets={"temporal_frequency": {"vocabulary": vocabulary}, "movie": {"cache": Path("x")}}).digest
+
+    assert digest("1", "2") == digest("1", "2") != digest("2", "1")
+
+
+def test_a_target_of_another_name_is_not_the_kind_of_that_name() -> None:
+    renamed = Recipe(targets={"direction": {"name": "temporal_frequency", "at": "centre"}})
+    assert renamed.targets == {"temporal_frequency": {"target": "direction", "at": "centre"}}
+    assert renamed.digest != Recipe(targets={"temporal_frequency": {"at": "centre"}}).digest
+    with pytest.raises(RecipeError, match="two targets are named 'way'"):
+        Recipe(targets={"way": {"target": "direction"}, "image": {"name": "way"}})
 
 
 @pytest.mark.parametrize(

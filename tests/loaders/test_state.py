@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,11 +87,50 @@ def test_the_epoch_after_a_resumed_one_is_whole(make: Make) -> None:
     loader.load_state_dict(make().state_dict() | {"epoch": 2, "batches": 5})
     loader.set_epoch(2)  # as training loops do before every epoch
     assert len(list(loader.arrays())) == len(loader) - 5
-    assert loader.state_dict()["batches"] == 0
+    assert loader.state_dict()["batches"] == len(loader)
     assert len(list(loader.arrays())) == len(loader)
     loader.load_state_dict(loader.state_dict() | {"batches": 5})
     loader.set_epoch(3)
     assert len(list(loader.arrays())) == len(loader), "another epoch begins at its start"
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["last-batch-given", "iteration-ended"])
+@pytest.mark.parametrize("prefetch", [0, 1])
+def test_of_a_finished_epoch_nothing_is_left(make: Make, ended: bool, prefetch: int) -> None:
+    loader = make(batch_size=20, prefetch=prefetch)
+    loader.set_epoch(3)
+    iterator = loader.arrays()
+    for _ in range(len(loader)):
+        next(iterator)
+    if ended:
+        assert next(iterator, None) is None
+    state = loader.state_dict()
+    assert (state["epoch"], state["batches"]) == (3, len(loader))
+    other = make(batch_size=20, prefetch=prefetch)
+    other.load_state_dict(state)
+    assert list(other.arrays()) == []
+    other.load_state_dict(state)
+    other.set_epoch(4)
+    assert other.state_dict()["batches"] == 0
+    assert rows(list(other.arrays())) == rows([other.batch(4, number) for number in range(len(other))])
+
+
+def test_the_state_of_the_rank_with_most_batches_is_any_ranks(make: Make) -> None:
+    first, last = (make(split="test", batch_size=1, rank=rank, world=2) for rank in (0, 1))
+    assert len(first) == len(last) + 1 == first.sampler.most_batches == last.sampler.most_batches
+    for _ in first.arrays():
+        pass
+    last.load_state_dict(first.state_dict())
+    assert list(last.arrays()) == []
+    with pytest.raises(LoaderError, match="it was changed"):
+        last.load_state_dict(first.state_dict() | {"batches": len(first) + 1})
+
+
+def test_where_rows_came_from_is_part_of_the_state(make: Make) -> None:
+    loader, other = make(), make()
+    other.windows = replace(other.windows, source=other.windows.source[::-1].copy())
+    with pytest.raises(LoaderError, match="windows was"):
+        other.load_state_dict(loader.state_dict())
 
 
 def test_a_loader_that_was_left_early_begins_anew(make: Make) -> None:
@@ -121,6 +161,7 @@ def test_any_batch_is_had_at_once(make: Make) -> None:
         pytest.param({"jitter_frames": 2}, "recipe was", id="jitter"),
         pytest.param({"sampling": "same-recording"}, "sampling was", id="sampling"),
         pytest.param({"normalise": True}, "normalisation was", id="normalisation"),
+        pytest.param({"neuron_columns": "x_um"}, "columns of neurons was '', here", id="neuron-columns"),
         pytest.param({"seed": 4, "batch_size": 8}, "seed was .*; batch size was", id="all-that-differ"),
     ],
 )

@@ -14,6 +14,7 @@ from poyodata.curation import load_diet
 from poyodata.curation.view import View
 from poyodata.errors import LoaderError
 from poyodata.intervals import covers
+from poyodata.loaders import Recipe, make_loader
 from poyodata.loaders.views import NO_PARTNER, TOO_FEW, Pairs, TwoViews, ViewPairs
 from poyodata.loaders.windows.index import Located
 from poyodata.store import Store
@@ -255,3 +256,42 @@ def test_bad_views_are_refused(options: dict[str, Any], says: str) -> None:
 
 def test_the_digest_is_of_the_numbers() -> None:
     assert TwoViews(30).digest == TwoViews(30).digest != TwoViews(30, pairs="any").digest
+
+
+@pytest.mark.parametrize(
+    ("options", "possible"),
+    [
+        pytest.param({"pairs": "across_epochs", "max_gap_s": 4.9}, False, id="nearer than the pause"),
+        pytest.param({"pairs": "across_epochs", "max_gap_s": 5.0}, True, id="over the pause"),
+        pytest.param({"pairs": "any", "min_gap_s": 98.1}, False, id="farther than the recording is long"),
+        pytest.param({"pairs": "any", "min_gap_s": 98.0}, True, id="from its first to its last window"),
+        pytest.param({"pairs": "within_epoch", "min_gap_s": 48.1}, False, id="farther than an epoch is long"),
+    ],
+)
+def test_views_without_a_partner_anywhere_are_refused(options: dict[str, Any], possible: bool) -> None:
+    if possible:
+        assert len(resolved(**options).index)
+        return
+    with pytest.raises(LoaderError, match="no two windows of role 'train' are a pair"):
+        resolved(**options)
+
+
+def test_stretches_without_a_partner_are_left_out_and_counted() -> None:
+    plan = resolved(pairs="across_epochs")
+    assert set(plan.index.session_index) == {0}, "the other recording has one epoch"
+    assert plan.index.dropped == {"stretches without a second window within reach": 1} == plan.dropped
+
+
+def test_recordings_of_too_few_neurons_are_left_out_and_counted() -> None:
+    plan = resolved(min_neurons=26)  # of 30 and 25
+    assert set(plan.index.session_index) == {0} == set(plan.stretches.session_index)
+    assert plan.index.dropped == {"recordings with views of fewer than 26 neurons": 1}
+
+
+def test_a_batch_without_a_pair_keeps_its_frames(tiny_store: Store) -> None:
+    manifest = load_diet("all").resolve(tiny_store, split="blocks-5fold")
+    recipe = Recipe(views=TwoViews(window_s=1.0, min_neurons=12))  # all neurons, seldom drawn
+    loader = make_loader(tiny_store, manifest, recipe=recipe, batch_size=1)
+    shapes = {loader.batch(0, number)["a"]["values"].shape for number in range(40)}
+    frames = loader.n_frames
+    assert shapes == {(0, 0, frames), (1, 12, frames)}

@@ -83,11 +83,20 @@ def test_edges_are_the_same_everywhere(everyone: View) -> None:
 def test_what_is_missing_is_unknown(everyone: View, monkeypatch: pytest.MonkeyPatch) -> None:
     table = everyone.store.neurons.copy()
     table.loc[table.index[:3], "x_um"] = np.nan
+    table["laboratory"] = np.where(np.arange(len(table)) < 3, "", "south")
     table.loc[table.index[:3], "exclusion_label"] = None
     table.loc[table.index[3:], "exclusion_label"] = "union"
     monkeypatch.setitem(everyone.store.__dict__, "neurons", table)
     key = everyone.session_ids[0]
-    for by, bins in (("x_um", 3), ("x_um", (100.0,)), ("exclusion_label", None), ("x_um > 100", None)):
+    for by, bins in (
+        ("x_um", 3),
+        ("x_um", (100.0,)),
+        ("exclusion_label", None),
+        ("x_um > 100", None),
+        ("exclusion_label != 'duplicate'", None),
+        ("laboratory", None),
+        ("laboratory != 'north'", None),
+    ):
         codes = group_neurons(everyone, by, bins).codes[key]
         assert (codes[:3] == -1).all() and (codes[3:] >= 0).all(), by
 
@@ -106,6 +115,7 @@ def test_what_is_missing_is_unknown(everyone: View, monkeypatch: pytest.MonkeyPa
         pytest.param("area > 3", None, "cannot compare 'area'", id="a name with a number"),
         pytest.param("skewness > 'x'", None, "cannot compare 'skewness'", id="a number with a name"),
         pytest.param("__import__('os')", None, "no column", id="code"),
+        pytest.param("skewnes", 2, "Nor can it be had as a statistic", id="no statistic"),
     ],
 )
 def test_groups_that_cannot_be_are_refused(view: View, by: str, bins: Any, says: str) -> None:
@@ -146,3 +156,15 @@ def test_one_area_in_each_recording_is_refused_before_training(everyone: View) -
         MaskSpec(masks).check(everyone)
     with pytest.raises(LoaderError, match="mask 'within:area' makes no sense in recording '900000000'"):
         MaskSpec((Mask("neuron"), *masks), on_single_group="error").check(everyone)
+
+
+def test_a_statistic_that_the_diet_did_not_look_at_makes_groups(everyone: View) -> None:
+    assert "skewness" not in everyone.manifest.neurons
+    values = everyone.statistics(["skewness"])["skewness"]
+    middle = float(values.median())
+    for by, bins in (("skewness", (middle,)), (f"skewness > {middle!r}", None)):
+        groups = group_neurons(everyone, by, bins)
+        codes = np.concatenate([groups.codes[key] for key in everyone.session_ids])
+        np.testing.assert_array_equal(codes, (values > middle).to_numpy())
+    thirds = group_neurons(everyone, "skewness", 3)
+    assert all(np.bincount(codes).tolist() == [4, 4, 4] for codes in thirds.codes.values())

@@ -353,3 +353,33 @@ def test_bad_specs_are_refused(options: dict[str, Any], says: str) -> None:
 def test_every_scheme_is_tested_here() -> None:
     assert {mask.scheme for mask in MASKS} == set(SCHEMES)
     assert len({MaskSpec((mask,)).digest for mask in MASKS}) == len(MASKS)
+
+
+@pytest.mark.parametrize("mask", [pytest.param(mask, id=f"{at}-{mask.label}") for at, mask in enumerate(MASKS)])
+def test_padding_of_time_is_neither_hidden_nor_scored_nor_counted(mask: Mask) -> None:
+    """Windows of other lengths in a batch change nothing of a window's mask."""
+    spec, lengths = MaskSpec((mask,), draw_scheme="per_sample"), np.array([20, 7, 13, 20, 9])
+    report = MaskReport()
+    padded = draw(spec, batch(range(5)), lengths=lengths, report=report)
+    entries = 0
+    for at, n in enumerate(lengths.tolist()):
+        one = batch([at])
+        alone = spec.draw((1, 24, n), seed=0, epoch=0, **one)
+        np.testing.assert_array_equal(padded.hidden[at, :, :n], alone.hidden[0])
+        np.testing.assert_array_equal(padded.target[at, :, :n], alone.target[0])
+        assert not padded.hidden[at, :, n:].any() and not padded.target[at, :, n:].any()
+        entries += int(one["neuron_mask"].sum()) * n
+    assert report.entries == entries
+
+
+def test_a_draw_that_leaves_nothing_by_chance_is_counted_and_no_error() -> None:
+    one = single(2)
+    one["positions_um"][:, 1] = (1000, 0)
+    one["positions_um"][:, 2] = (1000, 0)
+    one["neuron_mask"][:, 2] = True
+    one["groups"]["area"][:, 2] = 0
+    report = MaskReport()
+    mask = Mask("neuron", ratio=0.9, exclude_radius_um=10.0)
+    draw(MaskSpec((mask,), draw_scheme="per_sample", on_single_group="error"), one, report=report)
+    assert set(report.skipped) == {("neuron", "no neuron is left to see")}
+    assert report.skipped.total() + report.drawn.total() == 6

@@ -85,12 +85,7 @@ def test_ranks_share_an_epoch_exactly(
     together: Counter[tuple[int, int]] = Counter()
     sizes, batches = [], []
     for rank in range(world):
-        try:
-            sampler = MAKERS[name](index, batch_size, seed, Ranks(rank, world))
-        except LoaderError:  # fewer windows than ranks
-            sizes.append(0)
-            batches.append(0)
-            continue
+        sampler = MAKERS[name](index, batch_size, seed, Ranks(rank, world))
         mine = epoch_of(sampler, epoch)
         together.update(zip(drawn(mine, "sample"), drawn(mine), strict=True))
         sizes.append(len(drawn(mine)))
@@ -101,6 +96,34 @@ def test_ranks_share_an_epoch_exactly(
     if not name.startswith("same"):
         assert max(sizes) - min(sizes) <= 1
     assert max(batches) - min(batches) <= 1
+    assert sampler.most_batches == batches[0] == max(batches)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("world", [2, 9, 20])
+@pytest.mark.parametrize("tail", ["keep", "drop"])
+def test_all_ranks_are_refused_or_none(name: str, world: int, tail: Any) -> None:
+    index = make_index((0, 5), (1, 3))
+    sizes = []
+    for rank in range(world):
+        try:
+            sizes.append(len(epoch_of(MAKERS[name](index, 2, 0, Ranks(rank, world, tail)))))
+        except LoaderError:
+            sizes.append(-1)
+    assert (-1 in sizes) == (set(sizes) == {-1}) == (tail == "drop" and world > 2)
+
+
+@pytest.mark.parametrize("name", ["uniform", "in-order"])
+def test_which_windows_a_dropped_tail_leaves_out(name: str) -> None:
+    """Others every epoch where they are shuffled; in order, always the last."""
+    index = make_index((0, 40), (1, 10))
+    samplers = [MAKERS[name](index, 4, 0, Ranks(rank, 4, "drop")) for rank in range(4)]
+    left = [set(range(50)) - {n for one in samplers for n in drawn(epoch_of(one, epoch))} for epoch in range(6)]
+    assert {len(one) for one in left} == {2}
+    if name == "in-order":
+        assert left == [{48, 49}] * 6
+    else:
+        assert len(set.union(*left)) > 6
 
 
 @pytest.mark.parametrize("name", ["uniform", "in-order", "weighted", "balanced"])
@@ -309,8 +332,8 @@ INDEX = make_index((0, 5), (1, 3))
     [
         pytest.param(lambda: uniform(INDEX, 0, 0), "batch_size is 0", id="batch-size"),
         pytest.param(lambda: same_recording(INDEX, 0, 0), "batch_size is 0", id="batch-size-same-recording"),
-        pytest.param(lambda: uniform(INDEX, 9, 0, drop_last=True), "make no batch of 9 for rank 0", id="no-full-batch"),
-        pytest.param(lambda: uniform(INDEX, 1, 0, Ranks(8, 9)), "shared by 9 ranks", id="too-many-ranks"),
+        pytest.param(lambda: uniform(INDEX, 9, 0, drop_last=True), "make no batch of 9 for any", id="no-full-batch"),
+        pytest.param(lambda: uniform(INDEX, 1, 0, Ranks(0, 9, "drop")), "shared by 9 ranks", id="too-many-ranks"),
         pytest.param(
             lambda: same_recording(INDEX, 6, 0, drop_last=True),
             "2 recordings with at most 5 windows make 0 batches of 6",

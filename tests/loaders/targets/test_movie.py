@@ -92,13 +92,14 @@ def test_no_template_is_refused_before_training(store: Store) -> None:
         target.check(view, index)
 
 
-def test_a_template_of_fewer_frames_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    view = view_of(store, MOVIE)
-    index = trial_windows(view, "train", 1)
+@pytest.mark.parametrize("mode", ["trial", "frames"])
+def test_a_template_of_fewer_frames_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    view = view_of(store, MOVIE) if mode == "trial" else view_of(store)
+    index = trial_windows(view, "train", 1) if mode == "trial" else frame_windows(view, "train")
     short = np.zeros((6, 32, 64), np.uint8)
     monkeypatch.setattr(store, "movie", lambda stimulus: short)
     store.stimuli[MOVIE] = "0" * 64
-    target = make_target("movie", view, height=4, width=8)
+    target = make_target("movie", view, height=4, width=8, stimulus=MOVIE)
     with pytest.raises(LoaderError, match="frame 9 of natural_movie_one is shown, and its template has 6"):
         target.check(view, index)
 

@@ -12,6 +12,7 @@ import torch
 
 from poyodata.curation import Manifest, load_diet
 from poyodata.errors import LoaderError
+from poyodata.loaders import Recipe, make_loader
 from poyodata.loaders.torch import make_data_module
 from poyodata.store import Store
 
@@ -57,6 +58,17 @@ class SaveAt(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+
+
+class SaveAtEnd(lightning.Callback):
+    """Saves a checkpoint when the first epoch has ended, as ModelCheckpoint does by default."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if trainer.current_epoch == 0:
             trainer.save_checkpoint(self.path)
 
 
@@ -107,6 +119,17 @@ def test_a_run_goes_on_in_mid_epoch(tiny_store: Store, gratings: Manifest, tmp_p
     assert found == [row[1:] for row in whole.eaten["train"]]
 
 
+def test_a_run_goes_on_after_the_end_of_an_epoch(tiny_store: Store, gratings: Manifest, tmp_path: Path) -> None:
+    whole = Eater()
+    callbacks: list[Any] = [SaveAtEnd(tmp_path / "last.ckpt")]
+    trainer(tmp_path, max_epochs=2, callbacks=callbacks).fit(whole, datamodule=module(tiny_store, gratings))
+    ended = Eater()
+    again = trainer(tmp_path, max_epochs=2)
+    again.fit(ended, datamodule=module(tiny_store, gratings), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    second = [row[1:] for row in whole.eaten["train"] if row[0] == 1]
+    assert [row[1:] for row in ended.eaten["train"]] == second
+
+
 def test_a_run_on_other_data_is_refused(tiny_store: Store, gratings: Manifest, tmp_path: Path) -> None:
     run = trainer(tmp_path, max_steps=3, callbacks=[SaveAt(tmp_path / "last.ckpt", 3)])
     run.fit(Eater(), datamodule=module(tiny_store, gratings))
@@ -133,3 +156,46 @@ def test_without_lightning_it_says_what_to_do(
     monkeypatch.setitem(sys.modules, "lightning", None)
     with pytest.raises(LoaderError, match="lightning is not installed"):
         module(tiny_store, gratings)
+
+
+RECIPE = "recipe: 1\nwindows: {window_s: 1.0}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ways"),
+    [
+        pytest.param({"options": {"valid": {"normalise": False}}}, ("neuron", None), id="valid-without"),
+        pytest.param({"options": {"train": {"normalise": "recording"}}}, ("recording", "neuron"), id="train-otherwise"),
+        pytest.param({"options": {"train": {"normalise": False}}}, (None, "neuron"), id="train-without"),
+        pytest.param(
+            {"window_s": None, "options": {"train": {"recipe": RECIPE}, "valid": {"window_s": 1.0}}},
+            (None, "neuron"),
+            id="a-recipe-for-train",
+        ),
+        pytest.param(
+            {"window_s": None, "recipe": RECIPE + "transforms: [normalise]"}, ("neuron", "neuron"), id="one-recipe"
+        ),
+    ],
+)
+@pytest.mark.parametrize("stages", [("train", "valid"), ("valid", "train")], ids=["fit", "validate-first"])
+def test_options_of_a_stage_change_the_normalisation_of_no_other(
+    tiny_store: Store, gratings: Manifest, arguments: dict[str, Any], ways: tuple[Any, Any], stages: tuple[str, str]
+) -> None:
+    def read(given: dict[str, Any]) -> dict[str, Any]:
+        named = {name: Recipe.from_yaml(one) if name == "recipe" else one for name, one in given.items()}
+        return {name: one for name, one in named.items() if one is not None}
+
+    options = {stage: read(given) for stage, given in arguments.get("options", {}).items()}
+    common = {"window_s": 1.0, "batch_size": 10, **arguments, "options": options}
+    data = make_data_module(tiny_store, gratings, **read(common))
+    found = {stage: data.loader(stage).normalisation for stage in stages}
+    assert (found["train"].by, found["valid"].by) == ways
+    if ways[0] == ways[1]:
+        assert found["train"] is found["valid"], "fitted once"
+
+
+def test_a_normalisation_that_is_given_to_a_stage_is_of_that_stage(tiny_store: Store, gratings: Manifest) -> None:
+    own = make_loader(tiny_store, gratings, window_s=1.0).normalisation
+    data = make_data_module(tiny_store, gratings, window_s=1.0, options={"train": {"normalise": own}})
+    assert data.loader("train").normalisation is own
+    assert data.loader("valid").normalisation is not own

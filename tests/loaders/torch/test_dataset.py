@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -100,7 +102,86 @@ def test_states_of_both_are_one(tiny_store: Store, gratings: Manifest) -> None:
     same(found + list(other), expected)
 
 
+def test_a_finished_epoch_means_the_same_in_both(tiny_store: Store, gratings: Manifest) -> None:
+    loader, other = (small(tiny_store, gratings, normalise=False) for _ in range(2))
+    made = as_data_loader(loader)
+    made.set_epoch(2)
+    assert len(list(made)) == len(list(made)) == len(loader)
+    state = made.state_dict()
+    assert (state["epoch"], state["batches"]) == (2, len(loader))
+    other.load_state_dict(state)
+    assert list(other) == []
+    assert other.state_dict() == state
+    again = as_data_loader(other)
+    again.load_state_dict(state)
+    assert list(again) == []
+    again.set_epoch(3)
+    assert again.state_dict() == {**state, "epoch": 3, "batches": 0}
+    assert len(list(again)) == len(loader)
+
+
 @pytest.mark.parametrize("name", ["batch_size", "shuffle", "sampler", "drop_last"])
 def test_the_loader_decides_what_a_batch_is(tiny_store: Store, gratings: Manifest, name: str) -> None:
     with pytest.raises(LoaderError, match=name):
         as_data_loader(small(tiny_store, gratings), **{name: 1})
+
+
+@pytest.mark.parametrize("which", ["loader", "order"])
+@pytest.mark.parametrize("how", ["by-hand", "as_data_loader"])
+def test_the_epoch_is_that_of_the_loader(tiny_store: Store, gratings: Manifest, how: str, which: str) -> None:
+    loader = small(tiny_store, gratings)
+    if how == "by-hand":
+        plain = DataLoader(WindowDataset(loader), batch_sampler=BatchOrder(loader), collate_fn=WindowDataset.collate)
+    else:
+        plain = as_data_loader(loader)
+    epochs = []
+    for epoch in (0, 1, 2):
+        (loader if which == "loader" else plain.batch_sampler).set_epoch(epoch)  # type: ignore[union-attr]
+        epochs.append([batch["start_frame"].tolist() for batch in plain])
+        assert epochs[-1] == [loader.batch(epoch, number)["start_frame"].tolist() for number in range(len(loader))]
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_another_epoch_begins_at_its_first_batch(tiny_store: Store, gratings: Manifest) -> None:
+    loader = small(tiny_store, gratings)
+    made = as_data_loader(loader)
+    made.load_state_dict({**made.state_dict(), "epoch": 1, "batches": 2})
+    assert made.state_dict()["batches"] == 2
+    loader.set_epoch(2)
+    assert made.state_dict()["batches"] == 0
+    assert len(list(made)) == len(loader)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("context", ["spawn", "fork"])
+def test_workers_that_stay_hear_of_a_new_epoch(tiny_store: Store, gratings: Manifest, context: str) -> None:
+    loader = small(tiny_store, gratings, mode="fixed", jitter_frames=None)
+    plain = DataLoader(
+        WindowDataset(loader),
+        batch_size=16,
+        collate_fn=WindowDataset.collate,
+        num_workers=1,
+        multiprocessing_context=context,
+        persistent_workers=True,
+    )
+    for epoch in (0, 1, 5):
+        loader.set_epoch(epoch)
+        found = torch.cat([batch["start_frame"] for batch in plain])
+        expected = loader.windows.at_epoch(loader.seed, epoch).locate(np.arange(len(loader.windows))).start
+        assert found.tolist() == expected.tolist()
+
+
+def test_windows_are_numbered_as_python_asks(tiny_store: Store, gratings: Manifest) -> None:
+    dataset = WindowDataset(small(tiny_store, gratings))
+    assert sum(1 for _ in dataset) == len(dataset)
+    for number in (len(dataset), -1):
+        with pytest.raises(IndexError, match=f"numbered 0 to {len(dataset) - 1}, and {number}"):
+            dataset[number]
+
+
+def test_an_epoch_that_is_chosen_reaches_copies(tiny_store: Store, gratings: Manifest) -> None:
+    loader = small(tiny_store, gratings, mode="fixed", jitter_frames=None)
+    dataset = copy.deepcopy(WindowDataset(loader))
+    dataset.loader.set_epoch(3)
+    loader.set_epoch(3)
+    assert dataset[0]["start_frame"].tolist() == WindowDataset(loader)[0]["start_frame"].tolist()

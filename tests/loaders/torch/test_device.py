@@ -95,3 +95,10 @@ def test_what_cannot_be_gathered_on_a_device_is_refused(
 ) -> None:
     with pytest.raises(LoaderError, match="DeviceLoader"):
         ResidentLoader(make_loader(tiny_store, gratings, **arguments), "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("kind", [DeviceLoader, ResidentLoader])
+def test_without_a_gpu_it_says_what_to_do(tiny_store: Store, gratings: Manifest, kind: type[Any]) -> None:
+    with pytest.raises(LoaderError, match=r"torch finds no GPU here.*give 'cpu'"):
+        kind(make_loader(tiny_store, gratings, window_s=1.0), "cuda")

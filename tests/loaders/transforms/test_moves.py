@@ -72,6 +72,8 @@ def test_batches_and_their_order_change_nothing(samples: list[int], seed: int, e
     [
         pytest.param(lambda: Jitter(0), "at least 1 frame", id="no jitter"),
         pytest.param(lambda: Crop(0), "at least 1 frame", id="no crop"),
+        pytest.param(lambda: Jitter(1.5), "whole number", id="jitter by half a frame"),  # type: ignore[arg-type]
+        pytest.param(lambda: Crop(10.5), "whole number", id="half a frame"),  # type: ignore[arg-type]
         pytest.param(lambda: Crop(31).length(30), "does not fit into windows of 30", id="crop longer than the window"),
     ],
 )

@@ -68,3 +68,13 @@ def test_two_noises_of_one_recipe_differ() -> None:
 def test_bad_noise_is_refused(std: float) -> None:
     with pytest.raises(LoaderError, match="above 0"):
         Noise(std)
+
+
+def test_padding_of_time_stays_0() -> None:
+    one = batch([3, 4, 5], 2, 9)
+    lengths = np.array([9, 4, 7])
+    one["time_mask"] = np.arange(9) < lengths[:, None]
+    noise = noise_of(one)
+    for row, sample, n in zip(noise, [3, 4, 5], lengths.tolist(), strict=True):
+        assert (row[:, n:] == 0).all()
+        np.testing.assert_array_equal(row[:, :n], noise_of(batch([sample], 2, n))[0])

@@ -247,6 +247,28 @@ def test_a_recording_without_train_time_is_refused_before_anything_is_read(
         fit_normalisation(view)
 
 
+def test_a_recording_without_a_window_is_left_as_it_is(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, key = fit_normalisation(view), view.session_ids[-1]
+    windows = view.manifest.windows
+    monkeypatch.setitem(view.manifest.__dict__, "windows", windows[windows["session_id"] != key])
+    fitted = fit_normalisation(view)
+    assert (fitted.shift[key] == 0).all() and (fitted.scale[key] == 1).all()
+    for other in view.session_ids[:-1]:
+        np.testing.assert_array_equal(fitted.shift[other], whole.shift[other])
+    assert fitted.fitted is not None and key not in fitted.fitted.sessions
+
+
+def test_only_recordings_that_are_read_have_to_be_fitted(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *_, last = view.session_ids
+    windows = view.manifest.windows
+    kept = windows[~((windows["session_id"] == last) & (windows["role"] == "train"))]
+    monkeypatch.setitem(view.manifest.__dict__, "windows", kept)
+    fitted = fit_normalisation(view, sessions={first})
+    assert (fitted.scale[first] != 1).any() and (fitted.scale[last] == 1).all()
+    with pytest.raises(LoaderError, match=f"recording '{last}' has no train-role window .*leave such recordings out"):
+        fit_normalisation(view, sessions={first, last})
+
+
 def test_an_unknown_way_is_refused(view: View) -> None:
     with pytest.raises(LoaderError, match="did you mean 'recording'"):
         fit_normalisation(view, "recordings")  # type: ignore[arg-type]

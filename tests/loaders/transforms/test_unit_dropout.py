@@ -134,6 +134,8 @@ def test_seeds_epochs_samples_and_places_differ() -> None:
     [
         pytest.param({"law": "triangle"}, "did you mean 'triangular'", id="law"),
         pytest.param({"min_units": 0}, "at least 1", id="no neuron"),
+        pytest.param({"min_units": 10.5}, "min_units of unit dropout is 10.5", id="half a neuron"),
+        pytest.param({"max_units": True}, "whole number", id="a truth value"),
         pytest.param({"min_units": 400}, "no smaller", id="max below min"),
         pytest.param({"mode_units": 120}, "min_units <= mode_units <= tail_units", id="mode beyond the tail"),
         pytest.param({"peak": 0.5}, "at least 1", id="a dip"),

@@ -129,3 +129,68 @@ def test_every_trial_with_room_has_one_window(view: View, role: str, n_frames: i
         return
     found = zip(*(column.tolist() for column in (index.session_index, index.first, index.low, index.high)), strict=True)
     assert list(found) == expected
+
+
+KEPT = [window("a", "train", 10, 70, trial=0), window("a", "train", 190, 250, trial=2)]
+GREY = {"stimulus": "spontaneous", "trial": -1}
+LET_GO = [*SHOWN, window("a", "", 300, 400, **GREY)]
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "offset", "expected"),
+    [
+        pytest.param(60, 0, [10, 190], id="inside-the-sweep"),
+        pytest.param(90, 0, [10, 190], id="grey-after-the-sweep"),
+        pytest.param(91, 0, [190], id="longer-than-the-grey"),
+        pytest.param(60, -30, [160], id="grey-before-the-sweep"),
+        pytest.param(60, 50, [240], id="after-the-sweep"),
+        pytest.param(110, 0, [190], id="up-to-grey-screen-that-was-let-go"),
+    ],
+)
+def test_a_window_never_holds_a_presentation_that_the_diet_let_go(
+    n_frames: int, offset: int, expected: list[int]
+) -> None:
+    view = plain_view({"a": [(0, 500)]}, KEPT, presentations=LET_GO)
+    for reach in (None, 0, 7):
+        index = trial_windows(view, "train", n_frames, offset_frames=offset, reach_frames=reach)
+        assert index.first.tolist() == expected
+        assert sum(index.dropped.values()) == 2 - len(expected)
+    with pytest.raises(LoaderError, match=r"no window of 111 frames .* has 140 frames"):
+        trial_windows(view, "train", 111, offset_frames=-40)
+
+
+def test_a_window_is_not_moved_into_what_the_diet_let_go() -> None:
+    view = plain_view({"a": [(0, 500)]}, KEPT, presentations=LET_GO)
+    bounds = [trial_windows(view, "train", 60, reach_frames=reach) for reach in (None, 35, 0)]
+    assert [index.low.tolist() for index in bounds] == [[0, 160], [0, 160], [10, 190]]
+    assert [index.high.tolist() for index in bounds] == [[40, 240], [40, 225], [10, 190]]
+
+
+def test_a_trial_is_its_own_where_another_shares_a_frame() -> None:
+    """Two movie frames within one imaging frame, of which the diet keeps one."""
+    shown = [window("a", "", 10, 12, trial=0), window("a", "", 11, 13, trial=1)]
+    view = plain_view({"a": [(0, 50)]}, [window("a", "train", 10, 12, trial=0)], presentations=shown)
+    index = trial_windows(view, "train", 2)
+    assert (index.first.tolist(), index.low.tolist(), index.high.tolist()) == ([10], [0], [10])
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "reach", "read"),
+    [
+        pytest.param(60, 0, [], id="inside-the-sweeps"),
+        pytest.param(50, 0, [], id="shorter"),
+        pytest.param(60, 1, [["a", "b"]], id="moved-beyond"),
+        pytest.param(61, 0, [["a", "b"]], id="longer"),
+    ],
+)
+def test_presentations_are_read_only_where_windows_leave_the_trials(
+    n_frames: int, reach: int, read: list[list[str]]
+) -> None:
+    """In recording c, trials touch."""
+    trials = [{**row, "session_id": "b"} for row in KEPT]
+    trials += [window("c", "train", start, start + 100, trial=start) for start in (0, 100, 200)]
+    view = plain_view({"a": [(0, 500)], "b": [(0, 500)], "c": [(0, 300)]}, [*KEPT, *trials])
+    asked, real = [], view.store.presentations_of
+    view.store.presentations_of = lambda names, columns: (asked.append(list(names)), real(names, columns))[1]  # type: ignore[method-assign,assignment]
+    trial_windows(view, "train", n_frames, reach_frames=reach)
+    assert asked == read
