@@ -307,10 +307,13 @@ def test_distributed_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         run(abs, [1], lambda index, result: None, scheduler="tcp://127.0.0.1:1")
 
 
+# What a shell starts in the background is deaf to SIGINT; here it is to hear.
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from poyodata.runner import run
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def work(item):
     Path(sys.argv[1], str(os.getpid())).touch()
