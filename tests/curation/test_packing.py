@@ -381,6 +381,7 @@ def test_memory_is_that_of_blocks(tmp_path: Path) -> None:
     assert int(found.stdout) < 100
 
 
+@pytest.mark.slow
 def test_killed_half_way_it_goes_on(view: View, packed: Store, tmp_path: Path) -> None:
     folder, target = view.manifest.save(tmp_path / "m"), tmp_path / "p.zarr"
     environment = {**os.environ, "PYTHONPATH": str(Path(poyodata.__file__).parents[1])}

@@ -40,6 +40,7 @@ def check_report(path: Path) -> str:
     return page
 
 
+@pytest.mark.slow
 def test_too_short_a_training_fails_the_check(tmp_path: Path) -> None:
     """Seven steps teach nothing: the road is walked to its end, and the status says so."""
     from poyodata.demo import simulated
@@ -124,6 +125,7 @@ def test_demo_as_typed(tmp_path: Path) -> None:
         assert stage in done.stderr
 
 
+@pytest.mark.slow
 def test_failing_demo_exits_1(tmp_path: Path) -> None:
     code = (
         "import sys; from poyodata.demo import simulated; from poyodata import demo, cli;"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -45,6 +46,7 @@ def accuracy(model: PoyoPlus, animal: int) -> float:
     return (model(held_out)["direction"].argmax(dim=1) == held_out["direction"]).float().mean().item()
 
 
+@pytest.mark.slow
 def test_a_new_animal_is_learned_by_embeddings_alone(config: PoyoConfig) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -170,6 +170,7 @@ def test_a_decoder_wrongly_black_comes_back() -> None:
     assert float((unit_range(shifted.detach()) - target).abs().mean()) < 0.7 * float(first)
 
 
+@pytest.mark.slow
 def test_gradient() -> None:
     logits = torch.tensor([-3.0, -0.5, 0.25, 2.0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(unit_range, (logits,))

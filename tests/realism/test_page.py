@@ -32,6 +32,7 @@ def test_without_real_data_it_says_so(tmp_path: Path) -> None:
     assert text.count("<svg") == 5
 
 
+@pytest.mark.slow
 def test_beside_another_recording(tmp_path: Path) -> None:
     """The simulated recording's own file stands in for the real one: no measure differs."""
     world = load_world("tiny").replace(name="no-movie", sessions=1, movie_repeats=0)
@@ -59,6 +60,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert (tmp_path / "page.html").exists()
 
 
+@pytest.mark.slow
 def test_sides_are_in_no_fixed_order() -> None:
     pairs = [[simulate_gratings("tiny", neurons=2, seed=seed + at) for at in (0, 50)] for seed in range(8)]
     orders = {tuple(figures.guess_order(pair)) for pair in pairs}

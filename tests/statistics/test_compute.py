@@ -67,7 +67,13 @@ def test_all_time_equals_scipy_on_everything(store):
     assert table.attrs["lineage"]["split"] is None
 
 
-@pytest.mark.parametrize("name", sorted(SPLITS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("paper-trial", "blocks-5fold") else [])
+        for name in sorted(SPLITS)
+    ],
+)
 def test_garbage_in_test_time_moves_nothing(name, tmp_path):
     if name == "movie-segments":  # with a guard that a movie of eight seconds leaves time beside
         store, spec = movie_store(tmp_path, n_sessions=3), QUICK

@@ -105,7 +105,7 @@ def _written(path, change):
     ids=["full", "read-only", "forbidden"],
 )
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("stride", [211, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [499, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_change_that_the_disk_refuses_anywhere(stores, tmp_path, make_record, change, number, message, stride):
     shutil.copytree(stores / "cd.zarr", tmp_path / "cd.zarr")
     whole = shutil.copytree(stores / "ab.zarr", tmp_path / "whole.zarr")
@@ -199,6 +199,7 @@ print(json.dumps({"said": said, "statuses": statuses, "sessions": store.session_
 """
 
 
+@pytest.mark.slow
 def test_a_small_disk_that_fills_up(tmp_path):
     script = """
     mount -t tmpfs -o size=2m poyodata "$1"

@@ -149,7 +149,7 @@ def test_damaged_store_is_not_migrated(old, damage, message):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to kill many migrations cheaply")
-@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.slow)])
 def test_migration_killed_at_any_step_can_be_run_again(write_store, make_record, stride, tmp_path):
     import shutil
 

@@ -69,6 +69,7 @@ def test_one_batch_is_learned_by_heart(model: PoyoPlus, batch: dict[str, Tensor]
     assert accuracy(answers["prediction"], answers["target"]) == 1.0
 
 
+@pytest.mark.slow
 def test_sessions_mixed_with_padding_are_learned(config: PoyoConfig) -> None:
     # Built with other names in another order than the loader's: names must decide.
     model = PoyoPlus(config, ["a:5", "a:0", "elsewhere:7"], ["a"], seed=0)
@@ -80,6 +81,7 @@ def test_sessions_mixed_with_padding_are_learned(config: PoyoConfig) -> None:
         assert accuracy(part["prediction"], part["target"]) > 0.9, session_id
 
 
+@pytest.mark.slow
 def test_reconstruction_falls_and_latents_do_not_collapse(config: PoyoConfig) -> None:
     model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
     history = pretrain(model, TwoSessions(), steps=100, lr=3e-3, target="self", progress=False).history

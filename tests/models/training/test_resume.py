@@ -184,7 +184,7 @@ def test_draws_belong_to_a_step() -> None:
 # -- SIGKILL ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_points", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_points", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_bit_identical(n_points: int, tmp_path: Path) -> None:
     script = Path(__file__).with_name("killed.py")
     done = subprocess.run(

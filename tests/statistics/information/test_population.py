@@ -86,7 +86,7 @@ def as_responses(values):
 @pytest.mark.parametrize(
     ("n_trials", "n_frequencies", "sizes"),
     [
-        pytest.param(9, 2, (1, 5, 10, 12), id="9-trials-2-frequencies"),
+        pytest.param(9, 2, (1, 5, 10, 12), id="9-trials-2-frequencies", marks=pytest.mark.slow),
         pytest.param(15, 1, (1, 5, 10, 20), id="15-trials"),
         pytest.param(50, 1, (1, 10, 40), id="50-trials"),
         pytest.param(200, 1, (1, 10, 20), id="200-trials"),
