@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,39 @@ from poyodata.models.poyo import PoyoPlus
 
 Batches = Iterable[Mapping[str, Any]]
 """What makes batches: every value is a Tensor (a loader's TypedDict counts as a mapping to Any, not to Tensor)."""
+
+
+class Shown(NamedTuple):
+    """Names of the neurons and recordings that the windows of a loader are of; `named` where the loader says."""
+
+    neurons: tuple[str, ...]
+    sessions: tuple[str, ...]
+    named: bool
+
+
+def shown_names(loader: Batches) -> Shown:
+    """Give the names that a loader's windows show: of a manifest, recordings without a window are none of them.
+
+    Parameters
+    ----------
+    loader : iterable of batch
+
+    Examples
+    --------
+    >>> shown_names([])
+    Shown(neurons=(), sessions=(), named=False)
+    """
+    neurons: Sequence[str] | None = getattr(loader, "neuron_ids", None)
+    sessions: Sequence[str] | None = getattr(loader, "session_ids", None)
+    if neurons is None or sessions is None:
+        return Shown(tuple(neurons or ()), tuple(sessions or ()), named=False)
+    windows, view = getattr(loader, "windows", None), getattr(loader, "view", None)
+    if windows is None or view is None:
+        return Shown(tuple(neurons), tuple(sessions), named=True)
+    read = {str(windows.session_ids[at]) for at in np.unique(windows.session_index)}
+    selected = view.manifest.neurons
+    own = selected.loc[selected["session_id"].isin(read), "neuron_id"]
+    return Shown(tuple(map(str, own)), tuple(name for name in sessions if name in read), named=True)
 
 
 class ModelBatches:
@@ -31,10 +65,15 @@ class ModelBatches:
 
     def __init__(self, loader: Batches, model: PoyoPlus) -> None:
         self.loader = loader
-        neuron_ids: Sequence[str] | None = getattr(loader, "neuron_ids", None)
-        session_ids: Sequence[str] | None = getattr(loader, "session_ids", None)
-        named = neuron_ids is not None and session_ids is not None
-        self.rows = model.rows_of(neuron_ids or (), session_ids or ()) if named else None
+        shown = shown_names(loader)
+        self.rows: tuple[Tensor, Tensor] | None = None
+        if shown.named:
+            names: Any = loader
+            neurons, sessions = model.rows_of(shown.neurons, shown.sessions)
+            self.rows = (
+                _placed(("", *names.neuron_ids), ("", *shown.neurons), neurons),
+                _placed(names.session_ids, shown.sessions, sessions),
+            )
 
     def epoch(self, number: int) -> Iterator[dict[str, Tensor]]:
         """One pass over the loader."""
@@ -57,6 +96,12 @@ class ModelBatches:
             "neuron_index": neurons.to(batch["neuron_index"].device)[batch["neuron_index"]],
             "session_index": sessions.to(batch["session_index"].device)[batch["session_index"]],
         }
+
+
+def _placed(names: Sequence[str], known: Sequence[str], rows: Tensor) -> Tensor:
+    """Rows by the place of a name; -1, which no table has, for names that no window shows."""
+    row_of = dict(zip(known, rows.tolist(), strict=True))
+    return torch.tensor([row_of.get(name, -1) for name in names], dtype=torch.int64)
 
 
 class Cycle:

@@ -72,6 +72,35 @@ def _heads(x: Tensor, heads: int) -> Tensor:
     return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
 
 
+def _turned(weight: Tensor, dim_head: int, times: Rotation) -> Tensor:
+    """Turn the heads in the last dimension of a matrix: (dim, heads * dim_head) -> (moment, dim, heads * dim_head)."""
+    by_head = torch.unflatten(weight, 1, (-1, dim_head)).expand(len(times.cos), -1, -1, -1)
+    return rotate(by_head, _each_row(times)).flatten(2)
+
+
+def _each_row(times: Rotation) -> Rotation:
+    """Angles for (moment, row, head, channel): the same for all rows and heads of a moment."""
+    return Rotation(times.cos[:, None, None], times.sin[:, None, None])
+
+
+def _project(x: Tensor, weight: Tensor, dim_head: int, times: Rotation) -> Tensor:
+    """Heads of `x` turned by the time of its moments: (moment, row, dim) -> (moment, row, heads, dim_head).
+
+    A rotation is linear. Where moments have more rows than a row has channels, it turns the weights, once for every
+    moment, instead of what they make of every row, which is then not touched before the attention kernel.
+    """
+    if x.shape[1] > x.shape[2]:
+        return torch.unflatten(torch.bmm(x, _turned(weight.T, dim_head, times)), -1, (-1, dim_head))
+    return rotate(torch.unflatten(functional.linear(x, weight), -1, (-1, dim_head)), _each_row(times))
+
+
+def _collect(x: Tensor, to: nn.Linear, times: Rotation) -> Tensor:
+    """Turn heads back and bring them together, (moment, row, heads, dim_head) -> (moment, row, dim); as `_project`."""
+    if x.shape[1] > to.out_features:
+        return torch.bmm(x.flatten(2), _turned(to.weight, x.shape[3], times).transpose(1, 2)) + to.bias
+    return to(rotate(x, _each_row(times), back=True).flatten(2))  # type: ignore[no-any-return]
+
+
 class CrossAttention(nn.Module):
     """What a few queries take from a long context; normalised before, not after, and without the residual.
 
@@ -131,7 +160,7 @@ class CrossAttention(nn.Module):
         Tensor, shape (batch, query, dim)
         """
         q = rotate(_heads(self.to_q(self.norm(query)), self.heads), query_times)
-        k, v = self._keys_values(self.norm_context(context), context_times)
+        k, v = self._keys_values(self._normalised(context), context_times)
         shown = None if mask is None else mask.flatten(1)[:, None, None, :]
         dropout = self.dropout if self.training else 0.0
         taken = functional.scaled_dot_product_attention(q, k, v, attn_mask=shown, dropout_p=dropout)
@@ -152,33 +181,33 @@ class CrossAttention(nn.Module):
         They sum to 1. Parameters are those of :meth:`forward`, which keeps no weights; dropout has no part in them.
         """
         q = rotate(_heads(self.to_q(self.norm(query)), self.heads), query_times)
-        k, _ = self._keys_values(self.norm_context(context), context_times)
+        k, _ = self._keys_values(self._normalised(context), context_times)
         scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
         if mask is not None:
             scores = scores.masked_fill(~mask.flatten(1)[:, None, None, :], -math.inf)
         return torch.softmax(scores, dim=-1)
 
     def _keys_values(self, context: Tensor, times: Rotation) -> tuple[Tensor, Tensor]:
-        """Keys turned by time and values, each of shape (batch, head, moment * row, dim_head)."""
-        k_weight, v_weight = self.to_kv.weight.chunk(2)
+        """Keys turned by time, and values: from :meth:`_normalised` to (batch, head, moment * row, dim_head) each."""
+        rows, batch = context.shape[1], context.shape[2]
+        dim_head = self.to_kv.out_features // (2 * self.heads)
+        x = context.flatten(1, 2)
         if self.rotate_values:
-            # A rotation is linear, so it turns the weights, once for every moment, instead of every neuron's keys and
-            # values, which are then not touched between the projection and the attention kernel.
-            k, v = (torch.matmul(context, self._turn(weight, times)) for weight in (k_weight, v_weight))
-            return _heads(k.flatten(1, 2), self.heads), _heads(v.flatten(1, 2), self.heads)
-        k, v = (_heads(functional.linear(context, weight).flatten(1, 2), self.heads) for weight in (k_weight, v_weight))
-        rows = context.shape[2]
-        return rotate(k, Rotation(times.cos.repeat_interleave(rows, 0), times.sin.repeat_interleave(rows, 0))), v
+            k, v = _project(x, self.to_kv.weight, dim_head, times).chunk(2, dim=2)
+        else:
+            k_weight, v_weight = self.to_kv.weight.chunk(2)
+            k = _project(x, k_weight, dim_head, times)
+            v = torch.unflatten(functional.linear(x, v_weight), -1, (self.heads, -1))
+        k, v = (torch.unflatten(each, 1, (rows, batch)).flatten(0, 1).permute(1, 2, 0, 3) for each in (k, v))
+        return k, v
 
-    def _turn(self, weight: Tensor, times: Rotation) -> Tensor:
-        """One matrix (moment, context_dim, heads * dim_head) for every moment, from (heads * dim_head, context_dim)."""
-        by = Rotation(times.cos[:, None, None], times.sin[:, None, None])
-        by_head = torch.unflatten(weight.T, 1, (self.heads, -1)).expand(len(times.cos), -1, -1, -1)
-        return rotate(by_head, by).flatten(2)
+    def _normalised(self, context: Tensor) -> Tensor:
+        """Context by moment: (batch, moment, row, context_dim) -> (moment, row, batch, context_dim)."""
+        return self.norm_context(context.permute(1, 2, 0, 3))  # type: ignore[no-any-return]
 
 
 class SelfAttention(nn.Module):
-    """Attention within one sequence of moments, keys and values turned by time; without the residual."""
+    """Attention within sequences that have rows at moments, keys and values turned by time; without the residual."""
 
     def __init__(self, dim: int, heads: int, dim_head: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -188,11 +217,27 @@ class SelfAttention(nn.Module):
         self.to_out = nn.Linear(heads * dim_head, dim)
 
     def forward(self, x: Tensor, times: Rotation) -> Tensor:
-        """Attend; `x` and the result have shape (batch, moment, dim)."""
-        qkv = self.to_qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k, v = rotate(qkv, times)
+        """Attend.
+
+        Parameters
+        ----------
+        x : Tensor, shape (moment * row, batch, dim)
+            Sequences beside each other, moment by moment: all that one moment's weights project lies together.
+        times : Rotation
+            Angles of the moments.
+
+        Returns
+        -------
+        Tensor, shape (moment * row, batch, dim)
+        """
+        length, batch, _ = x.shape
+        by_moment = self.norm(x).reshape(len(times.cos), -1, x.shape[2])
+        dim_head = self.to_out.in_features // self.heads
+        qkv = _project(by_moment, self.to_qkv.weight, dim_head, times).view(length, batch, 3, self.heads, dim_head)
+        q, k, v = qkv.permute(2, 1, 3, 0, 4)
         taken = functional.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
-        return self.to_out(rotate(taken, times, back=True).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        taken = taken.permute(2, 0, 1, 3).reshape(len(times.cos), -1, self.heads, dim_head)
+        return _collect(taken, self.to_out, times).view(length, batch, -1)
 
 
 class FeedForward(nn.Module):
@@ -260,18 +305,31 @@ class Perceiver(nn.Module):
         z = latents + self.read(latents, tokens, latent_times, token_times, mask)
         return z + self.read_ffn(z)  # type: ignore[no-any-return]
 
-    def process(self, z: Tensor, latent_times: Rotation) -> Tensor:
-        """Latents after attending to one another in every layer; shapes (batch, latent, dim) in and out."""
-        for each in self.layer_by_layer(z, latent_times):
+    def process(self, z: Tensor, times: Rotation) -> Tensor:
+        """Latents after attending to one another in every layer.
+
+        Parameters
+        ----------
+        z : Tensor, shape (batch, latent, dim)
+            Latents, moment by moment.
+        times : Rotation
+            Angles of the moments, as many latents at each.
+
+        Returns
+        -------
+        Tensor, shape (batch, latent, dim)
+        """
+        for each in self.layer_by_layer(z, times):
             z = each
         return z
 
-    def layer_by_layer(self, z: Tensor, latent_times: Rotation) -> Iterator[Tensor]:
-        """Latents after every layer of the processor, one after the other."""
+    def layer_by_layer(self, z: Tensor, times: Rotation) -> Iterator[Tensor]:
+        """Latents after every layer of the processor, one after the other; arguments as for :meth:`process`."""
+        z = z.transpose(0, 1)
         for layer in self.layers:
-            z = z + self.dropout(layer["attention"](z, latent_times))  # type: ignore[index]
+            z = z + self.dropout(layer["attention"](z, times))  # type: ignore[index]
             z = z + self.dropout(layer["ffn"](z))  # type: ignore[index]
-            yield z
+            yield z.transpose(0, 1)
 
     def decode(self, query: Tensor, z: Tensor, query_times: Rotation, latent_times: Rotation) -> Tensor:
         """Answers (batch, query, dim) that have read the processed latents (batch, latent, dim)."""

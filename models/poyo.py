@@ -27,7 +27,7 @@ from poyodata.models.perceiver import Perceiver, Rotation, rotation
 from poyodata.models.readouts import Readouts
 from poyodata.models.tasks import Task
 from poyodata.models.tokens import Tokens
-from poyodata.models.vocabulary import Names, names_from_bytes, names_to_bytes
+from poyodata.models.vocabulary import Known, Names, merged_classes
 
 Batch = Mapping[str, Tensor]
 
@@ -77,6 +77,10 @@ class PoyoPlus(nn.Module):
         Embeddings of neurons (1 + neuron, unit_dim), recordings (recording, dim) and tasks (task, dim).
     latents : Parameter
         Initial latents of a time step, shape (latents_per_step, dim).
+    classes : dict of str to tuple of str
+        What the numbers of a feature (``cre_line``), or of the answers to a task, mean; empty where nobody said.
+    trained_neuron_ids, trained_session_ids, trained_tasks : frozenset of str
+        What a stage of training was shown, and which readouts it trained; all else is as it was drawn.
     mask_token : Tensor
         What stands for a masked latent, shape (dim,): a parameter; in the legacy layout a buffer of zeros.
 
@@ -109,6 +113,10 @@ class PoyoPlus(nn.Module):
         self._sessions = Names.of("session", session_ids)
         if not len(self._sessions):
             raise ModelError("a model needs the name of at least one recording; pass the loader's session_ids")
+        self.classes: dict[str, tuple[str, ...]] = {}
+        self.trained_neuron_ids: frozenset[str] = frozenset()
+        self.trained_session_ids: frozenset[str] = frozenset()
+        self.trained_tasks: frozenset[str] = frozenset()
         legacy = config.layout == "legacy"
         dim = config.dim
         with torch.random.fork_rng(devices=[]):
@@ -141,8 +149,10 @@ class PoyoPlus(nn.Module):
         # Angles follow from the config alone, so they are not part of a checkpoint.
         self._register_angles("token", self.tokens.times_s)
         self._register_angles("latent", self.latent_times_s)
-        self._register_angles("middle", torch.tensor([config.window_s / 2]))
-        self._register_angles("frame", (torch.arange(config.window_frames) + 0.5) / config.rate_hz)
+        self._register_angles("step", self.latent_times_s[:: config.latents_per_step])
+        self._register_angles("middle", torch.tensor([config.window_s / 2], dtype=torch.float64))
+        frames = torch.arange(config.window_frames, dtype=torch.float64)
+        self._register_angles("frame", (frames + 0.5) / config.rate_hz)
 
     def _register_angles(self, name: str, times_s: Tensor) -> None:
         angles = rotation(times_s, self.config.dim_head, self.config.t_min_s, self.config.t_max_s)
@@ -216,7 +226,7 @@ class PoyoPlus(nn.Module):
 
     def process(self, z: Tensor) -> Tensor:
         """Latents after the processor; shapes (batch, n_latents, dim) in and out."""
-        return self.perceiver.process(z, self._angles("latent"))
+        return self.perceiver.process(z, self._angles("step"))
 
     def decode(self, z: Tensor, session_index: Tensor, tasks: Iterable[str | Task] | None = None) -> dict[str, Tensor]:
         """Answers from processed latents.
@@ -271,7 +281,10 @@ class PoyoPlus(nn.Module):
         return torch.cat(parts, dim=1), angles
 
     def _query_row(self, task: Task) -> int:
-        return legacy_number(task.name) if self.config.layout == "legacy" else self.tasks.index(task)
+        if self.config.layout == "legacy":
+            return legacy_number(task.name)
+        # By name: torch.compile cannot look for a dataclass in a tuple.
+        return [one.name for one in self.tasks].index(task.name)
 
     def _by_task(self, answers: Tensor, tasks: Sequence[Task], dim: int) -> dict[str, Tensor]:
         """Cut dimension `dim`, of queries, into tasks; it goes where a task has one query."""
@@ -310,7 +323,7 @@ class PoyoPlus(nn.Module):
         self.eval()
         try:
             z = self.encode(batch)
-            return torch.stack([z, *self.perceiver.layer_by_layer(z, self._angles("latent"))])
+            return torch.stack([z, *self.perceiver.layer_by_layer(z, self._angles("step"))])
         finally:
             self.train(was_training)
 
@@ -383,6 +396,21 @@ class PoyoPlus(nn.Module):
         sessions = self._sessions.positions(session_ids)
         return torch.tensor([0, *(1 + i for i in neurons)]), torch.tensor(sessions, dtype=torch.int64)
 
+    def mark_trained(self, neuron_ids: Iterable[str], session_ids: Iterable[str], tasks: Iterable[str] = ()) -> None:
+        """Note what training shows; it goes with the state.
+
+        Examples
+        --------
+        >>> config = PoyoConfig.named("poyo-tiny", window_frames=60, rate_hz=30.0)
+        >>> model = PoyoPlus(config, ["a:0", "b:0"], ["a", "b"])
+        >>> model.mark_trained(["a:0"], ["a"], ["direction"])
+        >>> sorted(model.trained_neuron_ids), sorted(model.trained_tasks)
+        (['a:0'], ['direction'])
+        """
+        self.trained_neuron_ids |= frozenset(neuron_ids)
+        self.trained_session_ids |= frozenset(session_ids)
+        self.trained_tasks |= frozenset(tasks)
+
     def identify_only(self) -> list[nn.Parameter]:
         """Freeze all but the embeddings of neurons and recordings: unit identification, for new animals.
 
@@ -408,13 +436,17 @@ class PoyoPlus(nn.Module):
     # -- state ---------------------------------------------------------------------------------------------------
 
     def get_extra_state(self) -> Tensor:
-        """Give names and seed of the rows as UTF-8 JSON in a uint8 tensor: safe to load with ``weights_only=True``."""
-        names = {"neuron_ids": self.neuron_ids, "session_ids": self.session_ids, "tasks": self._task_names.names}
-        return names_to_bytes({**names, "seed": self.seed})
+        """Give all that goes by name as UTF-8 JSON in a uint8 tensor: safe to load with ``weights_only=True``."""
+        trained = (self.trained_neuron_ids, self.trained_session_ids, self.trained_tasks)
+        return Known(self._neurons, self._sessions, self._task_names, self.seed, *trained, self.classes).to_state()
 
     def set_extra_state(self, state: Any) -> None:
-        """Take names and seed of the rows from a state dict."""
-        self._neurons, self._sessions, _, self.seed = _names_of(state)
+        """Take names and seed of the rows from a state dict, and what was trained of them."""
+        known = Known.from_state(state)
+        self._neurons, self._sessions = known.neurons, known.sessions
+        self.seed, self.classes = known.seed, known.classes
+        self.trained_neuron_ids, self.trained_session_ids = known.trained_neurons, known.trained_sessions
+        self.trained_tasks = known.trained_tasks
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Become what a state says: its weights, and its names; the tables take the size that the state has.
@@ -426,7 +458,7 @@ class PoyoPlus(nn.Module):
         ModelError
             If the state does not carry names, or is of a model with other tasks.
         """
-        tasks = _names_of(state_dict.get("_extra_state"))[2]
+        tasks = Known.from_state(state_dict.get("_extra_state")).tasks
         if tasks.names != self._task_names.names:
             raise ModelError(
                 f"the state is of a model with the tasks {', '.join(tasks)}, this one has "
@@ -460,10 +492,11 @@ class PoyoPlus(nn.Module):
         Raises
         ------
         ModelError
-            If the state does not carry names, or a weight that all tasks share is not there, or in another shape. The
-            model is then as it was.
+            If the state does not carry names, a weight that all tasks share is not there, or in another shape, or a
+            number means another class there. The model is then as it was.
         """
-        neurons, sessions, tasks, _ = _names_of(state_dict.get("_extra_state"))
+        known = Known.from_state(state_dict.get("_extra_state"))
+        neurons, sessions, tasks = known.neurons, known.sessions, known.tasks
         named = ("units", "sessions", "queries", "readouts.", "_extra_state")
         shared = {name: value for name, value in self.state_dict().items() if not name.startswith(named)}
         for name, value in [*shared.items(), ("units", self.units), ("sessions", self.sessions)]:
@@ -476,6 +509,7 @@ class PoyoPlus(nn.Module):
                     f"the state is of a model of another shape: {name} is {tuple(mine)} here, and the state {said}; "
                     "make the model with the config of the one that was saved"
                 )
+        self.classes = merged_classes(self.classes, known.classes)
         if keep_others:
             self.extend_vocabulary(neurons, sessions)
         for name, value in shared.items():
@@ -488,7 +522,13 @@ class PoyoPlus(nn.Module):
             _take(self.queries, self._task_names, state_dict["queries"], tasks)
         readouts = {key.removeprefix("readouts."): v for key, v in state_dict.items() if key.startswith("readouts.")}
         heads = self.readouts.take(readouts)
-        return Loaded(taken_neurons, taken_sessions, tuple(name for name in self._task_names if name in heads))
+        taken_tasks = tuple(name for name in self._task_names if name in heads)
+        self.mark_trained(
+            known.trained_neurons.intersection(taken_neurons),
+            known.trained_sessions.intersection(taken_sessions),
+            known.trained_tasks.intersection(taken_tasks),
+        )
+        return Loaded(taken_neurons, taken_sessions, taken_tasks)
 
     @property
     def n_parameters(self) -> int:
@@ -501,17 +541,6 @@ def _take(mine: Tensor, names: Names, theirs: Tensor, their_names: Names, first:
     here, there = names.shared(their_names)
     mine[[first + row for row in here]] = theirs.to(mine)[[first + row for row in there]]
     return tuple(names.names[row] for row in here)
-
-
-def _names_of(state: Any) -> tuple[Names, Names, Names, int]:
-    names = names_from_bytes(state)
-    try:
-        neurons, sessions = (Names.of(kind, names[f"{kind}_ids"]) for kind in ("neuron", "session"))
-        return neurons, sessions, Names.of("task", names["tasks"]), int(names["seed"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"the state dict carries no whole set of names ({type(error).__name__}); load one that PoyoPlus made"
-        ) from error
 
 
 def _field(batch: Batch, name: str) -> Tensor:

@@ -18,7 +18,8 @@ class RidgeRegression:
     """Ridge regression from one feature vector a row onto one or more values.
 
     Features are centred and scaled, and the penalty is chosen, from the training rows alone: one penalty for all
-    values, by the squared error of leaving every row out once, in closed form from one singular value decomposition.
+    values, by the squared error of leaving every row out once, or every group of rows where rows have near copies
+    (neighbouring frames, repeats of a picture); in closed form from one singular value decomposition.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class RidgeRegression:
     weights : ndarray, shape (feature, value), float64
         Of the scaled features.
     loo_errors : ndarray, shape (penalty,), float64
-        Mean squared leave-one-out error of every penalty.
+        Mean squared error of every penalty, of rows or groups left out.
 
     Examples
     --------
@@ -48,18 +49,28 @@ class RidgeRegression:
         self.alphas = tuple(float(a) for a in alphas)
         self.alpha = float("nan")
 
-    def fit(self, features: npt.ArrayLike, target: npt.ArrayLike) -> RidgeRegression:
+    def fit(
+        self,
+        features: npt.ArrayLike,
+        target: npt.ArrayLike,
+        groups: npt.ArrayLike | None = None,
+        counted: npt.ArrayLike | None = None,
+    ) -> RidgeRegression:
         """Fit on training rows; returns itself.
 
         Parameters
         ----------
         features : array-like, shape (row, feature)
         target : array-like, shape (row,) or (row, value)
+        groups : array-like, shape (row,), optional
+            What is left out together when the penalty is chosen, such as blocks of time; by default single rows.
+        counted : array-like of bool, shape (row,), optional
+            Rows whose error counts in that choice, such as those in the middle of their block; by default all.
 
         Raises
         ------
         ModelError
-            If shapes do not fit, or numbers are not finite.
+            If shapes do not fit, numbers are not finite, or there is one group.
         """
         x, y = _features(features), np.asarray(target, dtype=np.float64)
         y = y[:, None] if y.ndim == 1 else y
@@ -76,7 +87,11 @@ class RidgeRegression:
         u, s, vt = u[:, kept], s[kept], vt[kept]
         centred = y - self.base
         rotated = u.T @ centred
-        self.loo_errors = np.array([_loo_error(u, s, rotated, centred, alpha) for alpha in self.alphas])
+        if groups is None:
+            self.loo_errors = np.array([_loo_error(u, s, rotated, centred, alpha) for alpha in self.alphas])
+        else:
+            of_group = _rows_of_groups(groups, counted, len(x))
+            self.loo_errors = np.array([_group_error(u, s, rotated, centred, alpha, of_group) for alpha in self.alphas])
         self.alpha = self.alphas[int(np.argmin(self.loo_errors))]
         self.weights: Floats = vt.T @ ((s / (s**2 + self.alpha))[:, None] * rotated)
         return self
@@ -116,7 +131,7 @@ class RidgeDecoder(RidgeRegression):
     weights : ndarray, shape (feature, class), float64
         Of the scaled features.
     loo_errors : ndarray, shape (penalty,), float64
-        Mean squared leave-one-out error of every penalty.
+        Mean squared error of every penalty, of rows or groups left out.
 
     Examples
     --------
@@ -127,7 +142,13 @@ class RidgeDecoder(RidgeRegression):
     1.0
     """
 
-    def fit(self, features: npt.ArrayLike, target: npt.ArrayLike) -> RidgeDecoder:
+    def fit(
+        self,
+        features: npt.ArrayLike,
+        target: npt.ArrayLike,
+        groups: npt.ArrayLike | None = None,
+        counted: npt.ArrayLike | None = None,
+    ) -> RidgeDecoder:
         """Fit on training trials; returns itself.
 
         Parameters
@@ -136,6 +157,8 @@ class RidgeDecoder(RidgeRegression):
             For instance every neuron's mean response in a trial.
         target : array-like, shape (trial,)
             Class of every trial.
+        groups, counted : array-like, shape (trial,), optional
+            As in `RidgeRegression.fit`.
 
         Raises
         ------
@@ -149,7 +172,7 @@ class RidgeDecoder(RidgeRegression):
         self.classes, position = np.unique(y, return_inverse=True)
         if len(self.classes) < 2:
             raise ModelError(f"target holds {len(self.classes)} class; a decoder needs trials of at least two")
-        super().fit(x, np.eye(len(self.classes))[position])
+        super().fit(x, np.eye(len(self.classes))[position], groups, counted)
         return self
 
     def decide(self, features: npt.ArrayLike) -> Floats:
@@ -184,3 +207,45 @@ def _loo_error(u: Floats, s: Floats, rotated: Floats, centred: Floats, alpha: fl
     leverage = np.einsum("ij,j,ij->i", u, shrink, u) + 1 / len(u)
     residual = centred - (u * shrink) @ rotated
     return float(np.mean((residual / np.maximum(1 - leverage, 1e-12)[:, None]) ** 2))
+
+
+def _rows_of_groups(
+    groups: npt.ArrayLike, counted: npt.ArrayLike | None, n: int
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
+    """Rows of every group, and which of them count."""
+    names, code = np.unique(np.asarray(groups), return_inverse=True)
+    counts = np.ones(n, np.bool_) if counted is None else np.asarray(counted, np.bool_)
+    if code.shape != (n,) or counts.shape != (n,):
+        raise ModelError(f"groups and counted have shapes {code.shape} and {counts.shape}, expected ({n},) of both")
+    if len(names) < 2 or not counts.any():
+        raise ModelError(
+            f"{len(names)} group and {int(counts.sum())} rows that count; a penalty is chosen by leaving groups out, "
+            "so give two groups at least, or none"
+        )
+    rows = [np.flatnonzero(code == at) for at in range(len(names))]
+    return [(one, counts[one]) for one in rows if counts[one].any()]
+
+
+def _group_error(
+    u: Floats,
+    s: Floats,
+    rotated: Floats,
+    centred: Floats,
+    alpha: float,
+    of_group: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]],
+) -> float:
+    """Mean squared error of leaving every group out: ``(I - H)^-1`` of its rows' residuals, centring left out too."""
+    half = np.sqrt(s**2 / (s**2 + alpha))
+    total, n_counted = 0.0, 0
+    for rows, counts in of_group:
+        part = u[rows] * half
+        residual = centred[rows] - part @ (half[:, None] * rotated)
+        # H = w w', inverted on its smaller side.
+        w = np.hstack([part, np.full((len(rows), 1), 1 / np.sqrt(len(u)))])
+        if len(rows) <= w.shape[1]:
+            left_out = np.linalg.solve(np.eye(len(rows)) - w @ w.T, residual)
+        else:
+            left_out = residual + w @ np.linalg.solve(np.eye(w.shape[1]) - w.T @ w, w.T @ residual)
+        total += float((left_out[counts] ** 2).sum())
+        n_counted += int(counts.sum()) * residual.shape[1]
+    return total / n_counted

@@ -128,6 +128,11 @@ class UNetDecoder(nn.Module):
         self._statistics_frozen = frozen
         return self.train(self.training)
 
+    @property
+    def statistics_frozen(self) -> bool:
+        """Whether the running averages stay as they are."""
+        return self._statistics_frozen
+
     def train(self, mode: bool = True) -> UNetDecoder:
         """Set training or evaluation mode; frozen statistics stay frozen."""
         super().train(mode)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,3 +118,107 @@ def names_from_bytes(state: Any) -> dict[str, Any]:
             "load one that PoyoPlus.state_dict made"
         ) from error
     return names
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a state says by name.
+
+    Attributes
+    ----------
+    neurons, sessions, tasks : Names
+        Of rows of embeddings, and of readouts.
+    seed : int
+        Of rows that are new.
+    trained_neurons, trained_sessions, trained_tasks : frozenset of str
+        Those of them that a stage of training was shown; others are as they were drawn.
+    classes : dict of str to tuple of str
+        What the numbers of a feature, or of the answers to a task, mean.
+    """
+
+    neurons: Names
+    sessions: Names
+    tasks: Names
+    seed: int
+    trained_neurons: frozenset[str]
+    trained_sessions: frozenset[str]
+    trained_tasks: frozenset[str]
+    classes: dict[str, tuple[str, ...]]
+
+    def to_state(self) -> Tensor:
+        """Write all of it as UTF-8 JSON in a uint8 tensor; what was trained as numbers of rows."""
+        named = (self.neurons, self.sessions, self.tasks)
+        trained = (self.trained_neurons, self.trained_sessions, self.trained_tasks)
+        rows = [[row for row, name in enumerate(names) if name in of] for names, of in zip(named, trained, strict=True)]
+        return names_to_bytes(
+            {
+                "neuron_ids": self.neurons.names,
+                "session_ids": self.sessions.names,
+                "tasks": self.tasks.names,
+                "seed": self.seed,
+                "trained": dict(zip(("neurons", "sessions", "tasks"), rows, strict=True)),
+                "classes": self.classes,
+            }
+        )
+
+    @classmethod
+    def from_state(cls, state: Any) -> Known:
+        """Read what `to_state` wrote; of a state that does not say what was trained, all of it was.
+
+        Raises
+        ------
+        ModelError
+            If it is anything else.
+        """
+        found = names_from_bytes(state)
+        try:
+            neurons, sessions = (Names.of(kind, found[f"{kind}_ids"]) for kind in ("neuron", "session"))
+            tasks = Names.of("task", found["tasks"])
+            said = found.get("trained")
+
+            def trained(kind: str, names: Names) -> frozenset[str]:
+                return frozenset(names if said is None else (names.names[row] for row in said[kind]))
+
+            classes = {str(kind): tuple(map(str, names)) for kind, names in found.get("classes", {}).items()}
+            return cls(
+                neurons,
+                sessions,
+                tasks,
+                int(found["seed"]),
+                trained("neurons", neurons),
+                trained("sessions", sessions),
+                trained("tasks", tasks),
+                classes,
+            )
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"the state dict carries no whole set of names ({type(error).__name__}); load one that PoyoPlus made"
+            ) from error
+
+
+def merged_classes(
+    mine: Mapping[str, tuple[str, ...]], theirs: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Classes of two models whose rows are copied by number: those of each kind that has more.
+
+    Raises
+    ------
+    ModelError
+        If a number means one class here and another there.
+
+    Examples
+    --------
+    >>> merged_classes({"area": ("VISp", "VISl")}, {"area": ("VISp",), "cre_line": ("Cux2",)})
+    {'area': ('VISp', 'VISl'), 'cre_line': ('Cux2',)}
+    """
+    merged = dict(mine)
+    for kind, names in theirs.items():
+        own = merged.get(kind, names)
+        for number, (here, there) in enumerate(zip(own, names, strict=False)):
+            if here != there:
+                raise ModelError(
+                    f"class {number} of {kind!r} is {here!r} here and {there!r} in the state, so that its rows would "
+                    "change their meaning; make the loader with the vocabulary of the run that the state is of"
+                )
+        merged[kind] = max(own, names, key=len)
+    return merged

@@ -91,8 +91,11 @@ STAGES = {"core", "models", "loaders", "curation", "store", "splits"}
 MAY_IMPORT_MORE: dict[str, set[str]] = {
     "poyodata.models.recipes": {"loaders.recipe", "loaders.recipe_document"},
     "poyodata.models.training.ancestry": STAGES,
+    "poyodata.models.training.classes": STAGES,
     "poyodata.models.training.demands": STAGES,
     "poyodata.models.training.evaluating": STAGES,
+    "poyodata.models.training.known": STAGES,
+    "poyodata.models.training.past_stages": STAGES,
     "poyodata.models.training.plan": STAGES,
     "poyodata.models.training.runs": STAGES,
     "poyodata.models.training.stages": STAGES,

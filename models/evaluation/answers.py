@@ -13,14 +13,17 @@ from torch import Tensor
 
 from poyodata.errors import ModelError, nearest
 from poyodata.models.batches import Batches, ModelBatches, to_device
-from poyodata.models.evaluation.baselines import make_baselines, require_trained
-from poyodata.models.evaluation.frames import mark_seen
+from poyodata.models.evaluation.baselines import FRAME_IDS, choose_bins, make_baselines, require_trained
+from poyodata.models.evaluation.frames import mark_seen, seen_in_training
 from poyodata.models.evaluation.judging import Comparison
 from poyodata.models.evaluation.labels import Labels, labels_of
-from poyodata.models.evaluation.responses import read_responses
+from poyodata.models.evaluation.responses import BINS, read_responses
 from poyodata.models.evaluation.stitching import Answers, concatenate, stitch
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.tasks import Task
+
+CHOOSING_RECORDINGS = 8
+"""Recordings whose training windows choose how many parts of a window linear decoders read."""
 
 
 def evaluate(model: PoyoPlus, loader: Batches, *, task: str | None = None, logits: bool = False) -> pd.DataFrame:
@@ -114,9 +117,9 @@ def compare(
     test: Batches,
     task: str | None = None,
     *,
-    bins: int = 1,
+    bins: int | None = None,
     seed: int = 0,
-    also_shown: npt.ArrayLike = (),
+    also_shown: npt.ArrayLike | None = (),
 ) -> Comparison:
     """Answers of a model and of every baseline to the same windows, ready to be judged.
 
@@ -129,17 +132,20 @@ def compare(
         Windows to answer.
     task : str, optional
         By default the model's first.
-    bins : int
-        Parts of a window that a linear decoder reads; see `read_responses`.
+    bins : int, optional
+        Parts of a window of which the decoders beside the model read the means; see `read_responses`. By default
+        training windows choose among 1, 2, 4, 8 and 16 (`baselines.choose_bins`), those of the first 8 recordings.
     seed : int
         Of the frames that are drawn at random.
-    also_shown : array-like of integer
-        Ids of pictures that earlier stages of training showed, beside those of `train`.
+    also_shown : array-like of integer, or None
+        Ids of pictures that any stage of training showed, beside those of `train`. None where they are not known: it
+        is then not known either which pictures of the test were seen, unless `train` has all of them.
 
     Returns
     -------
     Comparison
-        Answers to pictures know which of them training showed, from the ids in `train` and `also_shown`.
+        Answers to pictures know which of them training showed, from the ids in `train` and `also_shown`. Its notes say
+        what the decoders beside the model read.
 
     Raises
     ------
@@ -147,17 +153,40 @@ def compare(
         If a loader has no target, or a recording of the test has no training windows.
     """
     asked = _task(model, task)
+    read = 1 if bins is None else bins
+    notes: tuple[str, ...] = ()
+    if asked.at != "frames":
+        told = ""
+        if bins is None:
+            finest = read_responses(
+                _batches(train), asked, _names(train, model), bins=None, recordings=CHOOSING_RECORDINGS
+            )
+            read, told = choose_bins(finest), f", which training windows chose among {_listed(BINS)}"
+        parts = "the mean over each window" if read == 1 else f"the means of {read} parts of each window"
+        notes = (f"{asked.name}: the decoders beside the model read {parts}{told}.",)
     known, tested = (
-        read_responses(_batches(loader), asked, _names(loader, model), bins=bins) for loader in (train, test)
+        read_responses(_batches(loader), asked, _names(loader, model), bins=read) for loader in (train, test)
     )
     require_trained(known, tested)
     answers = answer(model, test, asked.name)
     shown = [one.shown for one in known.values()]
     if answers.shown is not None and all(ids is not None for ids in shown):
-        earlier = np.asarray(also_shown, np.int64)
-        answers = mark_seen(answers, np.concatenate([earlier, *(ids for ids in shown if ids is not None)]))
+        earlier = np.asarray(() if also_shown is None else also_shown, np.int64)
+        marked = mark_seen(answers, np.concatenate([earlier, *(ids for ids in shown if ids is not None)]))
+        seen = seen_in_training(marked)
+        if also_shown is not None or (seen is not None and seen.all_seen):
+            answers = marked
     n_classes = answers.output.shape[1] if asked.kind == "class" else None
-    return Comparison(answers, make_baselines(known, tested, n_classes=n_classes, seed=seed))
+    if asked.name == FRAME_IDS:
+        notes = (
+            *notes,
+            f"{asked.name}: no linear decoder of frames' ids is shown, which can name none but known ones.",
+        )
+    return Comparison(answers, make_baselines(known, tested, n_classes=n_classes, seed=seed), notes)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return f"{', '.join(str(one) for one in numbers[:-1])} and {numbers[-1]}"
 
 
 def _task(model: PoyoPlus, name: str | None) -> Task:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from poyodata.errors import ModelError
 from poyodata.models.evaluation.frames import nearest_frames
-from poyodata.models.evaluation.responses import Responses
+from poyodata.models.evaluation.responses import BINS, Responses
 from poyodata.models.evaluation.stitching import Answers, Integers, concatenate, stitch
 from poyodata.models.ridge import RidgeDecoder, RidgeRegression
 
@@ -26,6 +26,11 @@ Pixels = npt.NDArray[Any]
 
 CHANCE, LINEAR, TRAIN_MEAN = "chance", "linear", "train_mean"
 NEAREST_RESPONSE, NEAREST_FRAME_ORACLE = "nearest_response", "nearest_frame_oracle"
+FRAME_IDS = "movie_frame"
+"""The task that names movie frames by id; ridge onto ids can never name one that training did not show."""
+
+MOST_ROWS = 3000
+"""Training windows of a recording that choose how many parts of a window a linear decoder reads."""
 
 WORDS: Mapping[str, str] = {
     CHANCE: "chance",
@@ -68,14 +73,14 @@ def make_baselines(
     ======  ==========================================================================================
     kind    baselines
     ======  ==========================================================================================
-    class   ``linear``: ridge onto one-hot classes; ``nearest_response``
+    class   ``linear``: ridge onto one-hot classes (not of movie frames); ``nearest_response``
     value   ``linear``: ridge onto the values; ``train_mean``
     image   ``chance``: a training frame drawn at random; ``linear``: ridge onto pixels; ``train_mean``;
             ``nearest_response``; ``nearest_frame_oracle``
     ======  ==========================================================================================
 
     Ridge for movie frames goes onto pixels, not onto frame ids: an id that training never showed has no weights, so
-    that a decoder of ids is wrong about every held-out frame by construction.
+    that a decoder of ids is wrong about every held-out frame by construction. To name frames as classes there is none.
 
     Parameters
     ----------
@@ -96,10 +101,10 @@ def make_baselines(
     if kind == "class":
         highest = max(int(one.target.max()) for one in (*train.values(), *test.values()))
         n = n_classes or highest + 1
-        return (
-            Baseline(LINEAR, linear_classes(train, test, n)),
-            Baseline(NEAREST_RESPONSE, nearest_response(train, test, n)),
-        )
+        nearest = Baseline(NEAREST_RESPONSE, nearest_response(train, test, n))
+        if next(iter(test.values())).task == FRAME_IDS:
+            return (nearest,)
+        return (Baseline(LINEAR, linear_classes(train, test, n)), nearest)
     if kind == "value":
         return (Baseline(LINEAR, linear_values(train, test)), Baseline(TRAIN_MEAN, train_mean(train, test)))
     return (
@@ -129,10 +134,13 @@ def require_trained(train: ByRecording, test: ByRecording) -> None:
 
 
 def linear_classes(train: ByRecording, test: ByRecording, n_classes: int) -> Answers:
-    """Ridge regression onto one-hot classes, one a recording; the penalty is chosen on training windows alone."""
+    """Ridge regression onto one-hot classes, one a recording.
+
+    The penalty is chosen on training windows alone, by leaving them out block by block (`Responses.blocks`).
+    """
 
     def decode(known: Responses, asked: Responses) -> Pixels:
-        decoder = RidgeDecoder().fit(known.features, known.target)
+        decoder = RidgeDecoder().fit(known.features, known.target, *_left_out(known))
         found = decoder.decide(asked.features)
         # A class that training never showed is answered last of all.
         output = np.full((len(found), n_classes), found.min() - 1)
@@ -143,10 +151,10 @@ def linear_classes(train: ByRecording, test: ByRecording, n_classes: int) -> Ans
 
 
 def linear_values(train: ByRecording, test: ByRecording) -> Answers:
-    """Ridge regression onto values, one a recording; the penalty is chosen on training windows alone."""
+    """Ridge regression onto values, one a recording; the penalty is chosen as by `linear_classes`."""
 
     def decode(known: Responses, asked: Responses) -> Pixels:
-        return RidgeRegression().fit(known.features, known.target).predict(asked.features)
+        return RidgeRegression().fit(known.features, known.target, *_left_out(known)).predict(asked.features)
 
     return _answers(train, test, decode)
 
@@ -159,18 +167,65 @@ def linear_pixels(train: ByRecording, test: ByRecording) -> Answers:
     """
 
     def decode(known: Responses, asked: Responses) -> Pixels:
-        frames, which = unique_frames(known)
-        middle = frames.mean(axis=0)
-        flat = (frames - middle).reshape(len(frames), -1).astype(np.float64)
-        variance, vectors = np.linalg.eigh(flat @ flat.T)
-        kept = variance > 1e-10 * max(float(variance.max(initial=0.0)), 1e-300)
-        size = np.sqrt(variance[kept])
-        axes = (vectors[:, kept] / size).T @ flat
-        found = RidgeRegression().fit(known.features, (vectors[:, kept] * size)[which]).predict(asked.features)
+        place, axes, middle = _in_span(known)
+        found = RidgeRegression().fit(known.features, place, *_left_out(known)).predict(asked.features)
         pictures = (found @ axes).reshape(-1, *middle.shape) + middle
         return np.asarray(np.clip(pictures, 0.0, 1.0), np.float32)
 
     return _answers(train, test, decode)
+
+
+def choose_bins(train: ByRecording) -> int:
+    """Choose how many parts of a window a linear decoder reads, from training windows alone.
+
+    Of each number of parts, the penalty is chosen as ever; the number with the least error of left-out blocks, as a
+    share of the targets' variance and in the mean over recordings, is taken; of equal ones the least.
+
+    Parameters
+    ----------
+    train : mapping of recording to Responses
+        With as many parts as can be had: ``read_responses(..., bins=None)``. Of many windows every so many-th is used,
+        3,000 a recording.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> parts = rng.standard_normal((80, 2))  # one neuron in two parts of each window
+    >>> known = Responses("x", "value", "a", parts, np.arange(80), np.arange(80), parts[:, :1], widths=(5, 5))
+    >>> choose_bins({"a": known})
+    2
+    """
+    few = [one.take(np.arange(0, len(one), -(-len(one) // MOST_ROWS))) for one in train.values()]
+    choices = [bins for bins in BINS if all(len(one.widths) % bins == 0 for one in few)]
+    errors = [float(np.mean([_left_out_error(one.coarsened(bins)) for one in few])) for bins in choices]
+    return choices[int(np.argmin(errors))]
+
+
+def _left_out_error(known: Responses) -> float:
+    if known.kind == "class":
+        target = np.asarray(known.target[:, None] == np.unique(known.target), np.float64)
+    else:
+        target = _in_span(known)[0] if known.kind == "image" else known.target
+    variance = float(target.var(axis=0).mean()) if target.size else 0.0
+    if not variance > 0:
+        return 1.0
+    return float(RidgeRegression().fit(known.features, target, *_left_out(known)).loo_errors.min()) / variance
+
+
+def _left_out(known: Responses) -> tuple[Integers, npt.NDArray[np.bool_]] | tuple[None, None]:
+    found = known.blocks()
+    return (None, None) if found is None else found
+
+
+def _in_span(known: Responses) -> tuple[Pixels, Pixels, Pixels]:
+    """Training pictures in coordinates of their span, one row a window; its axes; and their mean."""
+    frames, which = unique_frames(known)
+    middle = frames.mean(axis=0)
+    flat = (frames - middle).reshape(len(frames), -1).astype(np.float64)
+    variance, vectors = np.linalg.eigh(flat @ flat.T)
+    kept = variance > 1e-10 * max(float(variance.max(initial=0.0)), 1e-300)
+    size = np.sqrt(variance[kept])
+    return (vectors[:, kept] * size)[which], (vectors[:, kept] / size).T @ flat, middle
 
 
 def train_mean(train: ByRecording, test: ByRecording) -> Answers:
@@ -256,7 +311,7 @@ def same_names(tests: Sequence[Sequence[Baseline]]) -> tuple[Baseline, ...]:
 
 
 def _together(folds: Sequence[Baseline]) -> Answers:
-    return concatenate([one.answers for one in folds])
+    return concatenate([stitch(one.answers) for one in folds])
 
 
 def _pieces(x: npt.NDArray[np.float64], size: int = 1024) -> list[npt.NDArray[np.float64]]:

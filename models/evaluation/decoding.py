@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import ModelError
-from poyodata.models.evaluation.intervals import Floats, Statistic
-from poyodata.models.evaluation.shares import bootstrap_interval, correct_of, wilson_interval
+from poyodata.models.evaluation.intervals import FEWEST_DRAWN, Clusters, Floats, Statistic, interval, mean_of
+from poyodata.models.evaluation.shares import correct_of, wilson_interval
 
 
 def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike) -> float:
@@ -46,7 +46,7 @@ def balanced_accuracy_of(prediction: npt.ArrayLike, target: npt.ArrayLike) -> St
         shares = np.divide(hits, sizes, out=np.zeros_like(hits), where=sizes > 0)
         return np.asarray(shares.sum(axis=-1) / (sizes > 0).sum(axis=-1))
 
-    return Statistic(np.hstack([shown * correct[:, None], shown]), of)
+    return Statistic(np.hstack([shown * correct[:, None], shown]), of, (0.0, 1.0))
 
 
 def chance_level(target: npt.ArrayLike, n_classes: int | None = None) -> float:
@@ -86,7 +86,7 @@ class Score:
     high: float
     chance: float
     n_trials: int
-    interval: Literal["wilson", "bootstrap"]
+    interval: Literal["wilson", "bootstrap", "student"]
 
     @property
     def exceeds_chance(self) -> bool:
@@ -115,8 +115,8 @@ def score(
         Which trial of which recording, the answer and the truth; all trials must have a target. Answers of overlapping
         windows are stitched before (`poyodata.models.evaluation.stitch`).
     cluster : array-like, shape (trial,), optional
-        What is drawn again for the interval, for instance the donor. Without it, or with a single cluster, the
-        interval is Wilson's over trials.
+        What the interval is over, for instance the donor; with fewer than 6 it is Student's (`intervals.interval`).
+        Without it, or with a single cluster, the interval is Wilson's over trials.
     n_classes : int, optional
         Number of possible answers; by default those present.
     confidence : float
@@ -141,9 +141,14 @@ def score(
         raise ModelError(
             f"{len(correct)} answers arrived for {len(set(keys))} trials; give every trial of a recording exactly once"
         )
+    kind: Literal["wilson", "bootstrap", "student"] = "wilson"
     clustered = cluster is not None and len(np.unique(np.asarray(cluster))) > 1
     if cluster is not None and clustered:
-        low, high = bootstrap_interval(prediction, target, cluster, seed=seed, confidence=confidence)
+        code = np.unique(np.asarray(cluster), return_inverse=True)[1].astype(np.int64)
+        if code.shape != correct.shape:
+            raise ModelError(f"cluster has shape {code.shape}, expected {correct.shape}: one name a trial")
+        low, high = interval(mean_of(correct, (0.0, 1.0)), Clusters(code, ""), seed=seed, confidence=confidence)
+        kind = "bootstrap" if code.max() + 1 >= FEWEST_DRAWN else "student"
     else:
         low, high = wilson_interval(int(correct.sum()), len(correct), confidence)
     return Score(
@@ -153,5 +158,5 @@ def score(
         high=high,
         chance=chance_level(target, n_classes),
         n_trials=len(correct),
-        interval="bootstrap" if clustered else "wilson",
+        interval=kind,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,9 @@ Integers = npt.NDArray[np.int64]
 DRAWS = 2000
 N_BLOCKS = 20
 """Blocks of neighbouring frames into which each recording is cut where there is one donor."""
+FEWEST_DRAWN = 6
+"""Fewer clusters are not drawn again: draws of so few cannot show how far they spread."""
+UNBOUNDED = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,8 @@ class Statistic:
         What is summed.
     of : callable
         Sums of shape (..., part) to numbers of shape (...).
+    bounds : tuple of float
+        Least and largest value that it can have; no interval goes beyond.
 
     Examples
     --------
@@ -38,6 +44,7 @@ class Statistic:
 
     parts: Floats
     of: Callable[[Floats], Floats]
+    bounds: tuple[float, float] = UNBOUNDED
 
     @property
     def value(self) -> float:
@@ -47,18 +54,24 @@ class Statistic:
 
     def take(self, rows: npt.NDArray[Any]) -> Statistic:
         """Give the statistic of some of the rows."""
-        return Statistic(self.parts[rows], self.of)
+        return Statistic(self.parts[rows], self.of, self.bounds)
 
     def minus(self, other: Statistic) -> Statistic:
         """Give the difference from another statistic of the same rows."""
         n, mine, its = self.parts.shape[1], self.of, other.of
-        return Statistic(np.hstack([self.parts, other.parts]), lambda sums: mine(sums[..., :n]) - its(sums[..., n:]))
+        return Statistic(
+            np.hstack([self.parts, other.parts]),
+            lambda sums: mine(sums[..., :n]) - its(sums[..., n:]),
+            (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0]),
+        )
 
 
-def mean_of(values: npt.ArrayLike) -> Statistic:
+def mean_of(values: npt.ArrayLike, bounds: tuple[float, float] = UNBOUNDED) -> Statistic:
     """Mean over rows, as a `Statistic`."""
     x = np.asarray(values, np.float64)
-    return Statistic(np.column_stack([x, np.ones(len(x))]), lambda sums: np.asarray(sums[..., 0] / sums[..., 1]))
+    return Statistic(
+        np.column_stack([x, np.ones(len(x))]), lambda sums: np.asarray(sums[..., 0] / sums[..., 1]), bounds
+    )
 
 
 def mean_over(statistic: Statistic, group: Integers) -> Statistic:
@@ -70,7 +83,7 @@ def mean_over(statistic: Statistic, group: Integers) -> Statistic:
     def of(sums: Floats) -> Floats:
         return np.asarray(statistic.of(sums.reshape(*sums.shape[:-1], n_groups, k)).mean(axis=-1))
 
-    return Statistic(wide.reshape(len(group), -1), of)
+    return Statistic(wide.reshape(len(group), -1), of, statistic.bounds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +100,15 @@ class Clusters:
         Clusters of a second kind, drawn independently of the first: donors across segments.
     independent : bool
         Whether every row is a cluster of its own.
+    whole : bool
+        Whether whole donors or recordings are drawn, and not parts of recordings.
     """
 
     code: Integers
     words: str
     across: Integers | None = None
     independent: bool = False
+    whole: bool = False
 
     @property
     def count(self) -> int:
@@ -106,13 +122,16 @@ def donor_clusters(
     *,
     order: Integers | None = None,
 ) -> Clusters:
-    """Say what is drawn again: donors where there are two or more, else parts of the recordings.
+    """Say what is drawn again: donors or recordings where there are two or more, else parts of the recordings.
+
+    A recording whose donor is not known counts as a donor of its own.
 
     Parameters
     ----------
     session_id : ndarray, shape (row,)
         Recording of each row.
     donor : mapping of recording to donor, optional
+        Of those recordings of which it is known.
     order : ndarray, shape (row,), int64, optional
         Number of the imaging frame of rows that follow one another, where neighbours are alike: with one donor they
         are drawn in 20 blocks of neighbours a recording. Without it rows are trials, drawn singly.
@@ -121,35 +140,26 @@ def donor_clusters(
     -------
     Clusters
 
-    Raises
-    ------
-    ModelError
-        If the donor of a recording is not given.
-
     Examples
     --------
     >>> rows = np.array(["r1", "r1", "r2"])
     >>> donor_clusters(rows, {"r1": "m", "r2": "n"}).words
-    '2 donors drawn again; with so few the interval is rough'
+    "2 donors, too few to be drawn again: Student's interval with 1 degree of freedom"
     >>> donor_clusters(rows, {"r1": "m", "r2": "m"}).words
     'one donor: trials within its 2 recordings, taken as independent; it says nothing of other animals'
     """
     sessions, session = np.unique(session_id.astype(str), return_inverse=True)
-    if donor is not None:
-        lacking = [name for name in sessions.tolist() if name not in donor]
-        if lacking:
-            raise ModelError(
-                f"the donor of {len(lacking)} of {len(sessions)} recordings is not given, first {lacking[0]!r}; "
-                "give the donor of every recording, or none"
-            )
-        names, donors = np.unique([str(donor[name]) for name in sessions.tolist()], return_inverse=True)
-        if len(names) > 1:
-            rough = "" if len(names) >= 8 else "; with so few the interval is rough"
-            return Clusters(donors[session].astype(np.int64), f"{len(names)} donors drawn again{rough}")
-    whose = "no donors given" if donor is None else "one donor"
-    of = "the recording" if len(sessions) == 1 else f"{'the' if donor is None else 'its'} {len(sessions)} recordings"
+    known = {} if donor is None else {str(name): str(one) for name, one in donor.items()}
+    # A pair, so that a donor named like a recording is not that recording.
+    whose = [("donor", known[name]) if name in known else ("recording", name) for name in sessions.tolist()]
+    names = sorted(set(whose))
+    if len(names) > 1:
+        code = np.array([names.index(one) for one in whose], np.int64)[session]
+        return Clusters(code, _whole_words(names), whole=True)
+    told = "the donor is not known" if known.keys().isdisjoint(sessions.tolist()) else "one donor"
+    of = "the recording" if len(sessions) == 1 else f"its {len(sessions)} recordings"
     if order is None:
-        words = f"{whose}: trials within {of}, taken as independent; it says nothing of other animals"
+        words = f"{told}: trials within {of}, taken as independent; it says nothing of other animals"
         return Clusters(np.arange(len(session)), words, independent=True)
     code = np.zeros(len(session), np.int64)
     for at in range(len(sessions)):
@@ -157,23 +167,52 @@ def donor_clusters(
         rank = np.argsort(np.argsort(order[rows], kind="stable"), kind="stable")
         code[rows] = at * N_BLOCKS + rank * min(N_BLOCKS, len(rows)) // len(rows)
     code = np.unique(code, return_inverse=True)[1].astype(np.int64)
-    words = f"{whose}: {code.max() + 1} blocks of neighbouring frames within {of}; it says nothing of other animals"
+    n_blocks = int(code.max(initial=-1)) + 1
+    words = f"{told}: {n_blocks} blocks of neighbouring frames within {of}; it says nothing of other animals"
     return Clusters(code, words)
+
+
+def drawn_words(count: int) -> str:
+    """Say how an interval of so many clusters is made.
+
+    Examples
+    --------
+    >>> drawn_words(9)
+    ' drawn again'
+    """
+    if count >= FEWEST_DRAWN:
+        return " drawn again"
+    degrees = "1 degree" if count == 2 else f"{count - 1} degrees"
+    return f", too few to be drawn again: Student's interval with {degrees} of freedom"
+
+
+def _whole_words(names: Sequence[tuple[str, str]]) -> str:
+    n_donors = sum(kind == "donor" for kind, _ in names)
+    n_unknown = len(names) - n_donors
+    parts = [f"{n_donors} donor{'s' * (n_donors > 1)}"] if n_donors else []
+    if n_unknown:
+        parts.append(f"{n_unknown} recording{'s' * (n_unknown > 1)} whose donors are not known")
+    return " and ".join(parts) + drawn_words(len(names))
 
 
 def interval(
     statistic: Statistic, clusters: Clusters, *, seed: int, confidence: float = 0.95, draws: int = DRAWS
 ) -> tuple[float, float]:
-    """Bootstrap interval of a statistic when whole clusters are drawn again.
+    """Interval of a statistic over clusters: from drawing whole ones again, or Student's where there are few.
 
-    The percentiles are those of the expanded percentile interval: a percentile interval of few clusters is too narrow,
-    by ``sqrt((n - 1) / n)`` and by a normal quantile in the place of Student's; both are made good.
+    With 6 clusters or more it is the expanded percentile interval of a bootstrap: a percentile interval is too narrow,
+    by ``sqrt((n - 1) / n)`` and by a normal quantile in the place of Student's; both are made good. With 2 to 5 it is
+    Student's interval around the value, with the standard error of leaving out each cluster once. It is wide: with two
+    clusters 12.7 standard errors to either side.
+
+    Of two kinds of clusters, the one with fewer decides which, and the degrees of freedom.
 
     Parameters
     ----------
     statistic : Statistic
     clusters : Clusters
         With two kinds, both are drawn: a row counts as often as its cluster of the one times that of the other.
+        Student's standard error is then that of both kinds together.
     seed : int
     confidence : float
         Coverage, in (0, 1).
@@ -182,25 +221,75 @@ def interval(
     Returns
     -------
     tuple of float
-        NaN where there are fewer than two clusters: their spread is unknown.
+        Within the bounds of the statistic. NaN where it has no value, and where there are fewer than two clusters:
+        their spread is unknown.
 
     Examples
     --------
-    >>> told = Clusters(np.array([0, 0, 1, 1]), "2 donors drawn again")
-    >>> interval(mean_of([1.0, 1.0, 1.0, 0.0]), told, seed=0)
-    (0.5, 1.0)
+    >>> told = Clusters(np.array([0, 0, 1, 1]), "2 donors")
+    >>> [round(end, 2) for end in interval(mean_of([1.0, 1.0, 1.0, 0.0]), told, seed=0)]
+    [-2.43, 3.93]
     """
-    n = clusters.count
     coverage(confidence)
-    if n < 2:
+    kinds = [_numbered(clusters.code)]
+    if clusters.across is not None and len(np.unique(clusters.across)) > 1:
+        kinds.append(_numbered(clusters.across))
+    counts = [int(code.max(initial=-1)) + 1 for code in kinds]
+    if min(counts) < 2 or not np.isfinite(statistic.value):
         return float("nan"), float("nan")
+    if min(counts) < FEWEST_DRAWN:
+        low, high = _student(statistic, kinds, counts, confidence)
+    else:
+        low, high = _drawn(statistic, kinds, counts, seed, confidence, draws)
+    least, most = statistic.bounds
+    return min(max(low, least), most), min(max(high, least), most)
+
+
+def _numbered(code: Integers) -> Integers:
+    return np.unique(code, return_inverse=True)[1].astype(np.int64)
+
+
+def _sums(parts: Floats, code: Integers, count: int) -> Floats:
+    sums = np.zeros((count, parts.shape[1]))
+    np.add.at(sums, code, parts)
+    return sums
+
+
+def _student(
+    statistic: Statistic, kinds: Sequence[Integers], counts: Sequence[int], confidence: float
+) -> tuple[float, float]:
+    """Student's interval, from the values without each cluster; never narrower than that of rows drawn singly."""
+    total = statistic.parts.sum(axis=0)
+    variance = 0.0
+    for code, count in zip(kinds, counts, strict=True):
+        variance += _left_out_variance(statistic, total - _sums(statistic.parts, code, count))
+    # Few clusters may be alike by chance: two animals of 40 trials have the same accuracy one time in ten.
+    least = _left_out_variance(statistic, total - statistic.parts) if len(statistic.parts) > 2 else 0.0
+    if not np.isfinite(variance):
+        return float("nan"), float("nan")
+    half = _student_quantile(min(counts) - 1, confidence) * math.sqrt(variance)
+    if np.isfinite(least):
+        half = max(half, _student_quantile(len(statistic.parts) - 1, confidence) * math.sqrt(least))
+    return statistic.value - half, statistic.value + half
+
+
+def _left_out_variance(statistic: Statistic, without: Floats) -> float:
+    """Jackknife variance from the sums without each cluster."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = statistic.of(without)
+    n = len(values)
+    return float((n - 1) / n * ((values - values.mean()) ** 2).sum())
+
+
+def _drawn(
+    statistic: Statistic, kinds: Sequence[Integers], counts: Sequence[int], seed: int, confidence: float, draws: int
+) -> tuple[float, float]:
+    """Expanded percentile interval of a bootstrap of whole clusters, of one kind or of two independent ones."""
     rng = np.random.default_rng(seed)
-    n_across = 1 if clusters.across is None else int(clusters.across.max()) + 1
-    cell = clusters.code if clusters.across is None else clusters.code * n_across + clusters.across
+    n, n_across = counts[0], counts[1] if len(counts) > 1 else 1
+    cell = kinds[0] if len(kinds) == 1 else kinds[0] * n_across + kinds[1]
     k = statistic.parts.shape[1]
-    sums = np.zeros((n * n_across, k))
-    np.add.at(sums, cell, statistic.parts)
-    sums = sums.reshape(n, n_across * k)
+    sums = _sums(statistic.parts, cell, n * n_across).reshape(n, n_across * k)
     found = []
     # Draws are made in pieces: a statistic of many classes has many parts.
     at_once = max(1, int(4e6 // max(n, n_across * k)))
@@ -215,9 +304,16 @@ def interval(
     values = values[np.isfinite(values)]
     if len(values) < draws / 2:
         return float("nan"), float("nan")
-    tail = expanded_tail(n, confidence)
+    tail = expanded_tail(min(counts), confidence)
     ends = np.quantile(values, [tail, 1 - tail])
     return float(ends[0]), float(ends[1])
+
+
+def _student_quantile(degrees: int, confidence: float) -> float:
+    # Not scipy.stats, whose import takes seconds.
+    from scipy import special
+
+    return float(special.stdtrit(degrees, (1 + coverage(confidence)) / 2))
 
 
 def expanded_tail(n_clusters: int, confidence: float = 0.95) -> float:
@@ -228,10 +324,9 @@ def expanded_tail(n_clusters: int, confidence: float = 0.95) -> float:
     >>> round(expanded_tail(8), 4), round(expanded_tail(10_000), 4)
     (0.0057, 0.025)
     """
-    # Not scipy.stats, whose import takes seconds.
     from scipy import special
 
-    quantile = special.stdtrit(n_clusters - 1, (1 + coverage(confidence)) / 2)
+    quantile = _student_quantile(n_clusters - 1, confidence)
     return float(special.ndtr(-quantile * np.sqrt(n_clusters / (n_clusters - 1))))
 
 

@@ -43,23 +43,38 @@ class Comparison:
     answers : Answers
         Of the model; stitched or not.
     baselines : tuple of Baseline
+    notes : tuple of str
+        What else must be known of them: sentences of the verdict.
     """
 
     answers: Answers
     baselines: tuple[Baseline, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def pool(folds: Sequence[Comparison]) -> Comparison:
     """Answers of several folds, each window tested in one of them, judged as one test.
 
+    Answers are stitched within their fold. Two folds that answer the same trial or frame are refused: the mean of two
+    models' answers is what neither of them said, and is better than both.
+
     Raises
     ------
     ModelError
-        If the folds have different baselines or tasks.
+        If the folds have different baselines or tasks, or a trial or frame is tested in two of them.
     """
     if not folds:
         raise ModelError("there are no folds to pool; give the comparison of each")
-    return Comparison(concatenate([one.answers for one in folds]), same_names([one.baselines for one in folds]))
+    answers = concatenate([stitch(one.answers) for one in folds])
+    twice = answers.keys.duplicated()
+    if twice.any():
+        name, unit, number = answers.keys[int(twice.argmax())]
+        raise ModelError(
+            f"{int(twice.sum())} trials or frames are tested in more than one fold, first {unit} {number} of recording "
+            f"{name}; give folds that test each window once, each by the model that never saw it"
+        )
+    notes = tuple(dict.fromkeys(note for one in folds for note in one.notes))
+    return Comparison(answers, same_names([one.baselines for one in folds]), notes)
 
 
 def judge(
@@ -74,12 +89,13 @@ def judge(
 ) -> Result:
     """Judge answers: pure arithmetic on (recording, trial or frame id, prediction, target).
 
-    Answers to the same trial or frame are stitched first. Intervals draw donors again; where there is one donor, or
-    none is given, they draw trials or blocks of neighbouring frames within the recordings, and the result says so.
+    Answers to the same trial or frame are stitched first. Intervals are over donors; a recording whose donor is not
+    known counts as one. Fewer than 6 cannot be drawn again: their interval is Student's, and wide. Where there is one
+    donor, or one recording, trials or blocks of neighbouring frames are drawn, and the result says so.
 
     A gain in pictures is claimed over the better of the baselines that are no oracles, and only where no picture of
     the test was shown in training and at least 8 segments of the movie were held out. The interval draws segments and,
-    independently, donors where there are several.
+    independently, donors where there are several; the kind of which there are fewer says how wide it is.
 
     Parameters
     ----------
@@ -144,7 +160,7 @@ def judge(
         if answers.kind == "image" and metric != "within_1s":
             claims.append(_claim(metric, answers, mine, its, oracles, clusters, movie, how))
     seen = seen_in_training(answers)
-    told = verdict(answers.task, rows, differences, claims, seen, clusters.words)
+    told = verdict(answers.task, rows, differences, claims, seen, clusters.words, comparison.notes)
     return Result(
         answers.task,
         answers.kind,
@@ -208,13 +224,11 @@ def _rows(
         alone.append(Row(metric, name, mine.take(rows).value, *bounds(rows, inside), len(rows), beside(rows)))
     if len(names) == 1:
         return found + alone
-    means = {key: float(np.mean([row.beside[key] for row in alone])) for key in found[0].beside}
-    mean = float(np.mean([row.value for row in alone]))
-    ends = _ends_of_mean(mine, alone, names, session, clusters, donor, how)
-    return [*found, Row(metric, OF_RECORDINGS, mean, *ends, len(names), means), *alone]
+    return [*found, _mean_row(metric, mine, alone, names, session, clusters, donor, how), *alone]
 
 
-def _ends_of_mean(
+def _mean_row(
+    metric: str,
     mine: Statistic,
     alone: Sequence[Row],
     names: npt.NDArray[Any],
@@ -222,13 +236,26 @@ def _ends_of_mean(
     clusters: Clusters,
     donor: Mapping[str, str] | None,
     how: _How,
-) -> tuple[float, float]:
-    by_donor = donor_clusters(names, donor)
-    if not by_donor.independent:
-        return how.interval(mean_of([row.value for row in alone]), by_donor)
-    if mine.parts.size * len(names) > 2e7:
-        return float("nan"), float("nan")
-    return how.interval(mean_over(mine, session), clusters)
+) -> Row:
+    """Unweighted mean of the recordings that have a value: R^2 of a target that never varied is none."""
+    kept = np.array([at for at, row in enumerate(alone) if np.isfinite(row.value)], np.int64)
+    chosen = [alone[at] for at in kept.tolist()]
+    nan = float("nan")
+    if not chosen:
+        return Row(metric, OF_RECORDINGS, nan, nan, nan, 0, dict.fromkeys(alone[0].beside, nan))
+    means = {key: float(np.mean([row.beside[key] for row in chosen])) for key in alone[0].beside}
+    values = mean_of([row.value for row in chosen], mine.bounds)
+    by_donor = donor_clusters(names[kept], donor)
+    if by_donor.whole:
+        ends = how.interval(values, by_donor)
+    elif mine.parts.size * len(kept) > 2e7:
+        ends = nan, nan
+    else:
+        rows = np.flatnonzero(np.isin(session, kept))
+        ends = how.interval(
+            mean_over(mine.take(rows), np.searchsorted(kept, session[rows])), Clusters(clusters.code[rows], "")
+        )
+    return Row(metric, OF_RECORDINGS, values.value, *ends, len(chosen), means)
 
 
 def _gain(mine: Statistic, other: Statistic, clusters: Clusters, how: _How) -> tuple[float, float, float]:
@@ -270,10 +297,8 @@ def _claim(
     if refused or segment is None:
         return Gain(metric, best, False, mine.value - its[best].value, nan, nan, "", refused)
     count = int(segment.max()) + 1
-    several = not clusters.independent and "donors drawn" in clusters.words
-    drawn = Clusters(
-        segment.astype(np.int64),
-        f"{count} segments{f' and {clusters.count} donors' if several else ''} drawn again",
-        clusters.code if several else None,
-    )
+    words = f"{count} segments drawn again"
+    if clusters.whole:
+        words = f"{count} segments, and {clusters.words}"
+    drawn = Clusters(segment.astype(np.int64), words, clusters.code if clusters.whole else None)
     return Gain(metric, best, False, *_gain(mine, its[best], drawn, how), drawn.words)

@@ -33,6 +33,8 @@ class Movie:
     rate_hz: float = MOVIE_RATE_HZ
 
 
+_SHARE = (0.0, 1.0)
+
 _OF_KIND = {
     "class": ("accuracy", "balanced_accuracy", "within_1s"),
     "value": ("r2",),
@@ -62,23 +64,24 @@ def statistic_of(metric: str, answers: Answers, movie: Movie) -> Statistic:
     if metric not in known:
         raise ModelError(f"metric {metric!r} does not suit a task of kind {answers.kind!r}: {nearest(metric, known)}")
     if metric == "accuracy":
-        return mean_of(answers.prediction == answers.target)
+        return mean_of(answers.prediction == answers.target, _SHARE)
     if metric == "balanced_accuracy":
         return decoding.balanced_accuracy_of(answers.prediction, answers.target)
     if metric == "r2":
         return regression.r2_of(answers.output, answers.target)
     if metric == "ssim":
-        return mean_of(images.ssim(answers.output, answers.target))
+        return mean_of(images.ssim(answers.output, answers.target), (-1.0, 1.0))
     if metric == "psnr":
         return mean_of(images.psnr(answers.output, answers.target))
     if answers.kind == "class":
-        return mean_of(within(answers.prediction, answers.target, rate_hz=movie.rate_hz))
+        return mean_of(within(answers.prediction, answers.target, rate_hz=movie.rate_hz), _SHARE)
     if movie.frames is None or answers.shown is None:
         raise ModelError(
             "a picture is identified among the movie's frames: give movie=Movie(frames), and the loader the target "
             "'movie_frame' beside the pixels"
         )
-    return mean_of(within(nearest_frames(answers.output, movie.frames), answers.shown, rate_hz=movie.rate_hz))
+    named = nearest_frames(answers.output, movie.frames)
+    return mean_of(within(named, answers.shown, rate_hz=movie.rate_hz), _SHARE)
 
 
 def chance_of(metric: str, answers: Answers, movie: Movie) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -65,4 +67,4 @@ def r2_of(prediction: npt.ArrayLike, target: npt.ArrayLike) -> Statistic:
         ratio = np.divide(errors, spread, out=np.full_like(errors, np.nan), where=known)
         return np.asarray(1 - ratio.mean(axis=-1))
 
-    return Statistic(parts, of)
+    return Statistic(parts, of, (-math.inf, 1.0))

@@ -31,7 +31,7 @@ class Row:
     value, low, high : float
         The metric and its interval; NaN where there is none.
     n : int
-        Trials or frames; recordings where it is the mean of recordings.
+        Trials or frames; of the mean of recordings, those that have a value.
     beside : mapping of str to float
         The same metric of chance and of every baseline.
     """

@@ -101,14 +101,20 @@ def seen_sentence(seen: Seen) -> str:
 
 
 def verdict(
-    task: str, rows: Sequence[Row], differences: Sequence[Gain], claims: Sequence[Gain], seen: Seen | None, drawn: str
+    task: str,
+    rows: Sequence[Row],
+    differences: Sequence[Gain],
+    claims: Sequence[Gain],
+    seen: Seen | None,
+    drawn: str,
+    notes: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """All sentences of a result, in the order in which they are to be read."""
     told = [] if seen is None else [seen_sentence(seen)]
     told += [metric_sentence(task, row) for row in rows if row.group == "pooled"]
     told += [difference_sentence(gain) for gain in differences if gain.over != CHANCE]
     told += [claim_sentence(gain) for gain in claims]
-    return (*told, f"Intervals of the table: {drawn}.")
+    return (*told, *notes, f"Intervals of the table: {drawn}.")
 
 
 def _outcome(gain: Gain) -> str:

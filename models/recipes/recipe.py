@@ -111,6 +111,8 @@ class TrainingRecipe(Settings):
         """Sha256 of all that changes a weight: the same for every spelling, and whatever the recipe is called."""
         whole = self.to_dict()
         train = {word: part for word, part in whole["train"].items() if word not in FREE_ON_RESUME}
+        # As often as checkpoints is how often models are measured, where nothing else is said.
+        train.setdefault("validate_every", self.train.checkpoint_every)
         loader = {word: part for word, part in whole["loader"].items() if word not in ("name", "diet")}
         return json_digest(
             {word: part for word, part in whole.items() if word not in ("name", "about")}

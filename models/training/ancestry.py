@@ -20,6 +20,10 @@ from poyodata.models.recipes.recipe import TrainingRecipe
 
 FOLDER = "stages"
 """Folder of a run that holds a folder for every stage, oldest first."""
+UNFINISHED = f"{FOLDER}.unfinished"
+"""What it is called until all of it is written."""
+LOGGERS = "loggers.txt"
+"""File in it that says who is told of the run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,17 +168,28 @@ class Ancestry:
         fitted = list(_normalisations(names, self.stages))
         return check_leaks(lineage, fitted=fitted, test_role=role, allow_leakage=allow_leakage, label_free=free)
 
-    def save(self, run: Path) -> None:
-        """Write every stage into a folder of a run: its manifest, its recipe, and its entry of the lineage."""
+    def save(self, run: Path, loggers: Sequence[str] = ()) -> None:
+        """Write every stage into a folder of a run, all or nothing: its manifest, its recipe, its entry of the lineage.
+
+        Parameters
+        ----------
+        run : Path
+        loggers : sequence of str
+            Who is told of the run.
+        """
+        unfinished = run / UNFINISHED
+        if unfinished.exists():
+            shutil.rmtree(unfinished)  # of a process that was killed while it wrote
         for number, (one, facts) in enumerate(zip(self.stages, self.facts, strict=True)):
-            folder = run / FOLDER / f"{number}-{one.stage}"
-            if folder.exists():
-                shutil.rmtree(folder)
+            folder = unfinished / f"{number}-{one.stage}"
             one.manifest.save(folder / "manifest")
             (folder / "recipe.yaml").write_text(one.recipe.to_yaml(), encoding="utf-8")
             (folder / "stage.json").write_text(
                 canonical_json({**facts, "store": one.store, "from_run": one.from_run}) + "\n", encoding="utf-8"
             )
+        (unfinished / LOGGERS).write_text(" ".join(loggers) + "\n", encoding="utf-8")
+        # A run without its last stage would go on as the run before it: the folder appears whole or not at all.
+        unfinished.rename(run / FOLDER)
 
     @classmethod
     def load(cls, run: Path) -> Ancestry:
@@ -188,6 +203,11 @@ class Ancestry:
             A stage was changed or taken away.
         """
         folders = sorted((run / FOLDER).glob("*-*"), key=lambda path: int(path.name.split("-")[0]))
+        if not folders and (run / UNFINISHED).exists():
+            raise UsageError(
+                f"the run in {str(run)!r} was stopped before it began, and there is nothing to go on with; begin it "
+                "again with the same folder."
+            )
         if not folders:
             raise UsageError(f"{str(run)!r} holds no run; give the folder that `poyodata train` wrote (--out).")
         made = cls()

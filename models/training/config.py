@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from poyodata.models.config import Settings
 
-FREE_ON_RESUME = frozenset(
-    {"folder", "accelerator", "devices", "nodes", "loggers", "log_every", "checkpoint_every", "requeue"}
-)
-"""Settings that may change when a run goes on: they decide where it runs and what it tells, not what it learns."""
+FREE_ON_RESUME = frozenset({"folder", "accelerator", "loggers", "log_every", "checkpoint_every", "requeue"})
+"""Settings that may change when a run goes on: they decide where it runs and what it tells, not what it learns.
+
+Numbers of processes are none of them: they share the windows of a step, and draw each for itself."""
 
 
 class TrainConfig(Settings):
@@ -77,7 +77,7 @@ class TrainConfig(Settings):
     checkpoint_every : int
         Steps between checkpoints; there is one before the first step and one after the last, too.
     validate_every : int or None
-        Steps between validations; None for as often as checkpoints.
+        Steps between validations; None for as often as checkpoints when the run begins.
     monitor : str
         Column of the validation that says which model is best.
     goal : {"min", "max"}
@@ -158,7 +158,7 @@ class TrainConfig(Settings):
 
         Examples
         --------
-        >>> TrainConfig(lr=1e-3, devices=2).differences(TrainConfig(lr=2e-3))
+        >>> TrainConfig(lr=1e-3, accelerator="cpu").differences(TrainConfig(lr=2e-3))
         {'lr': (0.001, 0.002)}
         """
         return {

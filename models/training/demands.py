@@ -8,6 +8,7 @@ from poyodata.curation.manifest import Manifest
 from poyodata.errors import ModelError, nearest
 from poyodata.loaders.loader import Loader
 from poyodata.models.config import PoyoConfig
+from poyodata.models.poyo import PoyoPlus
 from poyodata.models.recipes.recipe import TrainingRecipe
 from poyodata.models.tokens import FEATURE_COLUMNS
 
@@ -66,6 +67,27 @@ def check_targets(config: PoyoConfig, loader: Loader, recipe: TrainingRecipe) ->
                     f"the loader's pictures are {size[0]} x {size[1]} pixels, and the model's {config.image_size[0]} x "
                     f"{config.image_size[1]}; make `height` and `width` of the target and model.image_size alike."
                 )
+
+
+def check_identified(config: PoyoConfig, before: PoyoPlus, recipe: TrainingRecipe) -> None:
+    """Refuse to identify neurons by readouts that the run before does not have, or never trained.
+
+    Raises
+    ------
+    ModelError
+        Naming the task.
+    """
+    train = recipe.train
+    if train.trains != "identification" or (train.objective == "masked" and train.aux_weight == 0):
+        return
+    had = {task.name: task.n_outputs for task in before.tasks if task.name in before.trained_tasks}
+    for task in config.make_tasks():
+        if (task.name == "direction" or train.objective != "direction") and had.get(task.name) != task.n_outputs:
+            raise ModelError(
+                f"recipe {recipe.name!r} identifies neurons by the readout of task {task.name!r}, which the run before "
+                f"did not train with {task.n_outputs} outputs; it trained {', '.join(sorted(had)) or 'none'}. Begin "
+                "with a run that did, or name its tasks in model.tasks."
+            )
 
 
 def feature_columns(features: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +18,16 @@ from poyodata.loaders.loader import Loader
 from poyodata.loaders.make import make_loader
 from poyodata.loaders.recipe import Recipe, SamplingChoice
 from poyodata.models.evaluation.answers import compare
-from poyodata.models.evaluation.judging import Movie, judge
+from poyodata.models.evaluation.judging import Comparison, Movie, judge, pool
 from poyodata.models.evaluation.result import Result
 from poyodata.models.evaluation.stitching import Answers
 from poyodata.models.tasks import Task
 from poyodata.models.training.ancestry import Ancestry
+from poyodata.models.training.classes import feature_vocabularies, with_classes
 from poyodata.models.training.demands import feature_columns
+from poyodata.models.training.known import tested_part
 from poyodata.models.training.lineage import added, lineage_of, to_json
+from poyodata.models.training.past_stages import normalisation_of_stages, shown_by_stages
 from poyodata.models.training.runs import load_model
 from poyodata.replacing import replacing
 from poyodata.splits.movie_segments import cut_movie
@@ -32,6 +35,23 @@ from poyodata.splits.within import MovieSegments
 from poyodata.store import Store
 
 Role = Literal["test", "valid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What a test judged: the answers of a model and of its baselines, and what is known of recordings and movie.
+
+    Attributes
+    ----------
+    comparison : Comparison
+    donor : mapping of str to str
+        Of every recording of which it is known.
+    movie : Movie or None
+    """
+
+    comparison: Comparison
+    donor: Mapping[str, str]
+    movie: Movie | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +68,15 @@ class Evaluation:
     facts : dict
         What ``result.json`` holds: the run, its lineage, the leak report and the results.
     leaks : LeakReport or None
+    tested : mapping of str to Tested
+        What was judged, by task: `pool_folds` judges that of several folds as one.
     """
 
     folder: Path
     results: Mapping[str, Result]
     facts: Mapping[str, Any]
     leaks: LeakReport | None
+    tested: Mapping[str, Tested]
 
     def table(self) -> pd.DataFrame:
         """All results under one another, with a column ``task``."""
@@ -74,20 +97,21 @@ def evaluate(
     out: str | Path | None = None,
     allow_leakage: str | None = None,
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
-    bins: int = 1,
+    bins: int | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Test a run on the windows of a role, and write what came of it.
 
     The model is the run's best checkpoint, where a validation chose one, else the last. Beside it stand chance and the
     baselines of each task, fitted on the training windows of the same manifest as the model saw them, without jitter
-    and with all neurons.
+    and with all neurons. Traces are normalised as in training; the remarks say so where neurons are new. A picture
+    counts as seen where the train or valid windows of any stage showed it.
 
     Parameters
     ----------
     store : Store
     manifest : Manifest
-        What is tested on; the model must know its neurons.
+        What is tested on. Recordings whose neurons no stage trained are left out, and the result says how many.
     run : path
         Folder of the run.
     role : {"test", "valid"}
@@ -98,8 +122,9 @@ def evaluate(
     allow_leakage : str, optional
         A reason to go on although a test window was seen.
     accelerator : {"auto", "cpu", "gpu"}
-    bins : int
-        Parts of a window of which the linear decoders read the means.
+    bins : int, optional
+        Parts of a window of which the decoders beside the model read the means. By default training windows choose
+        among 1, 2, 4, 8 and 16, task by task, and the result says how many.
     seed : int
         Of the frames that are drawn at random, and of the intervals.
 
@@ -112,7 +137,8 @@ def evaluate(
     LeakError
         A test window was seen by a stage of the lineage, and no reason is given.
     ModelError
-        The folder holds no run that came to its end, or the model does not know a neuron or has no answer for a task.
+        The folder holds no run that came to its end, no stage trained any neuron that is tested, or the model has no
+        answer for a task.
     """
     ancestry = Ancestry.load(Path(run))
     if role not in manifest.roles:
@@ -121,12 +147,25 @@ def evaluate(
         )
     leaks = ancestry.check(manifest, allow_leakage=allow_leakage) if role == "test" else None
     model = load_model(run, ancestry, best=True).to(_device(accelerator))
+    asked = manifest
+    manifest, left_out = tested_part(manifest, role, model)
     recipe = ancestry.stages[-1].recipe
-    shown = _as_shown(recipe.loader)
+    shown = with_classes(_as_shown(recipe.loader), model.classes)
     columns = feature_columns(model.config.features)
     learnt = _learnt_role(manifest, role)
+    windows = manifest.windows
+    read = set(windows.loc[windows["role"].isin([learnt, role]), "session_id"].astype(str))
+    as_before, remark = normalisation_of_stages(store, ancestry, manifest, shown, read)
     train = make_loader(
-        store, manifest, learnt, recipe=shown, batch_size=recipe.batch_size, seed=seed, neuron_columns=columns
+        store,
+        manifest,
+        learnt,
+        recipe=shown,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        neuron_columns=columns,
+        vocabulary=feature_vocabularies(model.classes, columns),
+        normalise=as_before,
     )
     tested = make_loader(
         store,
@@ -136,26 +175,72 @@ def evaluate(
         batch_size=recipe.batch_size,
         seed=seed,
         neuron_columns=columns,
+        vocabulary=feature_vocabularies(model.classes, columns),
         normalise=train.normalisation if shown.normalise else None,
     )
     donor = _donors(store, tested)
+    earlier = shown_by_stages(ancestry, manifest, role)
     results: dict[str, Result] = {}
-    answers: dict[str, Answers] = {}
+    judged: dict[str, Tested] = {}
     for task in model.tasks:
-        found = compare(model, train, tested, task.name, bins=bins, seed=seed)
-        results[task.name] = judge(found, donor=donor, movie=_movie(store, manifest, tested, task), seed=seed)
-        answers[task.name] = found.answers
-    folder = Path(out) if out is not None else Path(run) / "results" / f"{role}-{manifest.digest[:12]}"
-    lineage = added(lineage_of(model), "evaluate", manifest.digest, {"role": role, "bins": bins, "seed": seed})
-    facts = _facts(run, ancestry, manifest, role, leaks, allow_leakage, results) | {"lineage": to_json(lineage)}
-    _write(folder, facts, results, answers)
-    return Evaluation(folder, results, facts, leaks)
+        found = compare(model, train, tested, task.name, bins=bins, seed=seed, also_shown=earlier)
+        movie = _movie(store, manifest, tested, task)
+        results[task.name] = judge(found, donor=donor, movie=movie, seed=seed)
+        judged[task.name] = Tested(found, donor, movie)
+    folder = Path(out) if out is not None else Path(run) / "results" / f"{role}-{asked.digest[:12]}"
+    lineage = added(lineage_of(model), "evaluate", asked.digest, {"role": role, "bins": bins, "seed": seed})
+    remarks = [one for one in (left_out, remark) if one]
+    facts = _facts(run, ancestry, asked, role, leaks, allow_leakage, results, remarks) | {"lineage": to_json(lineage)}
+    _write(folder, facts, results, {name: one.comparison.answers for name, one in judged.items()})
+    return Evaluation(folder, results, facts, leaks, judged)
 
 
-def _donors(store: Store, loader: Loader) -> dict[str, str] | None:
-    """Donor of every recording; None where one is not known."""
-    known = store.sessions.set_index("session_id")["donor_id"].reindex(list(loader.session_ids))
-    return None if known.isna().any() else {str(key): str(donor) for key, donor in known.items()}
+def pool_folds(folds: Sequence[Evaluation], *, seed: int = 0) -> dict[str, Result]:
+    """Judge the tests of several folds as one test of every window, each answered by the model that never saw it.
+
+    Parameters
+    ----------
+    folds : sequence of Evaluation
+        Of runs with the same tasks, one a fold.
+    seed : int
+        Of the intervals.
+
+    Returns
+    -------
+    dict of str to Result
+        By task. What must be known of a fold (leaks that were allowed, or that it is no test) stands first in the
+        sentences of each.
+
+    Raises
+    ------
+    ModelError
+        There is no fold, folds have different tasks or baselines, or two of them answer the same trial or frame.
+    """
+    if not folds:
+        raise ModelError("there are no folds to pool; give the evaluation of each.")
+    tasks = [sorted(one.tested) for one in folds]
+    if any(names != tasks[0] for names in tasks):
+        raise ModelError(f"folds have different tasks: {tasks}; give evaluations of one recipe.")
+    results: dict[str, Result] = {}
+    for name, first in folds[0].tested.items():
+        parts = [one.tested[name] for one in folds]
+        known = {name: donor for one in parts for name, donor in one.donor.items()}
+        whole = pool([one.comparison for one in parts])
+        result = judge(whole, donor=known, movie=first.movie, seed=seed)
+        results[name] = replace(result, sentences=(*_cautions(folds), *result.sentences))
+    return results
+
+
+def _cautions(folds: Sequence[Evaluation]) -> list[str]:
+    """What the remarks of folds say beside the verdicts on their tasks."""
+    verdicts = {line for one in folds for result in one.results.values() for line in result.sentences}
+    return list(dict.fromkeys(line for one in folds for line in one.remarks if line not in verdicts))
+
+
+def _donors(store: Store, loader: Loader) -> dict[str, str]:
+    """Donor of every recording of which it is known."""
+    known = store.sessions.set_index("session_id")["donor_id"].reindex(list(loader.session_ids)).dropna()
+    return {str(key): str(donor) for key, donor in known.items() if str(donor)}
 
 
 def _device(accelerator: str) -> str:
@@ -220,6 +305,7 @@ def _facts(
     leaks: LeakReport | None,
     allow_leakage: str | None,
     results: Mapping[str, Result],
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     allowed = "; ".join(dict.fromkeys([*ancestry.reasons, *([allow_leakage] if allow_leakage else [])]))
     remarks: list[str] = []
@@ -230,6 +316,7 @@ def _facts(
             f"LEAKS, allowed ({leaks.allow_leakage}): "
             + "; ".join(f"{one.check} [{one.stages}] {one.found} of {one.checked}" for one in leaks.leaks)
         )
+    remarks += notes
     for one in results.values():
         remarks += one.sentences
     table = [] if leaks is None else json.loads(leaks.table().to_json(orient="records"))

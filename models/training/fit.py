@@ -15,8 +15,9 @@ from typing import Any
 import torch
 
 from poyodata.errors import ModelError
-from poyodata.models.batches import Batches, ModelBatches
+from poyodata.models.batches import Batches, ModelBatches, shown_names
 from poyodata.models.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
+from poyodata.models.config import PoyoConfig
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.training import lineage as lineages
 from poyodata.models.training.bar import training_bar
@@ -26,13 +27,14 @@ from poyodata.models.training.guards import one_sentence
 from poyodata.models.training.history import History, OnStep
 from poyodata.models.training.lesson import Course, Lesson
 from poyodata.models.training.loggers import check_loggers
-from poyodata.models.training.objective import Objective, objective_of
+from poyodata.models.training.objective import Objective, objective_of, tasks_learnt
 from poyodata.models.training.ranks import on_first, ranks_of
 from poyodata.models.training.rows import Rows
 from poyodata.models.training.run import Run
 from poyodata.models.training.signals import StopSignals, queue_again, was_requeued
 from poyodata.models.training.trainer import cuda_devices, make_trainer, quiet_lightning
 from poyodata.models.training.validation import Measure, Validation, loss_over
+from poyodata.models.unet import UNetDecoder
 
 _STAGES = {
     "masked": "masked latent reconstruction",
@@ -218,27 +220,32 @@ def train(
     _check_share(loader, world)
     if manifest_digest is None:
         manifest_digest = getattr(loader, "manifest_digest", None)
+    config = _settled(folder, config)
     stage = stage or ("pretrain" if config.objective == "masked" else "finetune")
     settings = {"train": _lasting(config), "model": model.config.model_dump(mode="json")}
     lineage = lineages.added(lineages.lineage_of(model), stage, manifest_digest, settings)
-    checkpoint = _checkpoint_of(folder, config, manifest_digest, resume=resume or was_requeued())
+    checkpoint = _checkpoint_of(folder, config, manifest_digest, model.config, resume=resume or was_requeued())
+    shown = shown_names(loader)
     if checkpoint is not None:
         model.load_state_dict(checkpoint.model.state_dict())
         lineage = lineages.from_json(checkpoint.facts["lineage"], "the checkpoint's lineage")
     else:
-        model.extend_vocabulary(getattr(loader, "neuron_ids", ()), getattr(loader, "session_ids", ()))
+        _check_identified(config, model)
+        # A row that no window shows would stay as it was drawn, and answer as if it had been learnt.
+        model.extend_vocabulary(shown.neurons, shown.sessions)
     facts = {
         "train": config.model_dump(mode="json"),
         "stage": stage,
         "manifest_digest": manifest_digest,
         "versions": package_versions(),
         "parameters": model.n_parameters,
+        "classes": model.classes,
         "lineage": lineages.to_json(lineage),
     }
     objective = objective_of(config, model)
     measure = _measure(validate, objective, config, model)
     metrics, validations = (Rows(file, writes=rank == 0) for file in _tables(folder))
-    shown = (sys.stderr.isatty() if progress is None else progress) and rank == 0
+    drawn = (sys.stderr.isatty() if progress is None else progress) and rank == 0
     with StopSignals() as stop:
         course = Course(
             config=config,
@@ -256,7 +263,12 @@ def train(
         if checkpoint is not None:
             _go_on(course, checkpoint)
         if course.step < config.steps and not course.stopped:
-            _fit(model, course, shown)
+            model.mark_trained(
+                shown.neurons if shown.named else model.neuron_ids,
+                shown.sessions if shown.named else model.session_ids,
+                tasks_learnt(config, model),
+            )
+            _fit(model, course, drawn)
     model.eval()
     if stop.received is not None and course.step < config.steps:
         if config.requeue and rank == 0 and folder is not None:
@@ -276,6 +288,7 @@ def train(
         validation=validations.table(),
         best=course.validation.best,
         lineage=lineage,
+        warnings=tuple(course.warnings),
     )
     if folder is not None:
         on_first(partial(_finish, folder, run, facts))
@@ -286,6 +299,7 @@ def _fit(model: PoyoPlus, course: Course, shown: bool) -> None:
     """Take the steps that are left."""
     config, folder = course.config, course.folder
     taking = {name: p.requires_grad for name, p in model.named_parameters()}
+    frozen = [(part, part.statistics_frozen) for part in model.modules() if isinstance(part, UNetDecoder)]
     bar = (
         training_bar(_STAGES[config.objective], config.steps, course.step)
         if shown
@@ -315,6 +329,8 @@ def _fit(model: PoyoPlus, course: Course, shown: bool) -> None:
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(taking[name])
+        for decoder, was_frozen in frozen:
+            decoder.freeze_statistics(was_frozen)
 
 
 def _check_share(loader: Batches, world: int) -> None:
@@ -325,6 +341,30 @@ def _check_share(loader: Batches, world: int) -> None:
             f"the loader shares its windows among {ranks.world} processes, and {world} are training; make it with rank "
             "and world of poyodata.models.training.ranks_of(config)"
         )
+
+
+def _check_identified(config: TrainConfig, model: PoyoPlus) -> None:
+    """Refuse to identify neurons by a model that has learnt nothing to identify them by."""
+    if config.trains != "identification":
+        return
+    if not model.trained_session_ids:
+        raise ModelError(
+            "identification trains rows of new neurons in a model that was trained on others, and this one never was; "
+            "train it first, or begin with a run (--from)"
+        )
+    if untrained := [name for name in tasks_learnt(config, model) if name not in model.trained_tasks]:
+        raise ModelError(
+            f"identification leaves readouts as they are, and that of {' and '.join(map(repr, untrained))} was never "
+            "trained; begin with a run that trained it, or take the task out of model.tasks"
+        )
+
+
+def _settled(folder: RunFolder | None, config: TrainConfig) -> TrainConfig:
+    """Say how often the model is measured, which `checkpoint_every` must not change when a run goes on."""
+    if config.validate_every is not None or folder is None:
+        return config
+    known = folder.read_config()[0] if folder.holds_run else config
+    return config.model_copy(update={"validate_every": known.validate_every or known.checkpoint_every})
 
 
 def _lasting(config: TrainConfig) -> dict[str, Any]:
@@ -353,7 +393,7 @@ def _measure(
 
 
 def _checkpoint_of(
-    folder: RunFolder | None, config: TrainConfig, manifest_digest: str | None, *, resume: bool
+    folder: RunFolder | None, config: TrainConfig, manifest_digest: str | None, model: PoyoConfig, *, resume: bool
 ) -> Checkpoint | None:
     """Give the checkpoint to go on from; None for a run that begins.
 
@@ -370,7 +410,12 @@ def _checkpoint_of(
             "run away"
         )
     known, facts = folder.read_config()
-    if differ := known.differences(config):
+    if known.validate_every is None:
+        known = known.model_copy(update={"validate_every": known.checkpoint_every})
+    own, was = model.model_dump(mode="json"), facts["model"]
+    differ = known.differences(config)
+    differ |= {f"the model's {name}": (was.get(name), own[name]) for name in own if was.get(name) != own[name]}
+    if differ:
         listed = "; ".join(f"{name} was {before!r}, here it is {here!r}" for name, (before, here) in differ.items())
         raise ModelError(f"the run in {folder.path} was begun with other settings: {listed}; give those, or begin anew")
     if facts["manifest_digest"] != manifest_digest:
@@ -398,6 +443,7 @@ def _go_on(course: Course, checkpoint: Checkpoint) -> None:
     course.step, course.windows, course.seconds = progress["step"], progress["windows"], progress["seconds"]
     course.stopped, course.saved = progress["stopped"], progress["step"]
     course.history.rows.cut(progress["metrics"])
+    course.watch(course.history.rows.rows)
     course.rows.cut(progress["validations"])
     course.validation.load(progress["validation"])
     course.cycle.load_state_dict(progress["batches"])
@@ -419,5 +465,11 @@ def _finish(folder: RunFolder, run: Run, facts: dict[str, Any]) -> None:
     whole = {**facts, "steps": run.steps, "windows": run.windows}
     save_checkpoint(run.model, folder.model, whole)
     # Last of all: a folder with a summary.json holds a run that came to its end.
-    summary = {"steps": run.steps, "windows": run.windows, "parameters": run.parameters, "best": run.best}
-    folder.write(folder.summary, {**summary, "seconds": round(run.seconds, 3), "manifest_digest": run.manifest_digest})
+    summary: dict[str, Any] = {
+        "steps": run.steps,
+        "windows": run.windows,
+        "parameters": run.parameters,
+        "best": run.best,
+    }
+    summary |= {"seconds": round(run.seconds, 3), "manifest_digest": run.manifest_digest}
+    folder.write(folder.summary, {**summary, "warnings": run.warnings})

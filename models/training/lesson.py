@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from poyodata.models.batches import Cycle
 from poyodata.models.checkpoint import TrainingState, save_checkpoint
+from poyodata.models.collapse import CollapseMonitor
 from poyodata.models.masking import drop_neurons
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.teacher import Teacher
@@ -29,6 +31,8 @@ from poyodata.models.training.rows import Row, Rows
 from poyodata.models.training.signals import StopSignals
 from poyodata.models.training.state import load_optimizer, load_teacher, optimizer_tensors, teacher_tensors
 from poyodata.models.training.validation import Validation
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -62,6 +66,10 @@ class Course:
         Step of the last checkpoint.
     stopped : bool
         Whether the validation ended the run.
+    collapse : CollapseMonitor
+        Follows the spread of latents, where the objective measures it.
+    warnings : list of str
+        What the run must be read with.
     """
 
     config: TrainConfig
@@ -81,12 +89,21 @@ class Course:
     seconds: float = 0.0
     saved: int | None = None
     stopped: bool = False
+    collapse: CollapseMonitor = field(default_factory=CollapseMonitor)
+    warnings: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
 
     @property
     def elapsed(self) -> float:
         """Seconds of training, those of earlier processes included."""
         return self.seconds + time.perf_counter() - self.began
+
+    def watch(self, rows: Sequence[Row]) -> list[str]:
+        """Look at rows of steps; what there is to warn of, which is noted too."""
+        seen = [self.collapse.see(int(row["step"]), row["latent_spread"]) for row in rows if "latent_spread" in row]
+        said = [sentence for sentence in seen if sentence is not None and not self.warnings]
+        self.warnings += said[:1]
+        return said[:1]
 
 
 class Lesson(lightning.LightningModule):
@@ -187,6 +204,8 @@ class Lesson(lightning.LightningModule):
             return
         rows = course.history.read()
         course.windows += sum(int(row["windows"]) for row in rows)
+        for sentence in course.watch(rows):
+            on_first(partial(_log.warning, sentence))
         if not alone:
             # A signal reaches processes at different steps; they agree where they meet anyway.
             course.stop.received = next((one for one in gathered(course.stop.received) if one is not None), None)

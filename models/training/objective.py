@@ -81,6 +81,24 @@ def masked_options(config: TrainConfig) -> MaskedLatents:
     )
 
 
+def tasks_learnt(config: TrainConfig, model: PoyoPlus) -> tuple[str, ...]:
+    """Name the tasks whose readouts an objective trains.
+
+    Examples
+    --------
+    >>> from poyodata.models.config import PoyoConfig
+    >>> config = PoyoConfig.named("poyo-tiny", window_frames=60, rate_hz=30.0, tasks=("direction", "running"))
+    >>> model = PoyoPlus(config, ["a:0"], ["a"])
+    >>> tasks_learnt(TrainConfig(), model), tasks_learnt(TrainConfig(objective="masked", aux_weight=0), model)
+    (('direction',), ())
+    """
+    if config.objective == "direction":
+        return ("direction",)
+    if config.objective == "masked" and config.aux_weight == 0:
+        return ()
+    return tuple(task.name for task in model.tasks)
+
+
 def _direction(smoothing: float) -> Objective:
     def direction(model: PoyoPlus, batch: Batch, **_draws: Any) -> Loss:
         if "direction" not in batch:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from poyodata.loaders.loader import Loader
+from poyodata.models.batches import shown_names
 from poyodata.models.config import PoyoConfig
 from poyodata.models.recipes.recipe import TrainingRecipe
 
@@ -31,7 +32,8 @@ class TrainingPlan:
     size : str
         Name of the size of the model.
     parameters, embeddings : int
-        Of the model in all, and those of them that are rows of neurons and recordings.
+        Of the model in all, and those of them that are rows of neurons and recordings: those that are learnt from, and
+        those that the run before knows.
     batch_size, batches : int
         Windows of a batch; batches of one pass over the training windows.
     steps : int
@@ -103,7 +105,7 @@ def make_plan(
     parameters, embeddings : int
         Of the model.
     """
-    windows = loader.windows
+    windows, names = loader.windows, shown_names(loader)
     steps = steps_of(recipe, len(loader))
     own = loader.view.manifest.neurons["session_id"].value_counts()
     counts = [int(own[name]) for name in windows.session_ids]
@@ -115,8 +117,8 @@ def make_plan(
         recipe=recipe.name,
         recipe_digest=recipe.digest,
         manifest_digest=loader.view.manifest.digest,
-        recordings=len(loader.session_ids),
-        neurons=len(loader.neuron_ids),
+        recordings=len(names.sessions),
+        neurons=len(names.neurons),
         windows=len(windows),
         size=config.name,
         parameters=parameters,

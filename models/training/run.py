@@ -43,6 +43,8 @@ class Run:
         ``step``, ``metric`` and ``value`` of the best validation.
     lineage : Lineage
         The stages behind the model, this one last.
+    warnings : tuple of str
+        What its numbers must be read with: that latents collapsed.
     """
 
     config: TrainConfig
@@ -57,6 +59,7 @@ class Run:
     validation: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     best: Mapping[str, Any] | None = None
     lineage: Lineage = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def losses(self) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from poyodata.errors import ModelError, UsageError
 from poyodata.models.checkpoint import load_checkpoint
 from poyodata.models.poyo import PoyoPlus
-from poyodata.models.training.ancestry import FOLDER, Ancestor, Ancestry
+from poyodata.models.training.ancestry import FOLDER, UNFINISHED, Ancestor, Ancestry
 from poyodata.models.training.folder import RunFolder
 from poyodata.models.training.lineage import from_json, set_lineage
 from poyodata.models.training.signals import was_requeued
@@ -33,7 +33,7 @@ def check_out(out: str | Path) -> None:
         raise UsageError(
             f"{str(folder)!r} holds a run already; go on with it (--resume {folder}), or name another folder."
         )
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.name != UNFINISHED for path in folder.iterdir()):
         raise UsageError(f"{str(folder)!r} is not empty and holds no run; name a new folder.")
 
 

@@ -7,7 +7,7 @@ call, unless a reason is given, which then stands in every result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,14 +19,23 @@ from poyodata.errors import ModelError, UsageError
 from poyodata.loaders.loader import Loader
 from poyodata.loaders.make import make_loader
 from poyodata.loaders.recipe import plain
+from poyodata.models.batches import shown_names
 from poyodata.models.config import PoyoConfig
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.recipes.recipe import TRAINING_RECIPE, TrainingRecipe
-from poyodata.models.training.ancestry import FOLDER, Ancestor, Ancestry
+from poyodata.models.training.ancestry import FOLDER, LOGGERS, Ancestor, Ancestry
+from poyodata.models.training.classes import Classes, classes_of, feature_vocabularies, with_classes
 from poyodata.models.training.config import TrainConfig
-from poyodata.models.training.demands import check_stimulus, check_targets, feature_columns, role_to_learn_from
-from poyodata.models.training.evaluating import Evaluation, evaluate
+from poyodata.models.training.demands import (
+    check_identified,
+    check_stimulus,
+    check_targets,
+    feature_columns,
+    role_to_learn_from,
+)
+from poyodata.models.training.evaluating import Evaluation, evaluate, pool_folds
 from poyodata.models.training.folder import RunFolder
+from poyodata.models.training.known import strangers, without
 from poyodata.models.training.plan import TrainingPlan, make_plan, plan_text, steps_of
 from poyodata.models.training.runs import check_out, last_stage, load_model
 from poyodata.store import Store, open_store
@@ -40,6 +49,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "last_stage",
+    "pool_folds",
     "prepare",
     "pretrain",
     "resume",
@@ -48,8 +58,6 @@ __all__ = [
 StageName = Literal["pretrain", "finetune"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 DEFAULT_LOGGERS = ("tensorboard",)
-LOGGERS = f"{FOLDER}/loggers.txt"
-"""File of a run that says who is told of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +81,8 @@ class Prepared:
         With the steps that were settled.
     before : PoyoPlus or None
         The model that the stage begins with.
+    classes : mapping of str to tuple of str
+        What the numbers of features and of answers mean.
     """
 
     store: Store
@@ -84,6 +94,7 @@ class Prepared:
     config: PoyoConfig
     train: TrainConfig
     before: PoyoPlus | None
+    classes: Classes
 
     @cached_property
     def plan(self) -> TrainingPlan:
@@ -92,7 +103,10 @@ class Prepared:
 
         with torch.device("meta"):
             model = PoyoPlus(self.config, ("",), ("",))
-        own = self.config.unit_dim * len(self.loader.neuron_ids) + self.config.dim * len(self.loader.session_ids)
+        shown, before = shown_names(self.loader), self.before
+        neurons = {*shown.neurons, *(() if before is None else before.neuron_ids)}
+        sessions = {*shown.sessions, *(() if before is None else before.session_ids)}
+        own = self.config.unit_dim * len(neurons) + self.config.dim * len(sessions)
         parameters = model.n_parameters + own - self.config.unit_dim - self.config.dim
         return make_plan(self.recipe, self.config, self.loader, parameters, own)
 
@@ -100,17 +114,25 @@ class Prepared:
         """Make the model that the stage begins with: new, or with all that the run before has of it, by name."""
         from poyodata.models.training.lineage import lineage_of, set_lineage
 
-        model = PoyoPlus(self.config, self.loader.neuron_ids, self.loader.session_ids, seed=self.recipe.seed)
+        shown = shown_names(self.loader)
+        model = PoyoPlus(self.config, shown.neurons, shown.sessions, seed=self.recipe.seed)
+        model.classes = dict(self.classes)
         if self.before is not None:
-            model.load_by_name(self.before.state_dict())
+            model.load_by_name(self.before.state_dict(), keep_others=True)
             set_lineage(model, lineage_of(self.before))
         return model
 
     def validation(self) -> Loader | None:
-        """Give the loader of the windows that say which checkpoint is best; None where the manifest has none."""
-        if "valid" not in self.manifest.roles:
+        """Give the loader of the windows that say which checkpoint is best; None where the manifest has none.
+
+        Recordings that this stage does not learn from have none: a row that was never learnt says nothing of a model.
+        """
+        shown = shown_names(self.loader)
+        known = without(self.manifest, "valid", strangers(self.manifest, "valid", shown.neurons, shown.sessions))
+        if "valid" not in known.roles:
             return None
-        return _loader(self.store, self.ancestry.stages[-1], self.config.features, "valid", self.train, self.loader)
+        own = replace(self.ancestry.stages[-1], manifest=known)
+        return _loader(self.store, own, self.config.features, "valid", self.train, self.classes, self.loader)
 
     def facts(self) -> dict[str, Any]:
         """Give all of it as JSON has it: the plan, the recipe in full, the model, and the leak checks."""
@@ -212,7 +234,7 @@ def pretrain(
         A reason to go on although a test leaks.
     accelerator : {"auto", "cpu", "gpu"}
     loggers : sequence of str, optional
-        ``tensorboard`` (default), ``csv``, ``wandb``; ``none`` alone for none.
+        ``tensorboard`` (default), ``csv``, ``wandb``; an empty sequence for nobody.
     progress : bool, optional
         Whether a progress bar is drawn; by default on a terminal.
 
@@ -248,9 +270,9 @@ def finetune(
 ) -> StageRun:
     """Train on from an earlier run, or from scratch where that is None; arguments as for `pretrain`.
 
-    Weights go by name: neurons and recordings that the earlier run knew keep their rows, others get rows of their own,
-    and tasks that it had keep their readouts. All that its stages have seen is held against this manifest's test
-    windows.
+    Weights go by name: neurons and recordings that the earlier run knew keep their rows, whether this stage shows them
+    or not, others get rows of their own, and tasks that it had keep their readouts. All that its stages have seen is
+    held against this manifest's test windows.
     """
     check_out(out)
     prepared = prepare(
@@ -307,8 +329,12 @@ def resume(
         before = None if last.from_run is None else _model_before(last.from_run)
         prepared = _prepare(opened, earlier, last, before, accelerator)
         return _train(prepared, prepared.model(), folder, _loggers_noted(folder), progress)
-    known = PoyoConfig(**RunFolder(folder).read_config()[1]["model"])
-    prepared = _prepare(opened, earlier, last, None, accelerator, known=known)
+    config, facts = RunFolder(folder).read_config()
+    known, classes = PoyoConfig(**facts["model"]), facts.get("classes", {})
+    classes = {kind: tuple(names) for kind, names in classes.items()}
+    prepared = _prepare(
+        opened, earlier, last, None, accelerator, config.devices, config.nodes, known=known, classes=classes
+    )
     done = fit.resume(
         folder, prepared.loader, validate=prepared.validation(), progress=progress, accelerator=accelerator
     )
@@ -371,8 +397,7 @@ def carry_out(
         )
     model = prepared.model()
     if ranks_of(prepared.train)[0] == 0 and not (folder / FOLDER).exists():
-        prepared.ancestry.save(folder)
-        (folder / LOGGERS).write_text(" ".join(chosen) + "\n", encoding="utf-8")
+        prepared.ancestry.save(folder, chosen)
     return _train(prepared, model, folder, chosen, progress)
 
 
@@ -403,8 +428,14 @@ def _prepare(
     devices: int = 1,
     nodes: int = 1,
     known: PoyoConfig | None = None,
+    classes: Classes | None = None,
 ) -> Prepared:
     manifest, recipe = own.manifest, own.recipe
+    if recipe.train.trains == "identification" and own.from_run is None:
+        raise ModelError(
+            f"recipe {recipe.name!r} identifies new neurons by a model that was trained on others; give its run: "
+            "--from RUN."
+        )
     manifest.open(store)  # refuses another store, before it is blamed on windows
     check_stimulus(manifest, recipe)
     whole = ancestry.then(own)
@@ -413,11 +444,19 @@ def _prepare(
     train = TrainConfig(**{**recipe.train.model_dump(), **where})
     earlier = None if before is None else before.config
     features = _features(recipe, known or earlier)
-    loader = _loader(store, own, features, role_to_learn_from(recipe), train)
+    if classes is None:
+        classes = {} if before is None else before.classes
+    loader = _loader(store, own, features, role_to_learn_from(recipe), train, classes)
     config = known or _config(recipe, loader, earlier, own.from_run)
     check_targets(config, loader, recipe)
+    if before is not None:
+        check_identified(config, before, recipe)
+    settled = {**classes, **classes_of(loader, config)}
+    if with_classes(recipe.loader, settled) != with_classes(recipe.loader, classes):
+        # Made with all numbers settled, so that it is the same loader when the run goes on.
+        loader = _loader(store, own, features, role_to_learn_from(recipe), train, settled)
     train = TrainConfig(**{**train.model_dump(), "steps": steps_of(recipe, len(loader))})
-    return Prepared(store, manifest, recipe, whole, leaks, loader, config, train, before)
+    return Prepared(store, manifest, recipe, whole, leaks, loader, config, train, before, settled)
 
 
 def _features(recipe: TrainingRecipe, before: PoyoConfig | None) -> Sequence[str]:
@@ -428,21 +467,29 @@ def _features(recipe: TrainingRecipe, before: PoyoConfig | None) -> Sequence[str
 
 
 def _loader(
-    store: Store, own: Ancestor, features: Sequence[str], role: str, train: TrainConfig, like: Loader | None = None
+    store: Store,
+    own: Ancestor,
+    features: Sequence[str],
+    role: str,
+    train: TrainConfig,
+    classes: Classes,
+    like: Loader | None = None,
 ) -> Loader:
     from poyodata.models.training.ranks import ranks_of
 
     recipe = own.recipe
     rank, world = ranks_of(train)
+    columns = feature_columns(features)
     return make_loader(
         store,
         own.manifest,
         role,
-        recipe=recipe.loader,
+        recipe=with_classes(recipe.loader, classes),
         normalise=like.normalisation if like is not None and recipe.loader.normalise else None,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
-        neuron_columns=feature_columns(features),
+        neuron_columns=columns,
+        vocabulary=feature_vocabularies(classes, columns),
         rank=rank if like is None else 0,
         world=world if like is None else 1,
     )
@@ -453,7 +500,7 @@ def _model_before(run: str | Path) -> PoyoPlus:
 
 
 def _loggers_noted(folder: Path) -> tuple[str, ...]:
-    file = folder / LOGGERS
+    file = folder / FOLDER / LOGGERS
     return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else DEFAULT_LOGGERS
 
 

@@ -148,6 +148,10 @@ def train_evaluate(
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; by default in the run.")] = None,
     allow_leakage: Allow = None,
     accelerator: Device = "auto",
+    bins: Annotated[
+        int | None,
+        typer.Option(min=1, help="Parts of a window that the linear decoder reads; by default training time chooses."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Test a run on windows that no stage of it has seen, beside chance and simple decoders on the same windows."""
@@ -158,7 +162,9 @@ def train_evaluate(
         raise UsageError("--splits and --fold are of a diet given with --on; the run's own manifest has its split.")
     opened, last = open_store(store), last_stage(run)
     manifest = _manifest(on, opened, splits, fold, last.recipe) if on else last.manifest
-    found = evaluate(opened, manifest, run, role=role, out=out, allow_leakage=allow_leakage, accelerator=accelerator)
+    found = evaluate(
+        opened, manifest, run, role=role, out=out, allow_leakage=allow_leakage, accelerator=accelerator, bins=bins
+    )
     if as_json:
         say(json.dumps(found.facts, indent=2, ensure_ascii=False))
         return

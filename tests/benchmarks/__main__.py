@@ -1,11 +1,26 @@
-"""Run every benchmark: ``python -m tests.benchmarks``, or ``make bench``. One JSON object a line."""
+"""Run every benchmark of time: ``python -m tests.benchmarks``, or ``make bench``. One JSON object a line.
+
+``tests.benchmarks.learning`` trains for an hour or more and is run by itself.
+"""
 
 from __future__ import annotations
 
 import runpy
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "loader_data", "made_nwb", "many_recordings", "own_process", "row"}
+NOT_BENCHMARKS = {
+    *(
+        "__init__",
+        "__main__",
+        "learning",
+        "loader_data",
+        "made_nwb",
+        "many_recordings",
+        "own_process",
+        "plain_poyo",
+        "row",
+    ),
+}
 
 if __name__ == "__main__":
     for path in sorted(Path(__file__).parent.glob("*.py")):

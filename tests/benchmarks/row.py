@@ -7,7 +7,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
@@ -68,11 +68,12 @@ def row(
     n: int,
     bar: float | None = None,
     higher_is_better: bool = False,
+    more: Mapping[str, object] | None = None,
 ) -> None:
     """Print one JSON object: what was measured, beside what it is compared with.
 
     ``ratio`` is `value` over `reference_value`. With a `bar`, ``ok`` says whether the ratio keeps it: at most the bar,
-    or at least it where `higher_is_better`.
+    or at least it where `higher_is_better`. What there is `more` to say, such as an interval, stands at the end.
     """
     ratio = value / reference_value
     line: dict[str, object] = {
@@ -87,7 +88,7 @@ def row(
     }
     if bar is not None:
         line |= {"bar": bar, "ok": ratio >= bar if higher_is_better else ratio <= bar}
-    _print(line)
+    _print({**line, **(more or {})})
 
 
 def skipped(bench: str, case: str, reason: str) -> None:

@@ -47,10 +47,12 @@ def test_the_road_by_single_commands(program: Program, eaten: Path, tiny_store_p
     facts = json.loads(out)
     assert [entry["name"] for entry in facts["lineage"]] == ["pretrain", "finetune", "evaluate"]
     assert facts["leaks"]["ok"] is True
-    status, out, _ = program("train", "evaluate", second, tiny_store_path, "--accelerator", "cpu")
+    assert any("chose among 1, 2, 4, 8 and 16" in line for line in facts["remarks"])
+    status, out, _ = program("train", "evaluate", second, tiny_store_path, "--accelerator", "cpu", "--bins", "3")
     assert status == 0
     for word in ("chance", "linear", "accuracy", "Results:"):
         assert word in out
+    assert "the means of 3 parts of each window" in " ".join(out.split())
     status, out, _ = program("train", "finetune", "--resume", second, "--accelerator", "cpu", "--json")
     assert status == 0
     assert json.loads(out)["steps"] == 2

@@ -146,7 +146,7 @@ def test_masked_end_of_the_window_gives_the_encoder_no_gradient(model: PoyoPlus,
 def test_the_windows_are_encoded_once(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
     sizes: list[int] = []
     model.perceiver.read.register_forward_hook(lambda *call: sizes.append(len(call[2])))
-    model.perceiver.layers[0]["attention"].register_forward_hook(lambda *call: sizes.append(len(call[2])))
+    model.perceiver.layers[0]["attention"].register_forward_hook(lambda *call: sizes.append(call[2].shape[1]))
     masked_objective(model, batch, SELF)
     assert sizes == [6, 12]
 

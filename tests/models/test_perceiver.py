@@ -100,7 +100,9 @@ def test_self_attention_is_cross_attention_with_itself() -> None:
         cross.to_out.load_state_dict(own.to_out.state_dict())
     x = torch.randn(2, 6, 12)
     times = rotation(torch.arange(6) * 0.125, 8, 0.3, 4.0)
-    torch.testing.assert_close(own(x, times), cross(x, x[:, :, None], times, times), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        own(x.transpose(0, 1), times).transpose(0, 1), cross(x, x[:, :, None], times, times), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_feed_forward_formula() -> None:
@@ -129,7 +131,7 @@ def test_weights_are_those_of_the_explicit_form(rotate_values: bool) -> None:
     found = layer.weights(query, context, *times, mask)
     assert found.shape == (2, 2, 3, 20)
     assert not found.unflatten(-1, (4, 5))[0, :, :, 1:, 2].any()
-    _, v = layer._keys_values(layer.norm_context(context), times[1])
+    _, v = layer._keys_values(layer._normalised(context), times[1])
     taken = found @ v
     taken = rotate(taken, times[0], back=True) if rotate_values else taken
     expected = layer.to_out(taken.transpose(1, 2).flatten(2))
@@ -148,7 +150,11 @@ def test_attention_dropout_is_right_on_average_and_off_in_evaluation(kind: str) 
         own = SelfAttention(12, 2, 8, dropout=0.2)
 
         def attend(x: torch.Tensor) -> torch.Tensor:
-            return own(x, times) if kind == "self" else cross(x, x[:, :, None], times, times)
+            return (
+                own(x.transpose(0, 1), times).transpose(0, 1)
+                if kind == "self"
+                else cross(x, x[:, :, None], times, times)
+            )
 
         own.eval()
         cross.eval()

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from poyodata.errors import ModelError
-from poyodata.models.ridge import RidgeDecoder
+from poyodata.models.ridge import RidgeDecoder, RidgeRegression
 
 Floats = npt.NDArray[np.float64]
 
@@ -107,3 +107,26 @@ def test_wrong_use() -> None:
         RidgeDecoder().fit(*_problem()).predict(np.zeros((2, 3)))
     with pytest.raises(ModelError, match="above 0"):
         RidgeDecoder(alphas=(0.0,))
+
+
+@pytest.mark.parametrize(("rows", "features"), [(40, 6), (30, 60)], ids=["more-rows", "more-features"])
+def test_groups_left_out_in_closed_form_are_groups_left_out(rows: int, features: int) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((rows, features)), rng.standard_normal((rows, 2))
+    x = (x - x.mean(axis=0)) / x.std(axis=0)  # the scale is that of all rows
+    groups, counted = np.arange(rows) * 4 // rows, np.arange(rows) % 3 > 0
+    errors = []
+    for group in range(4):
+        kept, asked = groups != group, (groups == group) & counted
+        middle, base = x[kept].mean(axis=0), y[kept].mean(axis=0)
+        inside = x[kept] - middle
+        weights = np.linalg.solve(inside.T @ inside + 3 * np.eye(features), inside.T @ (y[kept] - base))
+        errors.append(((x[asked] - middle) @ weights + base - y[asked]) ** 2)
+    found = RidgeRegression((3.0,)).fit(x, y, groups, counted).loo_errors
+    assert found == pytest.approx([np.concatenate(errors).mean()])
+    singly = RidgeRegression((3.0,)).fit(x, y, np.arange(rows)).loo_errors
+    assert singly == pytest.approx(RidgeRegression((3.0,)).fit(x, y).loo_errors)
+    with pytest.raises(ModelError, match="two groups at least"):
+        RidgeRegression().fit(x, y, np.zeros(rows))
+    with pytest.raises(ModelError, match="of both"):
+        RidgeRegression().fit(x, y, groups[1:])

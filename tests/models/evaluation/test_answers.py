@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from poyodata.errors import ModelError
 from poyodata.models.config import PoyoConfig
-from poyodata.models.evaluation import answer, compare, evaluate, judge, read_responses
+from poyodata.models.evaluation import Seen, answer, compare, evaluate, judge, read_responses
 from poyodata.models.evaluation.labels import labels_of
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.tasks import TASKS, Task
@@ -158,6 +158,13 @@ def test_a_model_reconstructs_pictures_beside_every_baseline() -> None:
     assert result.seen is not None
     assert (result.seen.n_seen, result.seen.n_test) == (1, 3)
     assert result.row("ssim").beside["nearest_frame_oracle"] > result.row("ssim").value
+    # Pictures of earlier stages count as seen; where those are not known, it is not known what was seen.
+    earlier = compare(model, loader([0, 1, 2, 3, 4, 5]), loader([5, 6, 7]), also_shown=[6])
+    assert judge(earlier, draws=50).seen == Seen(3, 2)
+    unknown = judge(compare(model, loader([0, 1, 2, 3]), loader([5, 6, 7]), also_shown=None), draws=50)
+    assert unknown.seen is None
+    assert all("not known which pictures" in claim.refused for claim in unknown.claims)
+    assert judge(compare(model, loader([5, 6, 7]), loader([5, 6, 7]), also_shown=None), draws=50).seen == Seen(3, 3)
 
 
 # -- baselines on the same windows -----------------------------------------------------------------------------------
@@ -208,6 +215,12 @@ def test_comparison_is_on_the_models_windows_and_names() -> None:
     comparison = compare(Stub(TASKS["direction"], _one_hot("direction", 8)), loader(0), test)
     assert test.epochs == [0, 0]
     result = judge(comparison, donor={"a": "m", "b": "n"})
+    (note,) = comparison.notes
+    assert note in result.sentences
+    assert note.endswith("which training windows chose among 1, 2, 4, 8 and 16.")
+    given = compare(Stub(TASKS["direction"], _one_hot("direction", 8)), loader(0), test, bins=3)
+    assert given.notes == ("direction: the decoders beside the model read the means of 3 parts of each window.",)
+    test.epochs = [0, 0]
     assert result.row("accuracy").value == 1.0
     assert result.row("accuracy").beside["linear"] > 0.9
     assert [row.group for row in result.rows[2:4]] == ["a", "b"]

@@ -10,7 +10,9 @@ import pytest
 from poyodata.errors import ModelError
 from poyodata.models.evaluation.baselines import (
     Baseline,
+    choose_bins,
     linear_pixels,
+    linear_values,
     make_baselines,
     nearest_frame_oracle,
     nearest_response,
@@ -35,12 +37,86 @@ def _classes(seed: int, n: int = 60) -> dict[str, Responses]:
 def test_ridge_onto_pixels_is_ridge_onto_every_pixel() -> None:
     known, asked = responses(TRAIN), responses(TEST, seed=1)
     found = linear_pixels(known, asked).output
-    plain = RidgeRegression().fit(known["r"].features, known["r"].target.reshape(len(TRAIN), -1))
+    pixels = known["r"].target.reshape(len(TRAIN), -1)
+    plain = RidgeRegression().fit(known["r"].features, pixels, *_blocks(known["r"]))
     expected = np.clip(plain.predict(asked["r"].features), 0, 1).reshape(found.shape)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    # Ids of pictures only save time.
+    # Without ids every trial is taken for another picture.
     nameless = {"r": replace(known["r"], shown=None)}
-    np.testing.assert_allclose(linear_pixels(nameless, asked).output, found, atol=1e-5)
+    plain = RidgeRegression().fit(known["r"].features, pixels)
+    expected = np.clip(plain.predict(asked["r"].features), 0, 1).reshape(found.shape)
+    np.testing.assert_allclose(linear_pixels(nameless, asked).output, expected, atol=1e-5)
+
+
+def _blocks(known: Responses) -> tuple[np.ndarray, np.ndarray]:
+    found = known.blocks()
+    assert found is not None
+    return found
+
+
+def test_repeats_of_a_picture_and_neighbouring_frames_are_left_out_together() -> None:
+    known = responses(np.tile(np.arange(60), 3))["r"]
+    groups, counted = _blocks(known)
+    assert known.shown is not None
+    assert len(np.unique(groups)) == 6
+    for frame in range(60):
+        assert len(np.unique(groups[known.shown == frame])) == 1
+    assert (np.diff(groups[np.argsort(known.shown, kind="stable")]) >= 0).all()
+    # What counts is away from the ends of its block.
+    assert sorted(set(known.shown[counted] % 10)) == [3, 4, 5, 6]
+    of_time = replace(known, kind="value", trial=np.full(180, -1), frame=np.arange(180))
+    assert (np.diff(_blocks(of_time)[0]) >= 0).all()
+    of_trials = replace(known, kind="class", trial=np.arange(180))
+    assert of_trials.blocks() is None
+    twice = replace(of_trials, trial=np.arange(180) // 2)
+    groups, counted = _blocks(twice)
+    assert (groups[::2] == groups[1::2]).all()
+    assert counted.all()
+
+
+def test_the_penalty_is_not_chosen_by_copies_of_the_test() -> None:
+    # Slow noise makes rows of one time alike: by rows left out singly nearly no penalty looks best.
+    errors, singly = 0.0, 0.0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        parts = []
+        for n in (600, 2000):
+            x, y = (
+                np.repeat(rng.standard_normal((n // 20, k)), 20, axis=0) + 0.05 * rng.standard_normal((n, k))
+                for k in (20, 1)
+            )
+            parts.append(
+                Responses("running", "value", "r", x, np.full(n, -1), np.arange(n), np.asarray(y + 0.5 * x[:, :1]))
+            )
+        known, asked = parts
+        found = linear_values({"r": known}, {"r": asked})
+        errors += float(((found.output - found.target) ** 2).mean())
+        plain = RidgeRegression().fit(known.features, known.target)
+        singly += float(((plain.predict(asked.features) - asked.target) ** 2).mean())
+    assert errors < 0.7 * singly
+
+
+@pytest.mark.parametrize(("depends_on", "chosen"), [("whole", 1), ("half", 2), ("eighth", 8)])
+def test_training_windows_choose_how_much_of_time_is_read(depends_on: str, chosen: int) -> None:
+    rng = np.random.default_rng(1)
+    parts = rng.standard_normal((400, 16, 3))
+    sizes = {"whole": 16, "half": 8, "eighth": 2}
+    y = parts[:, : sizes[depends_on]].mean(axis=1)[:, :1] * 10
+    y = y + 0.5 * rng.standard_normal(y.shape)
+    known = Responses(
+        "speed", "value", "r", parts.reshape(400, -1), np.arange(400), np.arange(400), y, widths=(2,) * 16
+    )
+    assert choose_bins({"r": known}) == chosen
+    coarse = known.coarsened(2)
+    np.testing.assert_allclose(coarse.features, parts.reshape(400, 2, 8, 3).mean(axis=2).reshape(400, -1))
+    assert coarse.widths == (16, 16)
+    uneven = replace(known, features=parts[:, :2].reshape(400, -1), widths=(1, 3)).coarsened(1)
+    np.testing.assert_allclose(uneven.features, (parts[:, 0] + 3 * parts[:, 1]) / 4)
+
+
+def test_frames_are_named_beside_no_linear_decoder_of_ids() -> None:
+    known, asked = ({"r": replace(one["r"], task="movie_frame")} for one in (_classes(0), _classes(1)))
+    assert [one.name for one in make_baselines(known, asked)] == ["nearest_response"]
 
 
 def test_linear_decoder_generalises_to_frames_that_were_never_shown() -> None:

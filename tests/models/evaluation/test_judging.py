@@ -82,7 +82,7 @@ def test_every_group_is_beside_chance_and_the_linear_decoder() -> None:
     assert pooled.value == pytest.approx(accuracy(answers.prediction, answers.target))
     assert result.row("accuracy", "mean of recordings").value == pytest.approx(table.iloc[2:5]["value"].mean())
     assert pooled.n == 120
-    assert "2 donors drawn again" in result.drawn
+    assert "2 donors, too few to be drawn again" in result.drawn
     assert pooled.beside["chance"] == 0.125
     (difference,) = result.differences
     assert difference.value == pytest.approx(pooled.value - pooled.beside["linear"])
@@ -236,7 +236,58 @@ def test_fewer_than_8_segments_give_no_interval() -> None:
 def test_donors_are_drawn_across_segments() -> None:
     comparison = pictures(np.arange(0, 20), np.arange(20, 60), sessions=("r", "q"), noise=0.02)
     result = judge(comparison, donor=DONORS, movie=Movie(movie(), STARTS))
-    assert result.claims[0].drawn == "8 segments and 2 donors drawn again"
+    claim = result.claims[0]
+    assert claim.drawn.startswith("8 segments, and 2 donors, too few to be drawn again")
+    alone = judge(comparison, donor=dict.fromkeys(DONORS, "m"), movie=Movie(movie(), STARTS)).claims[0]
+    assert claim.high - claim.low > 2 * (alone.high - alone.low)
+    unknown = judge(comparison, movie=Movie(movie(), STARTS)).claims[0]
+    assert "2 recordings whose donors are not known" in unknown.drawn
+
+
+def test_three_mice_show_no_difference_that_is_none() -> None:
+    # Decoders that are equally good in the population of mice, each better in some of them.
+    rng, claimed, worlds = np.random.default_rng(0), 0, 40
+    session, target = np.repeat(["a", "b", "c"], 60), np.tile(np.arange(60) % 8, 3)
+
+    def answers() -> Answers:
+        right = rng.random(180) < np.repeat(0.7 + rng.normal(0, 0.08, 3), 60)
+        named = np.where(right, target, (target + 1) % 8)
+        return Answers.of_classes(
+            "direction", session, np.tile(np.arange(60), 3), prediction=named, target=target, n_classes=8
+        )
+
+    for _ in range(worlds):
+        result = judge(
+            Comparison(answers(), (Baseline("linear", answers()),)), donor={"a": "1", "b": "2", "c": "3"}, draws=50
+        )
+        claimed += "no difference is shown" not in next(one for one in result.sentences if one.startswith("Beside"))
+    assert claimed <= 0.1 * worlds
+
+
+def test_folds_that_test_the_same_trials_are_refused() -> None:
+    # The mean of four models' answers would be better than each of them.
+    answers = directions(40)
+    with pytest.raises(ModelError, match="40 trials or frames are tested in more than one fold, first trial"):
+        pool([Comparison(answers), Comparison(answers)])
+    split = [Comparison(answers.take(np.repeat(np.arange(start, start + 20), 2))) for start in (0, 20)]
+    assert judge(pool(split), donor=DONORS, draws=50) == judge(Comparison(answers), donor=DONORS, draws=50)
+
+
+def test_a_recording_without_a_value_has_no_part_in_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    target = np.r_[rng.standard_normal(200), np.zeros(50)][:, None]
+    session = np.repeat(["a", "b", "c"], [100, 100, 50])
+    output = target + 0.1 * rng.standard_normal((250, 1))
+    answers = Answers("running", "value", session, np.full(250, -1), np.arange(250), target, output)
+    for donor in ({"a": "1", "b": "2", "c": "3"}, dict.fromkeys("abc", "1")):
+        result = judge(Comparison(answers), donor=donor, draws=100)
+        row = result.row("r2", "mean of recordings")
+        assert row.n == 2
+        assert row.value == pytest.approx(np.mean([result.row("r2", name).value for name in "ab"]))
+        assert row.low <= row.value <= row.high
+        assert np.isnan([result.row("r2", "c").low, result.row("r2", "c").high]).all()
+    still = judge(Comparison(answers.take(np.arange(200, 250))), draws=100).row("r2")
+    assert np.isnan([still.value, still.low, still.high]).all()
 
 
 @pytest.mark.parametrize(
@@ -296,7 +347,6 @@ def test_json_holds_everything(what: str) -> None:
             "lacks 8",
             id="other-windows",
         ),
-        pytest.param(lambda: judge(Comparison(directions(8)), donor={"r": "m"}), "donor of 2 of 3", id="donor"),
         pytest.param(lambda: judge(Comparison(directions(8))).row("psnr"), "no 'psnr'", id="row"),
         pytest.param(lambda: pool([]), "no folds", id="no-folds"),
         pytest.param(lambda: mark_seen(directions(8), [1]), "which picture was shown", id="no-pictures"),

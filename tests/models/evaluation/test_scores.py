@@ -87,7 +87,12 @@ def test_score_uses_clusters_where_there_are_some() -> None:
     target = np.arange(80) % 8
     kwargs: dict[str, Any] = {"recording": np.repeat(["r", "q"], 40), "trial": np.tile(np.arange(40), 2)}
     found = score(**kwargs, prediction=target, target=target, cluster=np.repeat(["m", "n"], 40))
-    assert (found.interval, found.low, found.high) == ("bootstrap", 1.0, 1.0)
+    assert (found.interval, found.low, found.high) == ("student", 1.0, 1.0)
+    half = np.where(np.arange(80) < 40, target, (target + 1) % 8)  # one animal all right, one all wrong
+    found = score(**kwargs, prediction=half, target=target, cluster=np.repeat(["m", "n"], 40))
+    assert (found.low, found.high) == (0.0, 1.0)
+    many = score(**kwargs, prediction=target, target=target, cluster=np.arange(80) // 10)
+    assert many.interval == "bootstrap"
     assert score(**kwargs, prediction=target, target=target, cluster=np.full(80, "m")).interval == "wilson"
 
 

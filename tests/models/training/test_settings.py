@@ -84,6 +84,8 @@ def test_bf16_is_near(still: PoyoConfig, batch: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.slow
+# torch warns of its own parts when it compiles.
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_compiled_is_near(still: PoyoConfig, batch: dict[str, Tensor]) -> None:
     plain, compiled = (
         train(new(still), [batch], TrainConfig(steps=3, compile=compile, **STILL), progress=False)
@@ -94,6 +96,7 @@ def test_compiled_is_near(still: PoyoConfig, batch: dict[str, Tensor]) -> None:
 
 def test_identification_trains_rows_alone(config: PoyoConfig, batch: dict[str, Tensor]) -> None:
     model = new(config)
+    model.mark_trained(model.neuron_ids, model.session_ids, ["direction"])
     model.extend_vocabulary(["other:0"])
     before = {name: value.clone() for name, value in model.named_parameters()}
     train(model, [batch], TrainConfig(steps=2, trains="identification"), progress=False)

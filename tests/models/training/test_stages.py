@@ -124,6 +124,22 @@ def test_the_test_writes_what_it_found(road: Road, tmp_path: Path) -> None:
 def test_windows_that_chose_the_checkpoint_are_no_test(road: Road, tmp_path: Path) -> None:
     found = stages.evaluate(road.store, road.manifest, road.tuned, role="valid", out=tmp_path, accelerator="cpu")
     assert "this is no test" in found.remarks[0]
+    assert "this is no test" in stages.pool_folds([found])["direction"].sentences[0]
+
+
+def test_folds_are_judged_as_one_test(road: Road, tmp_path: Path) -> None:
+    first = stages.evaluate(road.store, road.manifest, road.tuned, out=tmp_path / "0", accelerator="cpu")
+    other, quiet = gratings(road.store, fold=1), {"loggers": (), "progress": False}
+    stages.finetune(road.store, other, recipe("small-finetune", steps=1), None, tmp_path / "other", **quiet)
+    second = stages.evaluate(road.store, other, tmp_path / "other", accelerator="cpu")
+    whole = stages.pool_folds([first, second])["direction"].row("accuracy")
+    parts = [one.results["direction"].row("accuracy") for one in (first, second)]
+    assert whole.n == sum(part.n for part in parts)
+    assert whole.value == pytest.approx(sum(part.value * part.n for part in parts) / whole.n)
+    linear = sum(part.beside["linear"] * part.n for part in parts) / whole.n
+    assert whole.beside["linear"] == pytest.approx(linear)
+    with pytest.raises(ModelError, match="there are no folds"):
+        stages.pool_folds([])
 
 
 def test_a_test_window_that_an_earlier_stage_saw_ends_the_call(road: Road, tmp_path: Path) -> None:
