@@ -34,8 +34,8 @@ class Grey(nn.Module):
         self.session_ids = session_ids
         self.one = nn.Parameter(torch.ones(1))
 
-    def rows_of(self, neuron_ids: object, session_ids: list[str]) -> tuple[Tensor, Tensor]:
-        return torch.arange(10_000), torch.arange(len(session_ids))
+    def rows_of(self, neuron_ids: list[str], session_ids: list[str]) -> tuple[Tensor, Tensor]:
+        return torch.arange(1 + len(neuron_ids)), torch.arange(len(session_ids))
 
     def forward(self, batch: dict[str, Tensor], tasks: tuple[str, ...]) -> dict[str, Tensor]:
         return {name: torch.full(batch["movie"].shape, 0.5) for name in tasks}
