@@ -109,7 +109,7 @@ class Ground:
             split = split.on(store)
         else:
             split = resolve_split(store, split or diet.splits or default_split(store), fold=fold)
-        considered, invalid = _valid(_population(store, split, references.columns), references.columns)
+        considered, invalid = _population(store, split, references.columns)
         annotations = _annotations(diet, store, references.columns)
         evidence = gather(diet, store, split, considered, references.columns, SESSION_COLUMNS, progress)
         ground = cls(store, split, references, evidence, annotations, invalid)
@@ -270,12 +270,19 @@ def _role_time(split: Split, sessions: Sequence[str]) -> pd.DataFrame:
     return time.sort_values(["session_id", "start_frame"], kind="stable", ignore_index=True)
 
 
-def _population(store: Store, split: Split, columns: Sequence[str]) -> pd.DataFrame:
-    """Neurons of the recordings of the split, sorted, with the columns of their recordings that the rule names."""
+def _population(store: Store, split: Split, columns: Sequence[str]) -> tuple[pd.DataFrame, int]:
+    """Neurons of the recordings of the split, sorted, with the columns of their recordings that the rule names.
+
+    Without those that the source labels for exclusion, and how many these are; with them, where the rule asks for that.
+    """
     neurons = store.neurons
     code, sessions = pd.factorize(neurons["session_id"], sort=True)
     column = neurons["column"].to_numpy(np.int64)
-    held = np.flatnonzero(np.isin(sessions, split.sessions["session_id"].to_numpy())[code])
+    inside = np.isin(sessions, split.sessions["session_id"].to_numpy())[code]
+    in_split = int(inside.sum())
+    if "valid_roi" not in columns and "exclusion_label" not in columns:
+        inside = inside & neurons["valid_roi"].to_numpy(bool)
+    held = np.flatnonzero(inside)
     step = np.diff(code[held])
     if not ((step > 0) | ((step == 0) & (np.diff(column[held]) > 0))).all():
         held = held[np.lexsort((column[held], code[held]))]
@@ -284,15 +291,7 @@ def _population(store: Store, split: Split, columns: Sequence[str]) -> pd.DataFr
     if wanted:
         of_session = store.sessions.set_index("session_id")[wanted].reindex(population["session_id"])
         population = pd.concat([population, of_session.reset_index(drop=True)], axis=1)
-    return population
-
-
-def _valid(population: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, int]:
-    """Neurons that the source did not label for exclusion, and how many it did; all, where the rule asks about that."""
-    if "valid_roi" in columns or "exclusion_label" in columns:
-        return population, 0
-    valid = population["valid_roi"].to_numpy(bool)
-    return population[valid].reset_index(drop=True), int((~valid).sum())
+    return population, in_split - len(held)
 
 
 def statistic_columns() -> dict[str, str]:

@@ -67,25 +67,45 @@ def draw_hashes(hashes: Hashes, draw: int) -> Hashes:
     return out
 
 
+def in_ties(keys: Sequence[npt.NDArray[Any]], group: Rows) -> npt.NDArray[np.bool_]:
+    """Tell which rows have one of their group beside them whose keys all equal theirs.
+
+    Examples
+    --------
+    >>> in_ties((np.array([1.0, 2.0, 1.0, 2.0]),), np.array([0, 0, 0, 1])).tolist()
+    [True, False, True, False]
+    """
+    order, same = _sorted(keys, group)
+    tied = np.zeros(len(order), np.bool_)
+    tied[order] = np.r_[False, same][: len(order)] | np.r_[same, False][: len(order)]
+    return tied
+
+
 def places(keys: Sequence[npt.NDArray[Any]], group: Rows, neuron_id: pd.Series[Any], rows: Rows) -> Rows:
     """Place of every row within its group when sorted by `keys`, the first of them first: shape (row,), from 0.
 
     Rows of one group whose keys are all equal follow their neuron_id, so that the order of the table never decides.
     """
-    order = np.lexsort((*reversed(keys), group)).astype(np.int64)
-    ordered = group[order]
-    tied = ordered[1:] == ordered[:-1]
-    for key in keys:
-        sorted_key = key[order]
-        tied &= sorted_key[1:] == sorted_key[:-1]
-    if tied.any():
+    order, same = _sorted(keys, group)
+    if same.any():
         names = np.asarray(neuron_id.array.take(rows), dtype=object).astype(str)
-        order = np.lexsort((names, *reversed(keys), group)).astype(np.int64)
+        order, _ = _sorted((*keys, names), group)
+    ordered = group[order]
     first = np.flatnonzero(np.r_[True, np.diff(ordered) != 0]) if len(ordered) else np.zeros(0, np.int64)
     size = np.diff(np.r_[first, len(ordered)])
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order)) - np.repeat(first, size)
     return place
+
+
+def _sorted(keys: Sequence[npt.NDArray[Any]], group: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Order of the rows by group and keys, and whether each row but the first equals the one before it in all these."""
+    order = np.lexsort((*reversed(keys), group)).astype(np.int64)
+    same = np.ones(max(len(order) - 1, 0), np.bool_)
+    for key in (*keys, group):
+        ordered = key[order]
+        same &= ordered[1:] == ordered[:-1]
+    return order, same
 
 
 def rows_of_either(a: Rows, b: Rows, n: int) -> Rows:

@@ -17,7 +17,7 @@ from poyodata.curation.language.parameters import settled
 from poyodata.curation.language.rule_document import rule_text, term_text, they_are
 from poyodata.curation.selecting.column_values import Values
 from poyodata.curation.selecting.kleene import Kleene, Mask
-from poyodata.curation.selecting.sampling import Rows, group_codes, hashes_of, places, round_half_up, smallest
+from poyodata.curation.selecting.sampling import Rows, group_codes, hashes_of, in_ties, places, round_half_up, smallest
 from poyodata.errors import DietError
 
 Labels = npt.NDArray[np.object_]
@@ -166,10 +166,13 @@ class Taking:
         pool = self._without(pool, gone, text, include)
         pool, member, group, names = self.grouped(pool, () if rule.within is None else (rule.within,), include)
         k = settled(rule.k)
-        # Of equal values the smallest hash is taken, under one seed: no draw, but no preference for a place either.
         key = np.asarray(values.values)[member] if len(member) else np.zeros(0)
         key = -key.astype(np.float64) if rule.order == "highest" else key.astype(np.float64)
-        place = places((key, hashes_of(self.neuron_id, member, 0)), group, self.neuron_id, member)
+        # Of equal values the smallest hash is taken, under one seed: no draw, but no preference for a place either.
+        # Others are not hashed: among statistics hardly two are equal, and hashes cost more than all else here.
+        hashes, tied = np.zeros(len(member), np.uint64), in_ties((key,), group)
+        hashes[tied] = hashes_of(self.neuron_id, member[tied], 0)
+        place = places((key, hashes), group, self.neuron_id, member)
         taken = member[place < k]
         size = np.bincount(group, minlength=len(names))
         few = np.flatnonzero((size > 0) & (size < k))

@@ -159,19 +159,21 @@ def _in_roles(
     What is let go is counted and never copied: of a recording with movies, that is nearly all.
     """
     table, frames = presentations, recordings.frames_of(presentations)
-    stimulus = table["stimulus"]
-    role = np.full(len(table), "", dtype=object)
+    shown, stimuli = pd.factorize(table["stimulus"])
+    # Roles by their number: a name for each of two million movie frames would cost more than all else.
+    names = ["", *time_of]
+    role = np.zeros(len(table), np.int64)
     # A movie frame may be shorter than a frame of the microscope, and hold none.
     holds = frames[:, 1] > frames[:, 0]
-    long = (stimulus == SPONTANEOUS).to_numpy(bool) & holds
-    trial = ~long
+    spontaneous = (stimuli == SPONTANEOUS)[shown]
+    long, trial = spontaneous & holds, ~(spontaneous & holds)
     stretches = np.flatnonzero(long)
     stretches = stretches[np.argsort(frames[stretches, 0], kind="stable")]
     parts = []
     n_all = n_inside = 0
-    for name, whole in time_of.items():
+    for number, whole in enumerate(time_of.values(), start=1):
         inside = covers(whole, frames[:, 0], frames[:, 1]) & holds & trial
-        role[inside] = name
+        role[inside] = number
         # Spontaneous activity has no trials: of each stretch, what lies in the role is taken.
         spans = frames[stretches]
         pieces = intersect(spans, whole)
@@ -180,13 +182,13 @@ def _in_roles(
             continue
         part = table.iloc[stretches[holder(spans, pieces)]].reset_index(drop=True)
         part["start_frame"], part["stop_frame"] = off_axis(pieces).T
-        part["trial"], part["role"] = np.int64(-1), name
+        part["trial"], part["role"] = np.int64(-1), number
         parts.append(part)
     n_all += int(trial.sum())
-    kept = trial if only is None else trial & stimulus.isin(only).to_numpy(bool) & (role != "")
+    kept = trial if only is None else trial & np.isin(stimuli, list(only))[shown] & (role > 0)
     trials = table[kept].assign(role=role[kept])
     rows = pd.concat([trials, *parts], ignore_index=True) if parts else trials
-    rows["role"] = rows["role"].astype("str")
+    rows["role"] = pd.Index(names, dtype="str").take(rows["role"].to_numpy(np.int64)).array
     return _Placed(rows, n_all, n_inside)
 
 
