@@ -270,6 +270,7 @@ def require_same(store: Path, expected: Path) -> None:
     assert files(store) == files(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ELSEWHERE, indirect=True)
 def test_the_store_does_not_depend_on_who_wrote_it(
     place: dict[str, Any], raw: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -282,6 +283,7 @@ def test_the_store_does_not_depend_on_who_wrote_it(
     require_same(out, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ELSEWHERE, indirect=True)
 def test_a_bad_recording_among_good_ones(place: dict[str, Any], raw: Path, tmp_path: Path) -> None:
     bad, store = truncated(raw, tmp_path), tmp_path / "store.zarr"
@@ -408,7 +410,8 @@ def test_workers_must_see_the_store(raw: Path, tmp_path: Path) -> None:
 # -- update --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_update_replaces_what_differs(workers: int, raw: Path, expected: Path, tmp_path: Path) -> None:
     store, changed = tmp_path / "store.zarr", tmp_path / "900000001.nwb"
     shutil.copytree(expected, store)
@@ -428,6 +431,7 @@ def test_update_replaces_what_differs(workers: int, raw: Path, expected: Path, t
     assert open_store(store).digest == open_store(expected).digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "status", "says"),
     [

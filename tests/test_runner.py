@@ -72,6 +72,7 @@ def test_work_is_done_elsewhere(place: dict[str, Any]) -> None:
         assert {threads for _, threads in results} == {"1"}
 
 
+@pytest.mark.slow
 def test_local_processes_begin_in_order_and_hand_over_what_is_ready() -> None:
     def slow_first(item: int) -> float:
         import time

@@ -193,6 +193,7 @@ def test_an_interrupted_attempt_leaves_nothing(python: FakePython) -> None:
     assert ensure_environment().exists()
 
 
+@pytest.mark.slow
 def test_after_a_killed_attempt_its_pip_is_waited_for(python: FakePython) -> None:
     """Else the orphan would go on writing into the folder that the next attempt makes."""
     python.set("pip-sleeps", "2")

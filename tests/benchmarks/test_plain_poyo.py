@@ -30,6 +30,7 @@ def test_same_logits(model: PoyoPlus) -> None:
     torch.testing.assert_close(PlainPoyo(model)(batch), model(batch)["direction"], atol=2e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_same_loss_and_gradients(model: PoyoPlus) -> None:
     batch, plain = windows_of(len(model.neuron_ids), 57, WINDOWS), PlainPoyo(model)
     ours, theirs = masked_objective(model, batch, MaskedLatents.paper()).total, plain.masked_loss(batch)
@@ -45,6 +46,7 @@ def test_same_loss_and_gradients(model: PoyoPlus) -> None:
         assert torch.linalg.vector_norm(found[name] - gradient) <= 2e-5 * torch.linalg.vector_norm(gradient), name
 
 
+@pytest.mark.slow
 def test_a_dropout_changes_the_plain_loss(model: PoyoPlus) -> None:
     """That both sides of a row have dropout would not show in its numbers."""
     config = PoyoConfig(**{**model.config.model_dump(), "attention_dropout": 0.2})

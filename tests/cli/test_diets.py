@@ -205,6 +205,7 @@ def test_resolve_takes_split_and_fold(program: Program, tiny_store_path: Path, t
     assert manifest.digest in program(*arguments)[1]
 
 
+@pytest.mark.slow
 def test_draws_are_written_beside_the_manifest(program: Program, tiny_store_path: Path, tmp_path: Path) -> None:
     out_folder = tmp_path / "m"
     arguments = (

@@ -132,6 +132,7 @@ def test_a_term_that_takes_from_what_others_leave_says_of_how_many(
     assert any("the first 15 are taken; term 2: 20 of the 81 that other terms leave are taken" in one for one in places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["abs(zscore(skewness))", "rank(skewness)", "zscore(skewness)"])
 @pytest.mark.parametrize("reference", ["train", "all"])
 def test_the_place_in_a_top_is_among_the_population_that_was_compared_with(

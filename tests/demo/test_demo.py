@@ -154,6 +154,7 @@ def test_demo_on_a_recording(tmp_path: Path) -> None:
     check_report(tmp_path / "out" / "report.html")
 
 
+@pytest.mark.slow
 def test_threads_stay_within_what_the_process_may_use(tmp_path: Path) -> None:
     """Pinned to one core, the program uses one thread in every library and waits passively."""
     code = (

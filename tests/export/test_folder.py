@@ -80,6 +80,7 @@ def test_an_unknown_format(store, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @every_format
 def test_a_disk_that_fills_up(store, tmp_path, form):
     selection = select(store)

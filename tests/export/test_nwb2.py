@@ -41,6 +41,7 @@ def nwb(exported):
         yield io.read()
 
 
+@pytest.mark.slow
 def test_is_valid(exported):
     assert pynwb.validate(path=str(exported[0])) == []
 

@@ -120,6 +120,7 @@ def test_stimuli(first, second):
         pd.testing.assert_frame_equal(after[names], before[names])
 
 
+@pytest.mark.slow
 def test_an_export_of_what_was_ingested_is_read_the_same(first, second, tmp_path):
     for form in ("nwb2", "torch-brain"):
         export(select(second, sessions=["m1-Stim3"]), form, tmp_path / form)

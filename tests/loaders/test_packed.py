@@ -53,6 +53,7 @@ def packed_source(view: View, folder: Path, **options: Any) -> TraceSource:
     return TraceSource(view, packed=folder, **options)
 
 
+@pytest.mark.slow
 def test_a_copy_is_made_once_and_opened_again(tiny_store: Store, tmp_path: Path) -> None:
     view, folder = half_view(tiny_store), tmp_path / "packed"
     assert open_packed(view, folder) is None

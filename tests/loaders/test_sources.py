@@ -32,6 +32,7 @@ def gathered(source: TraceSource, located: Any = BATCH, layout: Any = "neuron", 
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("access", ["auto", "mapped", "memory", "packed"])
 @pytest.mark.parametrize("layout", ["neuron", "time"])
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)

@@ -117,6 +117,7 @@ def test_a_step_asks_for_no_value(name: str, config: PoyoConfig, batch: dict[str
     assert all(bool(total.isfinite()) for total in totals)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_runs_where_there_are_no_values(name: str, config: PoyoConfig, batch: dict[str, Tensor]) -> None:
     """On the meta device tensors have shapes alone, so whatever depends on a value cannot run.

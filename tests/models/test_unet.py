@@ -87,6 +87,7 @@ def decoded_by_list(decoder: UNetDecoder, h: Tensor) -> Tensor:
     return torch.sigmoid(conv(x, "head"))[:, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", IMAGE_SIZES, ids=str)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_answers_are_those_of_the_published_steps(layout: str, size: tuple[int, int]) -> None:

@@ -19,6 +19,7 @@ from poyodata.realism.reference import REAL
 from poyodata.simulation import load_world, simulate
 
 
+@pytest.mark.slow
 def test_without_real_data_it_says_so(tmp_path: Path) -> None:
     result = write_realism(tmp_path / "page.html", world="tiny", lines=False)
     text = result.page.read_text()

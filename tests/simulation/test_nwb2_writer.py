@@ -42,6 +42,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield Written(path, session, io.read())
 
 
+@pytest.mark.slow
 def test_is_valid(written: Written) -> None:
     assert pynwb.validate(path=str(written.path)) == []
 
@@ -273,6 +274,7 @@ def test_a_failure_midway_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"older"]
 
 
+@pytest.mark.slow
 def test_pynwb_is_imported_only_to_write() -> None:
     code = "import sys, poyodata.simulation.nwb2_writer; sys.exit('pynwb' in sys.modules or 'hdmf' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -52,6 +52,7 @@ def test_a_recording_does_not_depend_on_the_others() -> None:
     np.testing.assert_array_equal(alone.dff, again.dff)
 
 
+@pytest.mark.slow
 def test_donors_hold_one_line_and_their_own_recordings() -> None:
     world = SMALL.replace(sessions=12, containers_per_donor=2)
     metadata = pd.DataFrame([simulate_session(world, index)[0].metadata.__dict__ for index in range(12)])
@@ -160,6 +161,7 @@ def test_a_world_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         simulate(tmp_path, "allen-like")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("templates", "types"), [("inside", ("A", "B")), ("linked", ("A", "C", "C2"))])
 def test_size_is_known_beforehand(
     templates: Literal["inside", "linked"], types: tuple[str, ...], tmp_path: Path

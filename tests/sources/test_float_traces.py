@@ -34,6 +34,7 @@ def resident_bytes(path: Path) -> int:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc for the memory of a mapped file")
 @pytest.mark.parametrize("time_axis", [1, 0], ids=["neuron-time", "time-neuron"])
 @pytest.mark.parametrize("kind", ["npy", "mat", "suite2p"])

@@ -84,6 +84,7 @@ def test_the_digest_is_of_the_content_not_the_name():
     assert a.digest != SplitSpec(name="a", within=Blocks(folds=5, guard_s=1.0)).digest
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     layout=st.lists(

@@ -67,13 +67,8 @@ def test_all_time_equals_scipy_on_everything(store):
     assert table.attrs["lineage"]["split"] is None
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("paper-trial", "blocks-5fold") else [])
-        for name in sorted(SPLITS)
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SPLITS))
 def test_garbage_in_test_time_moves_nothing(name, tmp_path):
     if name == "movie-segments":  # with a guard that a movie of eight seconds leaves time beside
         store, spec = movie_store(tmp_path, n_sessions=3), QUICK
@@ -358,7 +353,8 @@ def own_store(tiny_store_path, tmp_path):
     return open_store(tmp_path / "tiny.zarr")
 
 
-@pytest.mark.parametrize("elsewhere", ["processes", pytest.param("cluster", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("elsewhere", ["processes", "cluster"])
 def test_results_are_the_same_wherever_they_are_computed(elsewhere, own_store, request, monkeypatch):
     base = 2.0  # a statistic of a user's own, which no module holds
     level = Statistic(
@@ -382,6 +378,7 @@ def test_results_are_the_same_wherever_they_are_computed(elsewhere, own_store, r
     assert steps == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_store_may_be_named_from_here_and_read_elsewhere(own_store, scheduler, monkeypatch):
     expected = compute_statistics(own_store, "moments", window="all")
     forget(own_store)
@@ -390,6 +387,7 @@ def test_a_store_may_be_named_from_here_and_read_elsewhere(own_store, scheduler,
     pd.testing.assert_frame_equal(table, expected, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_recording_that_changed_meanwhile_is_not_taken_for_the_one_before(store):
     sessions = store.sessions
     split = resolve_split(store, "blocks-5fold")

@@ -114,6 +114,7 @@ def test_an_interrupted_call_goes_on(store, seen, stop):
     assert Counter(seen) == {"first": 1, "second": 1}
 
 
+@pytest.mark.slow
 def test_a_killed_call_goes_on(tmp_path, seen):
     """SIGKILL in the third recording: the two before it are there."""
     code = """

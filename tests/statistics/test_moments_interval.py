@@ -170,6 +170,7 @@ def test_attainable(skewness, pearson, expected):
     np.testing.assert_allclose(attainable(np.array(skewness), np.array(pearson), 100), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_intervals_of_bursts_do_not_run_away():
     bounds, truth = intervals_over_time(MOMENTS, bursts, 600.0, 120, seed=3)
     assert 10 < truth["skewness"] < 12

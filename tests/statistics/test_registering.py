@@ -69,6 +69,7 @@ def test_it_is_known_everywhere(store):
     assert "peak" not in {statistic.name for statistic in find_statistics()}, "by default those that are built in"
 
 
+@pytest.mark.slow
 def test_it_runs_in_other_processes(tiny_store_path, tmp_path):
     shutil.copytree(tiny_store_path, tmp_path / "own.zarr", ignore=shutil.ignore_patterns("statistics"))
     store = open_store(tmp_path / "own.zarr")

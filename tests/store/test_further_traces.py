@@ -56,6 +56,7 @@ def test_blocks_have_digests_by_trace(write_store, make_record):
     assert raw[:2] == [array_digest(whole(record, "raw")[start : start + 1024]) for start in (0, 1024)]
 
 
+@pytest.mark.slow
 def test_dff_alone_is_the_default_and_has_one_digest(write_store, make_record, change):
     store = write_store(make_record("s1"))
     assert store.blocks["traces"].unique().tolist() == ["dff"]

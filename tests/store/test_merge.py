@@ -37,9 +37,8 @@ def no_links(monkeypatch):
     monkeypatch.setattr(os, "link", refuse)
 
 
-@pytest.mark.parametrize(
-    "linked", [pytest.param(True, id="linked"), pytest.param(False, id="copied", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("linked", [True, False], ids=["linked", "copied"])
 def test_merged_stores_are_as_if_ingested_into_one(tmp_path, write_store, make_record, monkeypatch, linked):
     a = write_store(make_record("a"), make_record("b"), name="a.zarr", traces=("raw",))
     b = write_store(
@@ -175,6 +174,7 @@ def test_two_sources_that_differ(tmp_path, write_store, make_record):
 # -- updates and removals -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_update_leaves_what_a_fresh_ingest_would(write_store, make_record, files_of):
     store = write_store(make_record("a"), make_record("b"))
     with StoreWriter(store.path) as writer:
@@ -203,6 +203,7 @@ def test_update_with_further_traces(write_store, make_record):
     same_content(open_store(store.path), write_store(make_record("a"), traces=("raw",), name="b.zarr"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["abc", "cab"])
 def test_digest_after_removal_is_that_of_never_having_been_there(write_store, make_record, order):
     records = {"a": make_record("a"), "b": make_record("b", templates=False), "c": make_record("c", templates=False)}
@@ -226,6 +227,7 @@ def store_movie(record):
     return record.templates["natural_movie_one"]()
 
 
+@pytest.mark.slow
 def test_template_changes_only_with_all_that_brought_it(write_store, make_record, change):
     store = write_store(make_record("a"), make_record("b"))
     movie = np.ones((8, 4, 5), np.uint8)

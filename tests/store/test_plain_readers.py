@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 TRACES = ("dff", "events", "raw", "demixed", "corrected")
 
@@ -43,6 +44,7 @@ print(json.dumps([name for name in sys.modules if name.split(".")[0] == "poyodat
 """
 
 
+@pytest.mark.slow
 def test_everything_is_read_without_us(tmp_path, write_store, make_record, change):
     import pandas as pd
 

@@ -26,6 +26,7 @@ READS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_folder_is_never_half_there_under_its_name(write_store, make_record, monkeypatch, read, change):
@@ -70,6 +71,7 @@ def during(monkeypatch, owner, name, act, *, before):
     monkeypatch.setattr(owner, name, call)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
     ("owner", "name", "before", "read"),
@@ -110,6 +112,7 @@ def test_a_table_that_goes_before_it_is_read_is_said(write_store, make_record, m
         READS[read](store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dff", "x_um", "mask_px", "running_speed"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_was_opened_before_a_change_gives_no_fill_values(write_store, make_record, change, name):

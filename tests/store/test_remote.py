@@ -698,6 +698,7 @@ def test_merge_refuses_urls_that_became_paths(tmp_path):
         merge_stores(tmp_path / "m.zarr", [Path("s3://lab/s.zarr")])
 
 
+@pytest.mark.slow
 def test_commands_that_read_take_urls(serve, written, monkeypatch, tmp_path):
     from typer.testing import CliRunner
 

@@ -122,6 +122,7 @@ def test_the_cache_goes_between_fetching_and_reading(store, local, cache, monkey
     assert gone
 
 
+@pytest.mark.slow
 def test_reads_beside_trims(store, local, cache):
     done, failed = threading.Event(), []
 

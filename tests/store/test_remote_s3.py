@@ -101,6 +101,7 @@ def test_plain_xarray_and_zarr_read_the_bucket(local, options):
     np.testing.assert_array_equal(frames[:], local.movie("natural_movie_one"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "changed", "kind", "message"),
     [
@@ -170,6 +171,7 @@ def test_command_line_takes_urls(local, options, monkeypatch, tmp_path, capsys):
     assert (facts["path"], facts["digest"], facts["recordings"]) == (URL, local.digest, 2)
 
 
+@pytest.mark.slow
 def test_variables_that_messages_name_are_heeded(local, options, tmp_path):
     """In a process of its own: fsspec reads its variables when it is imported."""
     import os

@@ -77,6 +77,7 @@ def test_unknown_choice_for_missing_values(tmp_path, make_record):
         writer.add(make_record(), missing="kep")
 
 
+@pytest.mark.slow
 def test_digest_does_not_depend_on_order_or_interruptions(write_store, make_record):
     records = [make_record(name) for name in "abc"]
     forward = write_store(*records, name="forward.zarr")

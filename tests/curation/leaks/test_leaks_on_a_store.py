@@ -111,6 +111,7 @@ def test_packing_does_not_wash_away_how_neurons_were_chosen(twice: bool, small: 
     assert found(eat("all", open_store(tmp_path / "merged.zarr"))) == {WINDOW: 1}
 
 
+@pytest.mark.slow
 def test_transfer_between_stores(small: Store, tmp_path: Path) -> None:
     """Other animals, and a store grown by a recording with the roles of before, are no other split of the test."""
     low = load_diet("predictable")

@@ -264,6 +264,7 @@ def runs(frames: list[int], keys: list) -> list[list[int]]:
     return parts
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 2**32), where=st.booleans(), running=st.booleans(), least=st.sampled_from([0, 0, 10, 40]))
 def test_every_step_is_what_it_means_frame_by_frame(seed: int, where: bool, running: bool, least: int) -> None:

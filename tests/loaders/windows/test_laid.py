@@ -128,6 +128,7 @@ def built(build: Callable[[], WindowIndex]) -> WindowIndex | None:
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(view=views(), role=st.sampled_from(ROLES), n_frames=st.integers(1, 60), hop=st.integers(1, 80))
 def test_every_window_lies_within_one_stretch_and_none_is_missed(

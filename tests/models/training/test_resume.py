@@ -93,6 +93,7 @@ def same(run: Run, other: Run) -> None:
     assert (run.steps, run.windows, run.best) == (other.steps, other.windows, other.best)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stateful", "list"])
 @pytest.mark.parametrize("at", [pytest.param(2, id="first-pass"), pytest.param(5, id="second-pass"), STEPS])
 def test_a_broken_run_goes_on(kind: str, at: int, config: PoyoConfig, batches: MakeBatch, tmp_path: Path) -> None:
@@ -184,8 +185,8 @@ def test_draws_belong_to_a_step() -> None:
 # -- SIGKILL ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_points", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_killed_run_ends_bit_identical(n_points: int, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_killed_run_ends_bit_identical(tmp_path: Path, n_points: int = 20) -> None:
     script = Path(__file__).with_name("killed.py")
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path), str(n_points)], capture_output=True, text=True, check=False

@@ -248,6 +248,7 @@ def test_the_simulator_s_limit_holds():
     assert bound[1] < 1 / np.deg2rad(20.0) ** 2 < free[0]
 
 
+@pytest.mark.slow
 def test_temporal_frequencies_are_no_noise():
     """Responses that grow with the frequency: within each they tell as much as if there were one alone."""
     mean, covariance = made_population("correlated", 8)
