@@ -272,8 +272,8 @@ def main(parts: tuple[str, ...] = PARTS) -> None:
             peer_store(store, peer.generate())
         few, many = folder / "few.zarr", folder / "many.zarr"
         if {"start", "flat"} & set(parts):
-            noise_store(few, 5, 259_800, 40)
-            noise_store(many, 433, 3000, 40)
+            noise_store(few, 5, 523_000, 40)
+            noise_store(many, 433, 6040, 40)  # blocks of a split need trials in each
         work: dict[str, Callable[[], None]] = {
             "peer": lambda: beside_the_peer(store, peer),
             "memory": lambda: beside_memory(store),
