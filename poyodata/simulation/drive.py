@@ -40,7 +40,12 @@ class Drive:
     first_row: dict[str, int]
 
 
-def visual_drive(neurons: pd.DataFrame, timeline: Timeline, templates: Mapping[str, npt.NDArray[np.uint8]]) -> Drive:
+def visual_drive(
+    neurons: pd.DataFrame,
+    timeline: Timeline,
+    templates: Mapping[str, npt.NDArray[np.uint8]],
+    movie_phase: float = 0.0,
+) -> Drive:
     """Work out what every neuron answers to every presentation.
 
     Parameters
@@ -50,6 +55,8 @@ def visual_drive(neurons: pd.DataFrame, timeline: Timeline, templates: Mapping[s
     timeline : Timeline
     templates : mapping of str to ndarray, shape (frame, height, width), uint8
         Of every stimulus with a ``frame`` column.
+    movie_phase : float
+        As `movie_rates` takes it.
 
     Returns
     -------
@@ -84,7 +91,7 @@ def visual_drive(neurons: pd.DataFrame, timeline: Timeline, templates: Mapping[s
                 ("phase", PHASES),
             )
         else:
-            rows.append(movie_rates(neurons, templates[stimulus], stimulus))
+            rows.append(movie_rates(neurons, templates[stimulus], stimulus, movie_phase))
             shown = table["frame"].to_numpy(np.int64)
         row = np.where(shown < 0, 0, shown + first_row[stimulus])
         _show(state, table, row)
@@ -92,11 +99,14 @@ def visual_drive(neurons: pd.DataFrame, timeline: Timeline, templates: Mapping[s
 
 
 def movie_rates(
-    neurons: pd.DataFrame, template: npt.NDArray[np.uint8], stimulus: str = "natural_movie_one"
+    neurons: pd.DataFrame,
+    template: npt.NDArray[np.uint8],
+    stimulus: str = "natural_movie_one",
+    movie_phase: float = 0.0,
 ) -> npt.NDArray[np.float32]:
     """Events a second that each frame of a movie, a set of scenes or sparse noise adds.
 
-    A neuron answers by the energy of its receptive field, silent below a threshold, squared above it.
+    A neuron answers to what is in its receptive field, silent below a threshold, squared above it.
 
     Parameters
     ----------
@@ -104,13 +114,15 @@ def movie_rates(
     template : ndarray, shape (frame, height, width), uint8
     stimulus : str
         Decides how large the template is on the screen.
+    movie_phase : float
+        Share of ``phase_selectivity`` that holds here; without it, only the energy in the receptive field counts.
 
     Returns
     -------
     ndarray, shape (frame, neuron), float32, Hz
     """
     grid = SPARSE_NOISE.get(stimulus)
-    energy = template_energy(neurons, template, SCREEN_DEG if grid is None else grid.extent_deg)
+    energy = template_energy(neurons, template, SCREEN_DEG if grid is None else grid.extent_deg, movie_phase)
     driven = np.maximum(energy - _THRESHOLD, 0.0) / (1.0 - _THRESHOLD)
     return np.asarray(driven**2 * neurons["movie_rate_hz"].to_numpy(np.float32), np.float32)
 

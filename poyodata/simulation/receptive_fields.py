@@ -217,20 +217,27 @@ def gabor_responses(
 
 
 def template_energy(
-    neurons: pd.DataFrame, template: npt.NDArray[np.uint8], extent_deg: tuple[float, float], *, max_px: int = 128
+    neurons: pd.DataFrame,
+    template: npt.NDArray[np.uint8],
+    extent_deg: tuple[float, float],
+    phase: float = 0.0,
+    *,
+    max_px: int = 128,
 ) -> npt.NDArray[np.float32]:
-    """Measure how strongly every frame drives every neuron, whatever the phase.
+    """Measure how strongly every frame drives every neuron.
 
     Parameters
     ----------
     neurons, template, extent_deg, max_px
-        As for `gabor_responses`.
+        As for `gabor_responses`; `phase` needs the columns of phase, too.
+    phase : float
+        Share of ``phase_selectivity`` that holds; the rest of a response is that to the energy, whatever the phase.
 
     Returns
     -------
     ndarray, shape (frame, neuron), float32
-        Modulus of the pair of Gabors over its maximum over the frames; 0 throughout for a neuron that no frame
-        changes.
+        Modulus of the pair of Gabors (of its part in the preferred phase, so far as that holds) over its maximum over
+        the frames; 0 throughout for a neuron that no frame changes.
 
     Examples
     --------
@@ -247,7 +254,12 @@ def template_energy(
     >>> template_energy(neurons, frames, SCREEN_DEG)[:, 0].round(2)
     array([1.  , 0.17, 0.  ], dtype=float32)
     """
-    energy = np.abs(gabor_responses(neurons, template, extent_deg, max_px=max_px))
+    pair = gabor_responses(neurons, template, extent_deg, max_px=max_px)
+    energy = np.abs(pair)
+    if phase:
+        follows = (phase * _column(neurons, "phase_selectivity")).astype(np.float32)
+        turn = np.exp(-2j * np.pi * _column(neurons, "preferred_phase")).astype(np.complex64)
+        energy = (1 - follows) * energy + follows * np.maximum((pair * turn).real, 0)
     if not len(energy):
         return energy
     peak = energy.max(axis=0)

@@ -90,6 +90,9 @@ class World(BaseModel):
     tuning_by_kind : dict of str to float
         Multiply the part of the rate that stimuli drive for neurons of a kind (dense, bursty, quiet): worlds in which
         one kind knows more about the stimulus than another.
+    movie_phase : float
+        Share of every neuron's phase selectivity that holds for movies, scenes and noise, too. At 0 it answers to the
+        energy in its receptive field, from which nobody can tell bright from dark: pictures cannot be reconstructed.
     driven_by_line : dict of str to float
         Other shares of neurons that stimuli drive, for some lines.
     heaviness : float
@@ -157,6 +160,7 @@ class World(BaseModel):
     drift_scale: float = Field(default=1.0, ge=0, le=100)
     artefacts_per_hour: float = Field(default=30.0, ge=0, le=3600)
     tuning_by_kind: dict[str, float] = Field(default_factory=dict)
+    movie_phase: float = Field(default=0.0, ge=0, le=1)
     driven_by_line: dict[str, float] = Field(default_factory=dict)
     heaviness: float = Field(default=1.0, ge=0, le=2)
     neuropil_scale: float = Field(default=1.0, ge=0, le=100)

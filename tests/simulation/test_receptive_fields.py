@@ -166,3 +166,17 @@ def test_shrinking_costs_little_but_at_the_finest() -> None:
     coarse = neurons["preferred_spatial_frequency_cpd"].to_numpy() < 0.16
     assert alike[coarse].min() > 0.97
     assert alike.min() > 0.85
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.5, 1.0])
+def test_cells_follow_the_phase_as_far_as_it_holds(phase: float) -> None:
+    frames = np.stack([grating_frame(0.0, 0.04, cycles) for cycles in (0.25, 0.5, 0.75)])
+    grey = np.full_like(frames[:1], 127)
+    neurons = draw(
+        1, preferred_direction_deg=0.0, preferred_spatial_frequency_cpd=0.04, azimuth_deg=0.0, altitude_deg=0.0
+    ).assign(preferred_phase=0.25, phase_selectivity=1.0)
+    response = template_energy(neurons, np.concatenate([grey, frames]), SCREEN_DEG, phase)[1:, 0]
+    np.testing.assert_allclose(response, [1.0, 1.0 - phase, 1.0 - phase], atol=0.03)
+    # As in static gratings, whose orientations and frequencies begin with these.
+    tuning = static_grating_tuning(neurons)[0, 0, 1]
+    np.testing.assert_allclose(tuning[1:4] / tuning.max(), [1.0, 0.0, 0.0], atol=0.03)
