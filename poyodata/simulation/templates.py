@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from poyodata.simulation.disc_movies import disc_movie
 from poyodata.simulation.movies import movie_template, scene_images
 from poyodata.simulation.sparse_noise import SPARSE_NOISE, sparse_noise_template
 from poyodata.simulation.streams import random_stream
@@ -57,4 +58,5 @@ def _make(stimulus: str, world: World, rng: np.random.Generator) -> Template:
     if stimulus == "natural_scenes":
         return scene_images(world.scenes, world.scene_height_px, world.scene_width_px, rng)
     frames = world.movie_three_frames if stimulus == "natural_movie_three" else world.movie_frames
-    return movie_template(frames, world.movie_height_px, world.movie_width_px, rng)
+    draw = disc_movie if world.movies == "discs" else movie_template
+    return draw(frames, world.movie_height_px, world.movie_width_px, rng)

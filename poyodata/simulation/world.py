@@ -66,6 +66,8 @@ class World(BaseModel):
     movie_three_frames, movie_three_repeats : int
         Frames of natural movie three (Allen: 3,600) and how often it runs in each of its two blocks (Allen: 5); 0
         repeats leave it out.
+    movies : {"natural", "discs"}
+        What movies show: scenes as natural ones are, or two discs drifting over grey, which can be learnt from minutes.
     movie_height_px, movie_width_px : int
         Size of the movies' templates (Allen: 304 x 608).
     static_gratings_per_block, scenes_per_block : list of int
@@ -140,6 +142,7 @@ class World(BaseModel):
     movie_repeats: int = Field(default=12, ge=0, le=1000)
     movie_three_frames: int = Field(default=60, ge=1, le=3600)
     movie_three_repeats: int = Field(default=0, ge=0, le=1000)
+    movies: Literal["natural", "discs"] = "natural"
     static_gratings_per_block: tuple[int, ...] = (240, 240, 240)
     scenes_per_block: tuple[int, ...] = (240, 240, 240)
     scenes: int = Field(default=12, ge=1, le=118)
