@@ -67,7 +67,7 @@ class World(BaseModel):
         Frames of natural movie three (Allen: 3,600) and how often it runs in each of its two blocks (Allen: 5); 0
         repeats leave it out.
     movies : {"natural", "discs"}
-        What movies show: scenes as natural ones are, or two discs drifting over grey, which can be learnt from minutes.
+        What movies show: scenes as natural ones are, or a disc that drifts over a picture, which minutes can teach.
     movie_height_px, movie_width_px : int
         Size of the movies' templates (Allen: 304 x 608).
     static_gratings_per_block, scenes_per_block : list of int

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 REAL = "abo-dg-527745328"
 HERE = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-GRATINGS, MOVIE = "drifting_gratings", "natural_movie_one"
-# More than the eight segments that an interval needs: a short one beside a cut holds no whole window of 2.66 s.
+GRATINGS, MOVIE = "drifting_gratings", "natural_movie_three"
+# Sixty scenes of two seconds make as many segments, fifteen in each fold.
 SEGMENTS = SplitSpec.model_validate(
-    {"name": "movie-segments-4", "within": {"kind": "movie-segments", "folds": 4, "segments": 12, "guard_s": 1.0}}
+    {"name": "movie-segments-4", "within": {"kind": "movie-segments", "folds": 4, "segments": 24, "guard_s": 1.0}}
 )
 
 
@@ -101,23 +101,35 @@ def simulated(case: str, lengths: Lengths, folder: Path) -> None:
 
 
 def movie(case: str, lengths: Lengths, folder: Path) -> None:
-    """Pictures of held-out segments of a simulated movie of 30 s, 64 x 128 pixels, shown ten times to two mice."""
+    """Pictures of held-out segments of a simulated movie of two minutes, 64 x 128 pixels, shown twice to one mouse.
+
+    The movie is one of a disc, and cells answer in phase, strongly: of a natural movie, under the energy of receptive
+    fields, no decoder drew held-out scenes better than the mean picture, ridge from noiseless rates of 1,000 cells
+    among them.
+    """
     world = load_world("tiny").replace(
         name="learning-movie",
-        sessions=2,
+        sessions=1,
         lines=("Cux2-CreERT2",),
-        neurons=100,
+        neurons=400,
         trials_per_block=(6, 6, 6),
-        movie_frames=900,
-        movie_repeats=10,
+        movie_repeats=0,
+        movie_three_frames=3600,
+        movie_three_repeats=1,
         movie_height_px=64,
         movie_width_px=128,
+        movies="discs",
+        movie_phase=1.0,
+        tuning_scale=20.0,
+        noise_scale=0.2,
+        driven_by_line={"Cux2-CreERT2": 1.0},
     )
     simulate(folder / "raw", world)
     ingest([folder / "raw"], folder / "store.zarr")
     store = pdx.open_store(folder / "store.zarr")
     for seed in lengths.seeds:
-        folds = list(_folds(case, store, SEGMENTS, MOVIE, "small-finetune-movie", None, lengths, seed, folder))
+        own = replace(lengths, settings=(f"stimulus={MOVIE}", f"loader.windows.stimulus={MOVIE}", *lengths.settings))
+        folds = list(_folds(case, store, SEGMENTS, MOVIE, "small-finetune-movie", None, own, seed, folder))
         result = pool_folds(folds)["movie_pixels"]
         for claim in result.claims:
             _print(f"{case}, {claim.metric} in held-out segments", result, claim, lengths, seed, 0)
