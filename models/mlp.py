@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from poyodata.models.pixels import require_latents, require_size, unit_range
+from poyodata.models.pixels import ImageDecoder, require_latents, unit_range
 
 
-class MLPDecoder(nn.Module):
+class MLPDecoder(ImageDecoder):
     """Decode one latent vector into one image, without any idea of what is next to what.
 
     Its last layer is a weighted sum of `hidden` learned images, so that it can do what principal components of the
@@ -42,9 +44,7 @@ class MLPDecoder(nn.Module):
     """
 
     def __init__(self, dim: int, size: tuple[int, int] = (64, 128), *, hidden: int = 256, seed: int = 0) -> None:
-        super().__init__()
-        self.dim = dim
-        self.size = require_size(size)
+        super().__init__(dim, size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.layers = nn.Sequential(
@@ -55,7 +55,12 @@ class MLPDecoder(nn.Module):
                 nn.Linear(hidden, self.size[0] * self.size[1]),
             )
 
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that gives pixels."""
+        return cast(nn.Linear, self.layers[-1])
+
     def forward(self, latents: Tensor) -> Tensor:
         """Images of shape (batch, height, width) in [0, 1] from latents of shape (batch, dim)."""
         require_latents(latents, self.dim)
-        return unit_range(torch.unflatten(self.layers(latents), 1, self.size))
+        return unit_range(torch.unflatten(self.layers(latents), 1, self.size) + self.picture)

@@ -1,13 +1,73 @@
-"""What image decoders answer with: images of known sizes, every pixel between black (0) and white (1)."""
+"""What image decoders are, and what they answer with: images of known sizes, from black (0) to white (1)."""
 
 from __future__ import annotations
 
+from typing import Self, cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from poyodata.errors import ModelError
 
 IMAGE_SIZES: tuple[tuple[int, int], ...] = ((64, 128), (128, 256))
+_DARKEST = 0.02
+
+
+class ImageDecoder(nn.Module):
+    """What decoders have in common: a size, and the picture that they begin with.
+
+    A decoder that begins with nothing spends its first thousands of steps on what all frames have in common, the mean
+    picture. It is laid under every answer instead, as logits, and the rest is learnt; it is no parameter.
+
+    Parameters
+    ----------
+    dim : int
+        Width of the latent vector.
+    size : tuple of int
+        Height and width of the image in pixels.
+
+    Attributes
+    ----------
+    picture : Tensor, shape (height, width), float32
+        Logits under every answer; 0, middle grey, until `begin_with`.
+    """
+
+    picture: Tensor
+
+    def __init__(self, dim: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.dim, self.size = dim, require_size(size)
+        self.register_buffer("picture", torch.zeros(self.size))
+
+    @property
+    def last(self) -> nn.Conv2d | nn.Linear:
+        """The layer that gives pixels."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def begin_with(self, picture: Tensor) -> Self:
+        """Answer with a picture to everything, before anything is learnt.
+
+        Parameters
+        ----------
+        picture : Tensor, shape (height, width)
+            0 for black to 1 for white, such as the mean of the training frames.
+
+        Raises
+        ------
+        ModelError
+            For another shape, or pixels outside of [0, 1].
+        """
+        if tuple(picture.shape) != self.size or not bool(((picture >= 0) & (picture <= 1)).all()):
+            raise ModelError(
+                f"a picture of shape {tuple(picture.shape)} with pixels from {float(picture.min()):g} to "
+                f"{float(picture.max()):g} arrived; give one of shape {self.size} with pixels from 0 to 1"
+            )
+        # Black and white themselves are infinitely far from grey.
+        self.picture.copy_(torch.logit(picture.clamp(_DARKEST, 1 - _DARKEST)))
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(cast(Tensor, self.last.bias))
+        return self
 
 
 def unit_range(logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from poyodata.errors import ModelError, nearest
 from poyodata.models.mlp import MLPDecoder
-from poyodata.models.pixels import require_latents, require_size, unit_range
+from poyodata.models.pixels import ImageDecoder, require_latents, unit_range
 
 ImageDecoderName = Literal["unet", "unet-small", "mlp"]
 _CHANNELS = (128, 64, 32, 16)  # at 2x2, 4x4, 8x8 and 16x16 pixels
@@ -18,7 +18,7 @@ _WIDE = 32  # from 32x32 pixels on
 _SLOPE = 0.2
 
 
-class UNetDecoder(nn.Module):
+class UNetDecoder(ImageDecoder):
     """Decode one latent vector into one image, from 2x2 pixels upwards.
 
     1. Four scales, of 2, 4, 8 and 16 pixels: enlarge, then lay beside it a projection of the latent vector to that
@@ -75,11 +75,10 @@ class UNetDecoder(nn.Module):
         layout: Literal["large", "small"] = "small",
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(dim, size)
         if layout not in ("large", "small"):
             raise ModelError(f"there is no UNet layout {layout!r}; {nearest(str(layout), ('large', 'small'))}")
-        self.dim, self.layout = dim, layout
-        self.size = require_size(size)
+        self.layout = layout
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             widths = (dim, *_CHANNELS)
@@ -93,6 +92,11 @@ class UNetDecoder(nn.Module):
             self.head = nn.Conv2d(_WIDE, 1, 3, padding=1)
             self.apply(_initialise)
 
+    @property
+    def last(self) -> nn.Conv2d:
+        """The layer that gives pixels."""
+        return self.head
+
     def logits(self, latents: Tensor) -> Tensor:
         """What the sigmoid is applied to: shape (batch, height, width) from latents of shape (batch, dim)."""
         require_latents(latents, self.dim)
@@ -104,7 +108,7 @@ class UNetDecoder(nn.Module):
             x = self.refine(_resized(x, self.size))
         else:
             x = _resized(self.refine(_doubled(x)), self.size)
-        return cast(Tensor, self.head(x))[:, 0]
+        return cast(Tensor, self.head(x))[:, 0] + self.picture
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images of shape (batch, height, width) in [0, 1] from latents of shape (batch, dim)."""

@@ -18,6 +18,9 @@ from poyodata.loaders.targets.target import Places, TargetColumn, Windows
 
 if TYPE_CHECKING:
     from poyodata.curation.view import View
+    from poyodata.loaders.windows.index import WindowIndex
+
+_AT_ONCE = 4096
 
 
 def movie_target(
@@ -136,6 +139,16 @@ class MovieTarget:
             (stimulus,) = self._ids.stimuli
             self._held = resampled_frames(self._view.store, stimulus, *self._size, cache=self._cache)
         return self._held
+
+    def mean_frame(self, index: WindowIndex) -> npt.NDArray[np.float32]:
+        """Mean of the different frames that windows show, shape (height, width): what all of them have in common."""
+        shown = [
+            np.unique(self._ids.codes(index.locate(np.arange(first, min(first + _AT_ONCE, len(index))))))
+            for first in range(0, len(index), _AT_ONCE)
+        ]
+        codes = np.unique(np.concatenate([np.empty(0, np.int64), *shown]))
+        frames = self.frames[codes[codes >= 0]]
+        return np.asarray(frames.mean(axis=0, dtype=np.float64), np.float32)
 
     def of(self, located: Places) -> dict[str, npt.NDArray[Any]]:
         """Pixels of windows; see `Target.of`.

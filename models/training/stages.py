@@ -34,6 +34,7 @@ from poyodata.models.training.demands import (
     role_to_learn_from,
 )
 from poyodata.models.training.evaluating import Evaluation, evaluate, pool_folds
+from poyodata.models.training.first_pictures import begin_with_pictures
 from poyodata.models.training.folder import RunFolder
 from poyodata.models.training.known import strangers, without
 from poyodata.models.training.plan import TrainingPlan, make_plan, plan_text, steps_of
@@ -111,15 +112,21 @@ class Prepared:
         return make_plan(self.recipe, self.config, self.loader, parameters, own)
 
     def model(self) -> PoyoPlus:
-        """Make the model that the stage begins with: new, or with all that the run before has of it, by name."""
+        """Make the model that the stage begins with: new, or with all that the run before has of it, by name.
+
+        A new decoder of pictures begins with the mean of the training frames.
+        """
         from poyodata.models.training.lineage import lineage_of, set_lineage
 
         shown = shown_names(self.loader)
         model = PoyoPlus(self.config, shown.neurons, shown.sessions, seed=self.recipe.seed)
         model.classes = dict(self.classes)
+        known: tuple[str, ...] = ()
         if self.before is not None:
-            model.load_by_name(self.before.state_dict(), keep_others=True)
+            known = model.load_by_name(self.before.state_dict(), keep_others=True).tasks
             set_lineage(model, lineage_of(self.before))
+        if self.config.layout != "legacy":
+            begin_with_pictures(model, self.loader, known)
         return model
 
     def validation(self) -> Loader | None:

@@ -63,6 +63,20 @@ def test_every_frame_of_a_window(store: Store) -> None:
     assert np.unique(one.of(located)["movie"]).size > 20
 
 
+@pytest.mark.parametrize("at", ["centre", "all"])
+def test_the_mean_frame_counts_every_frame_that_is_shown_once(store: Store, at: str) -> None:
+    view = view_of(store)
+    index = frame_windows(view, "train", 3, stimulus=MOVIE)
+    target = make_target("movie", view, height=8, width=16, stimulus=MOVIE, at=at)
+    ids = make_target("movie_frame", view, stimulus=MOVIE, at=at)
+    target.check(view, index)
+    ids.check(view, index)
+    shown = np.unique(ids.of(everything(index))["movie_frame"])
+    shown = shown[shown >= 0]
+    assert 1 < len(shown) < len(index)
+    np.testing.assert_allclose(target.mean_frame(index), target.frames[shown].mean(axis=0), atol=1e-6)
+
+
 def test_scenes_have_pixels_too_and_blanks_have_none(store: Store, simulated: dict[str, SimulatedSession]) -> None:
     view = view_of(store, SCENES)
     index = trial_windows(view, "train", 5)

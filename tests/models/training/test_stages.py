@@ -7,8 +7,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from poyodata.curation import Manifest, c, load_diet
 from poyodata.errors import LeakError, ManifestError, ModelError, PoyodataError, UsageError
@@ -313,3 +315,18 @@ def test_pictures_end_to_end(tiny_store_path: Path, tmp_path: Path) -> None:
     assert found.results["movie_pixels"].all_test_frames_seen
     assert "were shown in training" in "\n".join(found.remarks)
     assert {"ssim", "psnr", "within_1s"} <= set(found.table()["metric"])
+
+
+def test_a_new_decoder_begins_with_the_mean_of_the_training_frames(tiny_store_path: Path) -> None:
+    store = open_store(tiny_store_path)
+    movie = load_diet("all").during(c.stimulus == "natural_movie_one").resolve(store, split="paper-trial")
+    prepared = stages.prepare(
+        store, movie, recipe("small-finetune-movie", "loader.windows.window_s=0.1", steps=1), stage="finetune"
+    )
+    model = prepared.model().eval()
+    batch = next(iter(prepared.loader))
+    with torch.no_grad():
+        answer = model(prepared.loader.to_torch(batch))["movie_pixels"]
+    (target,) = prepared.loader.targets
+    expected = np.clip(target.mean_frame(prepared.loader.windows), 0.02, 0.98)
+    np.testing.assert_allclose(answer.numpy(), np.broadcast_to(expected, answer.shape), atol=1e-5)
