@@ -19,7 +19,7 @@ class RidgeRegression:
 
     Features are centred and scaled, and the penalty is chosen, from the training rows alone: one penalty for all
     values, by the squared error of leaving every row out once, or every group of rows where rows have near copies
-    (neighbouring frames, repeats of a picture); in closed form from one singular value decomposition.
+    (neighbouring frames, repeats of a picture); in closed form from one decomposition of the smaller Gram matrix.
 
     Parameters
     ----------
@@ -81,10 +81,7 @@ class RidgeRegression:
         self.mean, std = x.mean(axis=0), x.std(axis=0)
         self.scale = np.where(std > 0, std, 1.0)
         self.base = y.mean(axis=0)
-        u, s, vt = np.linalg.svd((x - self.mean) / self.scale, full_matrices=False)
-        # Directions without variance have u that is no part of the fit (their s is rounding noise).
-        kept = s > s.max(initial=0.0) * max(x.shape) * np.finfo(np.float64).eps
-        u, s, vt = u[:, kept], s[kept], vt[kept]
+        u, s, vt = _decomposed((x - self.mean) / self.scale)
         centred = y - self.base
         rotated = u.T @ centred
         if groups is None:
@@ -199,6 +196,19 @@ def _features(features: npt.ArrayLike) -> Floats:
             f"{int((~np.isfinite(x)).sum())} of {x.size} features are not finite; leave those trials or neurons out"
         )
     return x
+
+
+def _decomposed(x: Floats) -> tuple[Floats, Floats, Floats]:
+    """Singular vectors and values of features, of those that a penalty lets matter.
+
+    By eigenvalues of the smaller Gram matrix, several times as fast as LAPACK's decomposition of thousands of rows. Of
+    values below a millionth of the largest it knows nothing, and ridge with any of its penalties makes nothing of them.
+    """
+    wide = x.shape[0] <= x.shape[1]
+    squares, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
+    kept = squares > squares.max(initial=0.0) * max(x.shape) * np.finfo(np.float64).eps
+    s, vectors = np.sqrt(squares[kept]), vectors[:, kept]
+    return (vectors, s, (vectors / s).T @ x) if wide else (x @ (vectors / s), s, vectors.T)
 
 
 def _loo_error(u: Floats, s: Floats, rotated: Floats, centred: Floats, alpha: float) -> float:
