@@ -94,6 +94,7 @@ MAY_IMPORT_MORE: dict[str, set[str]] = {
     "poyodata.models.training.classes": STAGES,
     "poyodata.models.training.demands": STAGES,
     "poyodata.models.training.evaluating": STAGES,
+    "poyodata.models.training.first_pictures": STAGES,
     "poyodata.models.training.known": STAGES,
     "poyodata.models.training.past_stages": STAGES,
     "poyodata.models.training.plan": STAGES,
