@@ -127,7 +127,7 @@ def _rows_of(table: pd.DataFrame, neuron_id: pd.Series[Any]) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    # Not pandas' own index of texts: hashing 60,000 Python strings takes ten times as long.
+    # Not pandas' own index of texts, which makes a Python string of every name first.
     known, names = (pa.array(part.astype("str").array) for part in (table["neuron_id"], neuron_id))
     place = pc.index_in(names, value_set=known)
     rest = table.drop(columns="neuron_id").reset_index(drop=True)

@@ -201,8 +201,8 @@ def _features(features: npt.ArrayLike) -> Floats:
 def _decomposed(x: Floats) -> tuple[Floats, Floats, Floats]:
     """Singular vectors and values of features, of those that a penalty lets matter.
 
-    By eigenvalues of the smaller Gram matrix, several times as fast as LAPACK's decomposition of thousands of rows. Of
-    values below a millionth of the largest it knows nothing, and ridge with any of its penalties makes nothing of them.
+    By eigenvalues of the smaller Gram matrix, which costs far less than a decomposition of the features themselves. It
+    knows nothing of values below a millionth of the largest: the default penalties make nothing of them.
     """
     wide = x.shape[0] <= x.shape[1]
     squares, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,28 +157,18 @@ def evaluate(
     windows = manifest.windows
     read = set(windows.loc[windows["role"].isin([learnt, role]), "session_id"].astype(str))
     as_before, remark = normalisation_of_stages(store, ancestry, manifest, shown, read)
-    train = make_loader(
+    load = partial(
+        make_loader,
         store,
         manifest,
-        learnt,
         recipe=shown,
         batch_size=recipe.batch_size,
         seed=seed,
         neuron_columns=columns,
         vocabulary=feature_vocabularies(model.classes, columns),
-        normalise=as_before,
     )
-    tested = make_loader(
-        store,
-        manifest,
-        role,
-        recipe=shown,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        neuron_columns=columns,
-        vocabulary=feature_vocabularies(model.classes, columns),
-        normalise=train.normalisation if shown.normalise else None,
-    )
+    train = load(learnt, normalise=as_before)
+    tested = load(role, normalise=train.normalisation if shown.normalise else None)
     donor = _donors(store, tested)
     earlier = shown_by_stages(ancestry, manifest, role)
     results: dict[str, Result] = {}

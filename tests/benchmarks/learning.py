@@ -103,9 +103,8 @@ def simulated(case: str, lengths: Lengths, folder: Path) -> None:
 def movie(case: str, lengths: Lengths, folder: Path) -> None:
     """Pictures of held-out segments of a simulated movie of two minutes, 64 x 128 pixels, shown twice to one mouse.
 
-    The movie is one of a disc, and cells answer in phase, strongly: of a natural movie, under the energy of receptive
-    fields, no decoder drew held-out scenes better than the mean picture, ridge from noiseless rates of 1,000 cells
-    among them.
+    The movie is one of a disc, and cells answer in phase, strongly: the energy of receptive fields does not tell a
+    picture from its negative, and two minutes of natural scenes are too few to learn what scenes look like.
     """
     world = load_world("tiny").replace(
         name="learning-movie",
