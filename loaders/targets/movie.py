@@ -148,7 +148,8 @@ class MovieTarget:
         ]
         codes = np.unique(np.concatenate([np.empty(0, np.int64), *shown]))
         frames = self.frames[codes[codes >= 0]]
-        return np.asarray(frames.mean(axis=0, dtype=np.float64), np.float32)
+        # By summing and dividing, white may come out a bit whiter than white.
+        return np.asarray(np.clip(frames.mean(axis=0, dtype=np.float64), 0.0, 1.0), np.float32)
 
     def of(self, located: Places) -> dict[str, npt.NDArray[Any]]:
         """Pixels of windows; see `Target.of`.
