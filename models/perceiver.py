@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from poyodata.models.dropout import Dropout
 
 
 class Rotation(NamedTuple):
@@ -92,6 +95,67 @@ def _project(x: Tensor, weight: Tensor, dim_head: int, times: Rotation) -> Tenso
     if x.shape[1] > x.shape[2]:
         return torch.unflatten(torch.bmm(x, _turned(weight.T, dim_head, times)), -1, (-1, dim_head))
     return rotate(torch.unflatten(functional.linear(x, weight), -1, (-1, dim_head)), _each_row(times))
+
+
+def _heads_of(x: Tensor, weight: Tensor, dim_head: int, times: Rotation, parts: int) -> tuple[Tensor, ...]:
+    """Queries, keys, values, or some of them: (moment, row, batch, dim) -> (batch, head, moment * row, dim_head) each.
+
+    They are turned by the time of their moments; `weight` has shape (parts * heads * dim_head, dim).
+    """
+    # With one row a moment there are as many moments as keys: a product for each would be one for every window.
+    if _moment_by_moment(x) and x.shape[1] > 1 and x.shape[1] * x.shape[2] > x.shape[3]:
+        return _HeadsByMoment.apply(x, weight, times.cos, times.sin, dim_head, parts)  # type: ignore[no-any-return, no-untyped-call]
+    return _split_heads(_project(x.flatten(1, 2), weight, dim_head, times), x.shape[2], parts)
+
+
+def _split_heads(heads: Tensor, batch: int, parts: int) -> tuple[Tensor, ...]:
+    """(moment, row * batch, parts * head, dim_head) -> `parts` of (batch, head, moment * row, dim_head)."""
+    # Apart before their dimensions change places: their gradients are then put together in one pass, not in two.
+    each = heads.view(-1, batch, parts, heads.shape[2] // parts, heads.shape[3]).unbind(2)
+    return tuple(part.permute(1, 2, 0, 3) for part in each)
+
+
+def _moment_by_moment(x: Tensor) -> bool:
+    """Whether `x` is best multiplied by the weights of one moment after the other: what these make stays in the cache.
+
+    Elsewhere one call for all moments is better, and autocast and a compiler only see into plain functions.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+
+
+class _HeadsByMoment(torch.autograd.Function):
+    """`_heads_of` by weights turned anew for every moment, in both directions.
+
+    One call for all moments would keep turned weights until the backward pass, where the gradients of queries, keys and
+    values would be brought together first, into the largest tensor of a layer: `python -m tests.benchmarks.models step`
+    and `memory` show what that costs.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, dim_head: int, parts: int
+    ) -> tuple[Tensor, ...]:
+        by_head = torch.unflatten(weight.T.contiguous(), 1, (-1, dim_head))
+        ctx.save_for_backward(x, by_head, cos, sin)
+        made = x.new_empty(len(x), x.shape[1] * x.shape[2], len(weight))
+        for each, rows, *angles in zip(made, x, cos, sin, strict=True):
+            torch.mm(rows.flatten(0, 1), rotate(by_head, Rotation(*angles)).flatten(1), out=each)
+        return _split_heads(torch.unflatten(made, 2, (-1, dim_head)), x.shape[2], parts)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *of_parts: Tensor) -> tuple[Tensor | None, ...]:
+        x, by_head, cos, sin = ctx.saved_tensors
+        moments, n_rows, batch, _ = x.shape
+        of_x, of_weight = torch.empty_like(x), torch.zeros_like(by_head)
+        parts = [torch.unflatten(part, 2, (moments, n_rows)).permute(2, 3, 0, 1, 4) for part in of_parts]
+        for into, rows, *of_heads, c, s in zip(of_x, x, *parts, cos, sin, strict=True):
+            together = torch.stack(of_heads, dim=2).view(n_rows * batch, -1)
+            turned = rotate(by_head, Rotation(c, s)).flatten(1)
+            into.copy_(torch.mm(together, turned.T).view_as(into))
+            of_turned = torch.mm(rows.flatten(0, 1).T, together).view_as(by_head)
+            of_weight += rotate(of_turned, Rotation(c, s), back=True)
+        return of_x, of_weight.flatten(1).T, None, None, None, None
 
 
 def _collect(x: Tensor, to: nn.Linear, times: Rotation) -> Tensor:
@@ -189,21 +253,19 @@ class CrossAttention(nn.Module):
 
     def _keys_values(self, context: Tensor, times: Rotation) -> tuple[Tensor, Tensor]:
         """Keys turned by time, and values: from :meth:`_normalised` to (batch, head, moment * row, dim_head) each."""
-        rows, batch = context.shape[1], context.shape[2]
         dim_head = self.to_kv.out_features // (2 * self.heads)
-        x = context.flatten(1, 2)
         if self.rotate_values:
-            k, v = _project(x, self.to_kv.weight, dim_head, times).chunk(2, dim=2)
+            k, v = _heads_of(context, self.to_kv.weight, dim_head, times, 2)
         else:
             k_weight, v_weight = self.to_kv.weight.chunk(2)
-            k = _project(x, k_weight, dim_head, times)
-            v = torch.unflatten(functional.linear(x, v_weight), -1, (self.heads, -1))
-        k, v = (torch.unflatten(each, 1, (rows, batch)).flatten(0, 1).permute(1, 2, 0, 3) for each in (k, v))
+            (k,) = _heads_of(context, k_weight, dim_head, times, 1)
+            v = torch.unflatten(functional.linear(context, v_weight), -1, (self.heads, -1))
+            v = v.flatten(0, 1).permute(1, 2, 0, 3)
         return k, v
 
     def _normalised(self, context: Tensor) -> Tensor:
         """Context by moment: (batch, moment, row, context_dim) -> (moment, row, batch, context_dim)."""
-        return self.norm_context(context.permute(1, 2, 0, 3))  # type: ignore[no-any-return]
+        return self.norm_context(context).permute(1, 2, 0, 3)  # type: ignore[no-any-return]
 
 
 class SelfAttention(nn.Module):
@@ -231,10 +293,9 @@ class SelfAttention(nn.Module):
         Tensor, shape (moment * row, batch, dim)
         """
         length, batch, _ = x.shape
-        by_moment = self.norm(x).reshape(len(times.cos), -1, x.shape[2])
+        by_moment = torch.unflatten(self.norm(x), 0, (len(times.cos), -1))
         dim_head = self.to_out.in_features // self.heads
-        qkv = _project(by_moment, self.to_qkv.weight, dim_head, times).view(length, batch, 3, self.heads, dim_head)
-        q, k, v = qkv.permute(2, 1, 3, 0, 4)
+        q, k, v = _heads_of(by_moment, self.to_qkv.weight, dim_head, times, 3)
         taken = functional.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
         taken = taken.permute(2, 0, 1, 3).reshape(len(times.cos), -1, self.heads, dim_head)
         return _collect(taken, self.to_out, times).view(length, batch, -1)
@@ -247,7 +308,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.widen = nn.Linear(dim, 2 * mult * dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.narrow = nn.Linear(mult * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -294,7 +355,7 @@ class Perceiver(nn.Module):
             )
             for _ in range(depth)
         )
-        self.dropout = nn.Dropout(residual_dropout)
+        self.dropout = Dropout(residual_dropout)
         self.answer = CrossAttention(dim, dim, cross_heads, dim_head, attention_dropout, rotate_values=False)
         self.answer_ffn = FeedForward(dim, ffn_mult, ffn_dropout)
 
