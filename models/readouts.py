@@ -46,7 +46,8 @@ class Readouts(nn.Module):
         for name, count in n_outputs.items():
             own = int(hash_order([f"readout/{name}"], seed)[0])
             if name in self.images:
-                self.heads[name] = make_decoder(config.image, config.dim, config.image_size, seed=own)
+                level = config.layout != "legacy"
+                self.heads[name] = make_decoder(config.image, config.dim, config.image_size, level=level, seed=own)
                 continue
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(own)

@@ -28,6 +28,10 @@ class UNetDecoder(ImageDecoder):
        64x64, a convolution, and resize to the image.
     4. A linear head of one number a pixel, and one sigmoid.
 
+    Latent vectors of different windows differ little beside what they have in common, and only that difference tells
+    pictures apart: ``level`` brings every channel to mean 0 and variance 1 over the batch first (batch normalisation
+    without parameters). Without it the first hundreds of steps are spent on what all windows share.
+
     The layout is that of the released code (its ``LargeUNetDecoderOnly``, used from dim 1024, and ``UNetDecoderOnly``),
     with the same numbers of parameters; its output (tanh, then a clamp that stops the gradient of half of the pixels)
     is not: see `poyodata.models.pixels.unit_range`. Images of 64x128 from the large one take one sub-pixel stage
@@ -48,6 +52,8 @@ class UNetDecoder(ImageDecoder):
         Height and width of the image in pixels: (64, 128) or (128, 256).
     layout : {"large", "small"}
         Which of the two.
+    level : bool
+        Whether latent vectors are levelled first; the released code has nothing of the kind.
     seed : int
         Seed of the initial weights; the global random state is neither read nor changed.
 
@@ -73,12 +79,14 @@ class UNetDecoder(ImageDecoder):
         size: tuple[int, int] = (64, 128),
         *,
         layout: Literal["large", "small"] = "small",
+        level: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__(dim, size)
         if layout not in ("large", "small"):
             raise ModelError(f"there is no UNet layout {layout!r}; {nearest(str(layout), ('large', 'small'))}")
         self.layout = layout
+        self.level = _Level(dim) if level else nn.Identity()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             widths = (dim, *_CHANNELS)
@@ -100,6 +108,7 @@ class UNetDecoder(ImageDecoder):
     def logits(self, latents: Tensor) -> Tensor:
         """What the sigmoid is applied to: shape (batch, height, width) from latents of shape (batch, dim)."""
         require_latents(latents, self.dim)
+        latents = self.level(latents)
         x = latents[:, :, None, None]
         for scale in self.scales:
             x = scale(x, latents)
@@ -144,6 +153,18 @@ class UNetDecoder(ImageDecoder):
             if self._statistics_frozen and isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
         return self
+
+
+class _Level(nn.BatchNorm1d):
+    """Every channel of mean 0 and variance 1 over the batch; a single window goes by the running averages."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, affine=False)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        if self.training and len(latents) == 1:
+            return functional.batch_norm(latents, self.running_mean, self.running_var, eps=self.eps)
+        return super().forward(latents)
 
 
 class _Convolution(nn.Module):
@@ -208,7 +229,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 def make_decoder(
-    image: ImageDecoderName, dim: int, size: tuple[int, int] = (64, 128), *, seed: int = 0
+    image: ImageDecoderName, dim: int, size: tuple[int, int] = (64, 128), *, level: bool = True, seed: int = 0
 ) -> UNetDecoder | MLPDecoder:
     """Make an image decoder by name.
 
@@ -221,6 +242,8 @@ def make_decoder(
         Width of the latent vector.
     size : tuple of int
         Height and width of the image in pixels: (64, 128) or (128, 256).
+    level : bool
+        Of a UNet; see `UNetDecoder`.
     seed : int
         Seed of the initial weights.
 
@@ -244,5 +267,5 @@ def make_decoder(
     if image == "mlp":
         return MLPDecoder(dim, size, seed=seed)
     if image in ("unet", "unet-small"):
-        return UNetDecoder(dim, size, layout="large" if image == "unet" else "small", seed=seed)
+        return UNetDecoder(dim, size, layout="large" if image == "unet" else "small", level=level, seed=seed)
     raise ModelError(f"there is no image decoder {image!r}; {nearest(str(image), get_args(ImageDecoderName))}")

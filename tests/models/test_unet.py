@@ -210,6 +210,15 @@ def test_a_batch_of_one_trains(layout: str) -> None:
     assert all(bool(buffer.isfinite().all()) for buffer in decoder.buffers())
 
 
+def test_what_all_windows_share_is_taken_away_first() -> None:
+    latents = some_latents(6, 5)
+    shared = 100 + 0.01 * latents
+    for level, alike in ((True, True), (False, False)):
+        decoder = make_decoder("unet-small", 5, level=level, seed=1)
+        far = float((decoder(latents) - decoder(shared)).detach().abs().mean())
+        assert (far < 0.02) is alike, (level, far)
+
+
 def test_an_empty_batch_leaves_the_averages_alone() -> None:
     decoder = UNetDecoder(5)
     before = {name: value.clone() for name, value in decoder.state_dict().items()}
@@ -246,7 +255,7 @@ def test_statistics_can_be_shared_between_processes() -> None:
     names = set(decoder.state_dict())
     shared = nn.SyncBatchNorm.convert_sync_batchnorm(decoder)
     assert set(shared.state_dict()) == names
-    assert sum(isinstance(module, nn.SyncBatchNorm) for module in shared.modules()) == 6
+    assert sum(isinstance(module, nn.SyncBatchNorm) for module in shared.modules()) == 7
     assert not any(type(module) is nn.BatchNorm2d for module in shared.modules())
 
 
