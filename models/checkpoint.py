@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -22,6 +21,7 @@ from poyodata.digests import canonical_json, json_digest
 from poyodata.errors import ModelError
 from poyodata.models.config import PoyoConfig
 from poyodata.models.poyo import PoyoPlus
+from poyodata.replacing import replacing
 
 FORMAT_VERSION = 1
 _PARTS = {"format", "format_version", "config", "facts", "state", "digest"}
@@ -100,19 +100,15 @@ def save_checkpoint(
         extra["training"] = {"tensors": _on_cpu(training.tensors), "progress": canonical_json(training.progress)}
     whole = {"format": "poyodata-model", "format_version": FORMAT_VERSION, **texts, "state": state, **extra}
     whole["digest"] = _digest(whole)
-    unfinished = path.with_name(path.name + ".unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
             torch.save(whole, file)
             file.flush()
             # On the disk before it takes the place of the one before: a crash of the machine leaves one of the two.
             os.fsync(file.fileno())
-        unfinished.replace(path)
     # torch turns a full disk into errors of its own.
     except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         stays = "; the one that was there before is whole" if path.exists() else ""
         raise ModelError(f"cannot write {path} ({reason}){stays}; make room, or choose another folder") from error

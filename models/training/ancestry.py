@@ -24,6 +24,8 @@ UNFINISHED = f"{FOLDER}.unfinished"
 """What it is called until all of it is written."""
 LOGGERS = "loggers.txt"
 """File in it that says who is told of the run."""
+PROCESSES = "processes.txt"
+"""File in it that says on how many devices of how many machines the run was planned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +170,7 @@ class Ancestry:
         fitted = list(_normalisations(names, self.stages))
         return check_leaks(lineage, fitted=fitted, test_role=role, allow_leakage=allow_leakage, label_free=free)
 
-    def save(self, run: Path, loggers: Sequence[str] = ()) -> None:
+    def save(self, run: Path, loggers: Sequence[str] = (), processes: tuple[int, int] = (1, 1)) -> None:
         """Write every stage into a folder of a run, all or nothing: its manifest, its recipe, its entry of the lineage.
 
         Parameters
@@ -176,7 +178,23 @@ class Ancestry:
         run : Path
         loggers : sequence of str
             Who is told of the run.
+        processes : tuple of int
+            Devices on each machine, and machines.
+
+        Raises
+        ------
+        ModelError
+            The folder cannot be written to.
         """
+        try:
+            self._save(run, loggers, processes)
+        except OSError as error:
+            raise ModelError(
+                f"cannot write {run / FOLDER} ({error.strerror or error}); make room, then begin again with the same "
+                "folder, or choose another."
+            ) from error
+
+    def _save(self, run: Path, loggers: Sequence[str], processes: tuple[int, int]) -> None:
         unfinished = run / UNFINISHED
         if unfinished.exists():
             shutil.rmtree(unfinished)  # of a process that was killed while it wrote
@@ -188,6 +206,7 @@ class Ancestry:
                 canonical_json({**facts, "store": one.store, "from_run": one.from_run}) + "\n", encoding="utf-8"
             )
         (unfinished / LOGGERS).write_text(" ".join(loggers) + "\n", encoding="utf-8")
+        (unfinished / PROCESSES).write_text(" ".join(map(str, processes)) + "\n", encoding="utf-8")
         # A run without its last stage would go on as the run before it: the folder appears whole or not at all.
         unfinished.rename(run / FOLDER)
 
@@ -202,7 +221,9 @@ class Ancestry:
         ModelError
             A stage was changed or taken away.
         """
-        folders = sorted((run / FOLDER).glob("*-*"), key=lambda path: int(path.name.split("-")[0]))
+        # Not what else lies there: macOS puts ``._0-finetune`` beside what it copies.
+        numbered = [path for path in (run / FOLDER).glob("*-*") if path.name.split("-")[0].isdecimal()]
+        folders = sorted(numbered, key=lambda path: int(path.name.split("-")[0]))
         if not folders and (run / UNFINISHED).exists():
             raise UsageError(
                 f"the run in {str(run)!r} was stopped before it began, and there is nothing to go on with; begin it "
@@ -215,6 +236,8 @@ class Ancestry:
         for folder in folders:
             try:
                 facts = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
+                if not isinstance(facts, dict) or not isinstance(facts.get("from_run"), str | None):
+                    raise ValueError("stage.json is not as it was written")
                 recipe = from_text((folder / "recipe.yaml").read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise ModelError(f"{folder} is damaged ({error}); copy the run again, or train again.") from None

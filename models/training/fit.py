@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 
 from poyodata.errors import ModelError
 from poyodata.models.batches import Batches, ModelBatches, shown_names
-from poyodata.models.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
+from poyodata.models.checkpoint import Checkpoint, package_versions, save_checkpoint
 from poyodata.models.config import PoyoConfig
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.training import lineage as lineages
@@ -26,6 +27,7 @@ from poyodata.models.training.folder import RunFolder
 from poyodata.models.training.guards import one_sentence
 from poyodata.models.training.history import History, OnStep
 from poyodata.models.training.lesson import Course, Lesson
+from poyodata.models.training.lock import alone_in
 from poyodata.models.training.loggers import check_loggers
 from poyodata.models.training.objective import Objective, objective_of, tasks_learnt
 from poyodata.models.training.ranks import on_first, ranks_of
@@ -163,11 +165,12 @@ def resume(
     Raises
     ------
     ModelError
-        If there is no run, its checkpoint is damaged, or the loader makes other batches.
+        If there is no run, another process trains in the folder, the checkpoint is damaged or of another run, or the
+        loader makes other batches.
     """
     run = RunFolder(folder)
     config, facts = run.read_config()
-    checkpoint = load_checkpoint(run.last)
+    checkpoint = run.read_checkpoint(run.last)
     return train(
         checkpoint.model,
         loader,
@@ -218,11 +221,47 @@ def train(
         check_loggers(config.loggers)
     rank, world = ranks_of(config)
     _check_share(loader, world)
+    # Before anything is read there; of several processes, the first writes.
+    with contextlib.nullcontext() if folder is None or rank else alone_in(folder.path):
+        if folder is not None and rank == 0:
+            folder.remove_unfinished()
+        return _train(
+            model,
+            loader,
+            config,
+            folder,
+            writes=rank == 0,
+            manifest_digest=manifest_digest,
+            progress=progress,
+            on_step=on_step,
+            validate=validate,
+            resume=resume,
+            stage=stage,
+        )
+
+
+def _train(
+    model: PoyoPlus,
+    loader: Batches,
+    config: TrainConfig,
+    folder: RunFolder | None,
+    *,
+    writes: bool,
+    manifest_digest: str | None,
+    progress: bool | None,
+    on_step: OnStep | None,
+    validate: Measure | Batches | None,
+    resume: bool,
+    stage: str | None,
+) -> Run:
+    """Train in a folder that no other process trains in."""
     if manifest_digest is None:
         manifest_digest = getattr(loader, "manifest_digest", None)
     config = _settled(folder, config)
     stage = stage or ("pretrain" if config.objective == "masked" else "finetune")
     settings = {"train": _lasting(config), "model": model.config.model_dump(mode="json")}
+    # How batches are made, where the loader says it: a run on other batches is another run.
+    settings |= {name: getattr(loader, name) for name in ("recipe_digest", "batch_size") if hasattr(loader, name)}
     lineage = lineages.added(lineages.lineage_of(model), stage, manifest_digest, settings)
     checkpoint = _checkpoint_of(folder, config, manifest_digest, model.config, resume=resume or was_requeued())
     shown = shown_names(loader)
@@ -244,14 +283,14 @@ def train(
     }
     objective = objective_of(config, model)
     measure = _measure(validate, objective, config, model)
-    metrics, validations = (Rows(file, writes=rank == 0) for file in _tables(folder))
-    drawn = (sys.stderr.isatty() if progress is None else progress) and rank == 0
+    metrics, validations = (Rows(file, writes=writes) for file in _tables(folder))
+    drawn = (sys.stderr.isatty() if progress is None else progress) and writes
     with StopSignals() as stop:
         course = Course(
             config=config,
             objective=objective,
             cycle=ModelBatches(loader, model).cycle(config.steps * config.accumulate),
-            history=History(metrics, [on_step] if on_step and rank == 0 else []),
+            history=History(metrics, [on_step] if on_step and writes else []),
             rows=validations,
             validation=Validation(config, measure, together=not callable(validate)),
             stop=stop,
@@ -271,7 +310,7 @@ def train(
             _fit(model, course, drawn)
     model.eval()
     if stop.received is not None and course.step < config.steps:
-        if config.requeue and rank == 0 and folder is not None:
+        if config.requeue and writes and folder is not None:
             queue_again()
         raise SystemExit(128 + stop.received)
     lineages.set_lineage(model, lineage)
@@ -291,13 +330,20 @@ def train(
         warnings=tuple(course.warnings),
     )
     if folder is not None:
-        on_first(partial(_finish, folder, run, facts))
+        with one_sentence(partial(_where, course)):
+            on_first(partial(_finish, folder, run, facts, resumed=checkpoint is not None))
     return run
+
+
+def _where(course: Course) -> str:
+    """Say how far a run came, and what is saved of it."""
+    saved = "" if course.saved is None else f", the checkpoint of step {course.saved} is whole"
+    return f"after step {course.step} of {course.config.steps}{saved}"
 
 
 def _fit(model: PoyoPlus, course: Course, shown: bool) -> None:
     """Take the steps that are left."""
-    config, folder = course.config, course.folder
+    config = course.config
     taking = {name: p.requires_grad for name, p in model.named_parameters()}
     frozen = [(part, part.statistics_frozen) for part in model.modules() if isinstance(part, UNetDecoder)]
     bar = (
@@ -305,17 +351,17 @@ def _fit(model: PoyoPlus, course: Course, shown: bool) -> None:
         if shown
         else contextlib.nullcontext(course.advance)
     )
-
-    def where() -> str:
-        saved = "" if course.saved is None or folder is None else f", the checkpoint of step {course.saved} is whole"
-        return f"after step {course.step} of {config.steps}{saved}"
-
     # A model comes out of its last run, or of a checkpoint, in evaluation mode, and Lightning leaves it there.
     model.train()
     try:
         if config.trains == "identification":
             model.identify_only()
-        with one_sentence(where), quiet_lightning(), torch.random.fork_rng(devices=cuda_devices()), bar as advance:
+        with (
+            one_sentence(partial(_where, course)),
+            quiet_lightning(),
+            torch.random.fork_rng(devices=cuda_devices()),
+            bar as advance,
+        ):
             course.advance = advance
             lesson = Lesson(model, course)
             trainer = make_trainer(config, course)
@@ -364,7 +410,7 @@ def _settled(folder: RunFolder | None, config: TrainConfig) -> TrainConfig:
     if config.validate_every is not None or folder is None:
         return config
     known = folder.read_config()[0] if folder.holds_run else config
-    return config.model_copy(update={"validate_every": known.validate_every or known.checkpoint_every})
+    return config.model_copy(update={"validate_every": _measured(known).validate_every})
 
 
 def _lasting(config: TrainConfig) -> dict[str, Any]:
@@ -400,9 +446,12 @@ def _checkpoint_of(
     Raises
     ------
     ModelError
-        If there is a run that is not to be resumed, or that learns differently.
+        If there is a run that is not to be resumed, or that learns differently, or files of another run.
     """
-    if folder is None or not folder.holds_run:
+    if folder is None:
+        return None
+    if not folder.holds_run:
+        folder.check_nothing_lost()
         return None
     if not resume:
         raise ModelError(
@@ -410,8 +459,7 @@ def _checkpoint_of(
             "run away"
         )
     known, facts = folder.read_config()
-    if known.validate_every is None:
-        known = known.model_copy(update={"validate_every": known.checkpoint_every})
+    known = _measured(known)
     own, was = model.model_dump(mode="json"), facts["model"]
     differ = known.differences(config)
     differ |= {f"the model's {name}": (was.get(name), own[name]) for name in own if was.get(name) != own[name]}
@@ -423,10 +471,27 @@ def _checkpoint_of(
             f"the run in {folder.path} was begun on manifest {_short(facts['manifest_digest'])}, here it is "
             f"{_short(manifest_digest)}; give that one, or begin anew"
         )
-    checkpoint = load_checkpoint(folder.last)
+    checkpoint = folder.read_checkpoint(folder.last)
     if checkpoint.training is None:
         raise ModelError(f"{folder.last} is a model alone, without the state of its training; put the run's own back")
+    changed = _measured(TrainConfig(**checkpoint.facts["train"])).differences(known)
+    changed |= {
+        name: (checkpoint.facts.get(name), facts.get(name))
+        for name in ("stage", "manifest_digest", "classes")
+        if checkpoint.facts.get(name, {}) != facts.get(name, {})
+    }
+    if changed:
+        listed = "; ".join(f"{name} was {was!r}, there it is {now!r}" for name, (was, now) in changed.items())
+        raise ModelError(
+            f"{folder.last} was trained with other settings than {folder.config} says: {listed}; put the run's own "
+            "files back"
+        )
     return checkpoint
+
+
+def _measured(config: TrainConfig) -> TrainConfig:
+    """Give settings that say how often the model is measured: by default as often as there are checkpoints."""
+    return config.model_copy(update={"validate_every": config.validate_every or config.checkpoint_every})
 
 
 def _short(digest: str | None) -> str:
@@ -451,8 +516,6 @@ def _go_on(course: Course, checkpoint: Checkpoint) -> None:
 
 def _begin(folder: RunFolder, course: Course, model: PoyoPlus) -> None:
     """Write what is known before the first step; a folder with ``config.json`` can be resumed."""
-    for partial_file in folder.path.glob(".*.partial"):
-        partial_file.unlink(missing_ok=True)  # of a process that was killed while it wrote
     if course.resumed is None:
         folder.write(folder.lineage, course.facts["lineage"])
         folder.write(folder.config, {**course.facts, "model": model.config.model_dump(mode="json")})
@@ -461,7 +524,21 @@ def _begin(folder: RunFolder, course: Course, model: PoyoPlus) -> None:
     folder.add_session(course.step, {"device": name, "processes": course.config.world})
 
 
-def _finish(folder: RunFolder, run: Run, facts: dict[str, Any]) -> None:
+def _best_kept(folder: RunFolder, run: Run) -> Mapping[str, Any] | None:
+    """Give the validation that ``best.ckpt`` is of, after steps that may have been taken twice.
+
+    Where a step comes out otherwise the second time (on a GPU, say), the better model of the first time stays there.
+    """
+    if run.best is None:
+        return None
+    with contextlib.suppress(ModelError):  # missing, or of another run: said when it is tested
+        kept: Mapping[str, Any] = folder.read_checkpoint(folder.best).facts["best"]
+        better = min if run.config.goal == "min" else max
+        return better(run.best, kept, key=lambda one: one["value"])
+    return run.best
+
+
+def _finish(folder: RunFolder, run: Run, facts: dict[str, Any], *, resumed: bool) -> None:
     whole = {**facts, "steps": run.steps, "windows": run.windows}
     save_checkpoint(run.model, folder.model, whole)
     # Last of all: a folder with a summary.json holds a run that came to its end.
@@ -469,7 +546,7 @@ def _finish(folder: RunFolder, run: Run, facts: dict[str, Any]) -> None:
         "steps": run.steps,
         "windows": run.windows,
         "parameters": run.parameters,
-        "best": run.best,
+        "best": _best_kept(folder, run) if resumed else run.best,
     }
     summary |= {"seconds": round(run.seconds, 3), "manifest_digest": run.manifest_digest}
     folder.write(folder.summary, {**summary, "warnings": run.warnings})

@@ -92,6 +92,8 @@ def from_json(entries: Iterable[Mapping[str, Any]], where: str = "the lineage") 
     names = [one.name for one in fields(Stage)]
     lineage: Lineage = ()
     for entry in entries:
+        if not isinstance(entry, Mapping):
+            raise ModelError(f"{where} has {str(entry)[:40]!r} among its stages; expected {', '.join(names)}, digest")
         if set(entry) != {*names, "digest"}:
             raise ModelError(
                 f"{where} has an entry with {', '.join(sorted(entry))}; expected {', '.join(names)}, digest"

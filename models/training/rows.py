@@ -80,7 +80,7 @@ class Rows:
         Raises
         ------
         ModelError
-            If the file is shorter than it was then, or has other columns.
+            If the file is shorter than it was then, has other columns, or fields that are no numbers.
         """
         self.columns = list(state["columns"])
         if self.path is None:
@@ -89,22 +89,17 @@ class Rows:
                 for row in self.rows[: state["rows"]]
             ]
             return
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{self.path} is no text ({error}); put it back, or start the run anew") from error
         header = lines[0].split(",") if lines else []
         if header[: len(self.columns)] != self.columns or len(lines) < state["rows"] + (1 if self.columns else 0):
             raise ModelError(
                 f"{self.path} is not the table that the checkpoint is of: it had {state['rows']} rows of "
                 f"{', '.join(self.columns) or 'no columns'}; put it back, or start the run anew"
             )
-        kept = [line.split(",")[: len(self.columns)] for line in lines[1 : 1 + state["rows"]]]
-        self.rows = [
-            {
-                name: int(field) if name in WHOLE else float(field)
-                for name, field in zip(self.columns, fields, strict=True)
-                if field
-            }
-            for fields in kept
-        ]
+        self.rows = [self._row(number, line) for number, line in enumerate(lines[1 : 1 + state["rows"]], start=2)]
         if not self.writes:
             return
         if self.columns:
@@ -115,6 +110,22 @@ class Rows:
     def table(self) -> pd.DataFrame:
         """Give all rows as a table; NaN where a row has no value."""
         return pd.DataFrame(self.rows, columns=self.columns)
+
+    def _row(self, number: int, line: str) -> Row:
+        fields = line.split(",")[: len(self.columns)]
+        try:
+            if len(fields) != len(self.columns):
+                raise ValueError(f"it has {len(fields)} of {len(self.columns)} fields")
+            return {
+                name: int(field) if name in WHOLE else float(field)
+                for name, field in zip(self.columns, fields, strict=True)
+                if field
+            }
+        except ValueError as error:
+            raise ModelError(
+                f"line {number} of {self.path} is not as it was written ({error}): {line[:60]!r}; put the file back, "
+                "or start the run anew"
+            ) from error
 
     def _line(self, row: Row) -> str:
         return ",".join(repr(row[name]) if name in row else "" for name in self.columns) + "\n"

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from poyodata.errors import ModelError, UsageError
-from poyodata.models.checkpoint import load_checkpoint
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.training.ancestry import FOLDER, UNFINISHED, Ancestor, Ancestry
+from poyodata.models.training.config import TrainConfig
 from poyodata.models.training.folder import RunFolder
 from poyodata.models.training.lineage import from_json, set_lineage
 from poyodata.models.training.signals import was_requeued
@@ -46,28 +46,61 @@ def load_model(run: str | Path, ancestry: Ancestry, *, best: bool) -> PoyoPlus:
     ancestry : Ancestry
         Of the run; the checkpoint's own lineage must be of the same manifests.
     best : bool
-        Whether the checkpoint that a validation found best is taken, where there is one; else the last.
+        Whether the checkpoint is taken that a validation found best, where ``summary.json`` names one; else the last.
 
     Raises
     ------
     ModelError
-        The run has not come to its end, or its checkpoint is damaged or of other stages.
+        The run has not come to its end, or its checkpoint is missing, damaged, or of another run or step.
     """
     folder = RunFolder(run)
     if not folder.summary.exists():
         raise ModelError(
             f"the run in {str(folder.path)!r} has not come to its end; go on with it first (--resume {folder.path})."
         )
-    file = folder.best if best and folder.best.exists() else folder.model
-    checkpoint = load_checkpoint(file)
-    lineage = from_json(checkpoint.facts.get("lineage", ()), str(file))
+    summary = folder.read_summary()
+    chosen = summary.get("best") if best else None
+    file, step = (folder.model, summary["steps"]) if chosen is None else (folder.best, chosen["step"])
+    checkpoint = folder.read_checkpoint(file, step)
+    lineage = from_json(checkpoint.facts["lineage"], str(file))
     eaten = [stage.manifest_digest for stage in lineage if stage.name != "evaluate"]
     if eaten != [one.manifest.digest for one in ancestry.stages]:
         raise ModelError(
             f"{file} was trained on other manifests than {folder.path / FOLDER} says; put the run's own files back."
         )
+    check_recipe(TrainConfig(**checkpoint.facts["train"]), ancestry.stages[-1], f"{file} was trained", folder)
     set_lineage(checkpoint.model, lineage)
     return checkpoint.model
+
+
+def check_recipe(train: TrainConfig, own: Ancestor, what: str, folder: RunFolder) -> None:
+    """Refuse settings that are not those of a stage's recipe: then files of another run lie in the folder.
+
+    Parameters
+    ----------
+    train : TrainConfig
+        The settings.
+    own : Ancestor
+        The stage.
+    what : str
+        Whose settings they are, as the beginning of a sentence.
+    folder : RunFolder
+
+    Raises
+    ------
+    ModelError
+        Naming the settings.
+    """
+    recipe = own.recipe
+    # Not of a recipe, or settled when the stage began.
+    settled = {"devices", "nodes"} | ({"steps"} if recipe.epochs is not None else set())
+    settled |= {"validate_every"} if recipe.train.validate_every is None else set()
+    differ = {name: both for name, both in recipe.train.differences(train).items() if name not in settled}
+    if differ:
+        listed = "; ".join(f"{name} {here!r}, the recipe says {asked!r}" for name, (asked, here) in differ.items())
+        raise ModelError(
+            f"{what} otherwise than the recipe in {folder.path / FOLDER}: {listed}; put the run's own files back"
+        )
 
 
 def last_stage(run: str | Path) -> Ancestor:

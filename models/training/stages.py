@@ -23,7 +23,7 @@ from poyodata.models.batches import shown_names
 from poyodata.models.config import PoyoConfig
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.recipes.recipe import TRAINING_RECIPE, TrainingRecipe
-from poyodata.models.training.ancestry import FOLDER, LOGGERS, Ancestor, Ancestry
+from poyodata.models.training.ancestry import FOLDER, LOGGERS, PROCESSES, Ancestor, Ancestry
 from poyodata.models.training.classes import Classes, classes_of, feature_vocabularies, with_classes
 from poyodata.models.training.config import TrainConfig
 from poyodata.models.training.demands import (
@@ -38,7 +38,7 @@ from poyodata.models.training.first_pictures import begin_with_pictures
 from poyodata.models.training.folder import RunFolder
 from poyodata.models.training.known import strangers, without
 from poyodata.models.training.plan import TrainingPlan, make_plan, plan_text, steps_of
-from poyodata.models.training.runs import check_out, last_stage, load_model
+from poyodata.models.training.runs import check_out, check_recipe, last_stage, load_model
 from poyodata.store import Store, open_store
 
 __all__ = [
@@ -320,7 +320,8 @@ def resume(
     UsageError
         The folder holds no run, or one of another stage.
     ModelError
-        Its last checkpoint is damaged.
+        Its last checkpoint is damaged, files of it are missing or of another run, the run that it begins with was
+        trained anew, or another process trains in the folder.
     """
     from poyodata.models.training import fit
 
@@ -333,10 +334,12 @@ def resume(
     earlier = Ancestry(ancestry.stages[:-1])
     if not RunFolder(folder).holds_run:
         # It was stopped before its first checkpoint, and begins as it would have begun.
-        before = None if last.from_run is None else _model_before(last.from_run)
-        prepared = _prepare(opened, earlier, last, before, accelerator)
+        RunFolder(folder).check_nothing_lost()
+        before = None if last.from_run is None else _same_before(last.from_run, earlier, folder)
+        prepared = _prepare(opened, earlier, last, before, accelerator, *_processes_noted(folder))
         return _train(prepared, prepared.model(), folder, _loggers_noted(folder), progress)
     config, facts = RunFolder(folder).read_config()
+    check_recipe(config, last, f"{RunFolder(folder).config} trains", RunFolder(folder))
     known, classes = PoyoConfig(**facts["model"]), facts.get("classes", {})
     classes = {kind: tuple(names) for kind, names in classes.items()}
     prepared = _prepare(
@@ -404,7 +407,7 @@ def carry_out(
         )
     model = prepared.model()
     if ranks_of(prepared.train)[0] == 0 and not (folder / FOLDER).exists():
-        prepared.ancestry.save(folder, chosen)
+        prepared.ancestry.save(folder, chosen, (prepared.train.devices, prepared.train.nodes))
     return _train(prepared, model, folder, chosen, progress)
 
 
@@ -506,6 +509,30 @@ def _model_before(run: str | Path) -> PoyoPlus:
     return load_model(run, Ancestry.load(Path(run)), best=False)
 
 
+def _same_before(run: str, earlier: Ancestry, folder: Path) -> PoyoPlus:
+    """Load the model of the run that one in `folder` begins with, where it is still what it was when that was begun."""
+    if Ancestry.load(Path(run)).facts != earlier.facts:
+        raise ModelError(
+            f"the run {run!r}, with which the one in {str(folder)!r} begins, was trained anew since: its stages are "
+            f"no longer those in {folder / FOLDER}; put it back as it was, or begin again in a new folder."
+        )
+    return _model_before(run)
+
+
+def _processes_noted(folder: Path) -> tuple[int, int]:
+    file = folder / FOLDER / PROCESSES
+    if not file.exists():
+        return 1, 1
+    try:
+        devices, nodes = map(int, file.read_text(encoding="utf-8").split())
+    except ValueError as error:
+        raise ModelError(
+            f"{file} does not say on how many devices and machines the run was planned ({error}); write both numbers, "
+            "as in `2 1`, or begin again in a new folder."
+        ) from error
+    return devices, nodes
+
+
 def _loggers_noted(folder: Path) -> tuple[str, ...]:
     file = folder / FOLDER / LOGGERS
     return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else DEFAULT_LOGGERS
@@ -522,9 +549,11 @@ def _config(recipe: TrainingRecipe, loader: Loader, before: PoyoConfig | None, f
         )
     changes = recipe.model.changes
     tasks = changes.get("tasks", before.tasks)
-    kept = {
+    kept: dict[str, Any] = {
         "n_outputs": {name: n for name, n in before.n_outputs.items() if name in tasks},
         "frame_tasks": tuple(name for name in before.frame_tasks if name in tasks),
     }
-    settings = {**before.model_dump(), **kept, **changes}
+    # What is asked of one readout leaves the others as they were trained.
+    outputs = {**kept["n_outputs"], **changes.get("n_outputs", {})}
+    settings = {**before.model_dump(), **kept, **changes, "n_outputs": outputs}
     return PoyoConfig(**{**settings, "window_frames": loader.n_frames, "rate_hz": loader.rate_hz})

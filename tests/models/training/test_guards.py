@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -98,12 +99,12 @@ def test_nan(log_every: int, model: PoyoPlus, batches: MakeBatch, batch: dict[st
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_disk_full_while_a_checkpoint_is_written(model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path) -> None:
     def fill() -> None:
-        (tmp_path / "checkpoints" / "last.ckpt.unfinished").symlink_to("/dev/full")
+        (tmp_path / "checkpoints" / f".last.ckpt.{os.getpid()}.partial").symlink_to("/dev/full")
 
     with pytest.raises(ModelError, match=r"cannot write .*last.ckpt \(No space left on device\)") as caught:
         train(model, [batch], settings(tmp_path), progress=False, on_step=at(3, fill))
     assert "the one that was there before is whole" in str(caught.value)
-    assert not list(tmp_path.rglob("*.unfinished"))
+    assert not list(tmp_path.rglob("*.partial"))
     goes_on(tmp_path, batch, 2)
 
 
@@ -122,3 +123,13 @@ def test_disk_full_while_metrics_are_written(model: PoyoPlus, batch: dict[str, T
     metrics.unlink()
     aside.rename(metrics)
     goes_on(tmp_path, batch, 2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_disk_full_at_the_very_end(model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path) -> None:
+    def fill() -> None:
+        (tmp_path / f".summary.json.{os.getpid()}.partial").symlink_to("/dev/full")
+
+    with pytest.raises(ModelError, match=r"disk is full .* after step 6 of 6, the checkpoint of step 6 is whole; make"):
+        train(model, [batch], settings(tmp_path), progress=False, on_step=at(6, fill))
+    goes_on(tmp_path, batch, 6)

@@ -198,3 +198,23 @@ def test_a_killed_run_ends_bit_identical(tmp_path: Path, n_points: int = 20) -> 
     for point in points:
         assert point["differs"] == [], point
         assert point["killed"], point
+
+
+def test_the_better_of_a_step_that_was_taken_twice_is_the_best(
+    config: PoyoConfig, batches: MakeBatch, tmp_path: Path
+) -> None:
+    settings = TrainConfig(**{**SETTINGS, "steps": 6, "validate_every": 1}, folder=str(tmp_path))
+    first, second = iter([5.0, 4.0, 3.0, 1.0]), iter([3.5, 3.4, 3.3])  # there is a checkpoint after three
+    with pytest.raises(BrokenOffError):
+        train(
+            new_model(config),
+            Counted(batches),
+            settings,
+            validate=lambda _: {"loss": next(first)},
+            progress=False,
+            on_step=break_off(5),
+        )
+    resume(tmp_path, Counted(batches), validate=lambda _: {"loss": next(second)}, progress=False)
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["best"] == {"step": 4, "metric": "loss", "value": 1.0}
+    assert load_checkpoint(tmp_path / "checkpoints" / "best.ckpt").facts["steps"] == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,22 @@ def test_a_gradient_that_is_not_finite_is_named() -> None:
     with pytest.raises(ModelError, match="the gradient norm is inf at step 2"):
         history.read()
     assert len(history.rows.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda text: text.replace(b",8\n", b",8.0\n"), "line 2 of .*'8.0'", id="fraction-of-a-whole"),
+        pytest.param(lambda text: text.replace(b"2,0.5", b"2,half"), "line 3 of .*'half'", id="junk"),
+        pytest.param(lambda text: text.replace(b"0.5,8", b"0.5"), "line 3 of .*2 of 3 fields", id="short-row"),
+        pytest.param(lambda text: text + b"\xff\xfe", "is no text", id="foreign-bytes"),
+        pytest.param(lambda text: b"", "it had 2 rows", id="emptied"),
+    ],
+)
+def test_a_table_that_was_changed_is_refused(change: Callable[[bytes], bytes], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    rows = Rows(file)
+    rows.append([{"step": 1, "loss": 0.25, "windows": 8}, {"step": 2, "loss": 0.5, "windows": 8}])
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(ModelError, match=said):
+        Rows(file).cut(rows.state())

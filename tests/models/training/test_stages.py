@@ -16,8 +16,9 @@ from poyodata.curation import Manifest, c, load_diet
 from poyodata.errors import LeakError, ManifestError, ModelError, PoyodataError, UsageError
 from poyodata.models.checkpoint import load_checkpoint
 from poyodata.models.recipes import TrainingRecipe, load_recipe
-from poyodata.models.training import stages
+from poyodata.models.training import fit, stages
 from poyodata.models.training.ancestry import Ancestry
+from poyodata.models.training.config import TrainConfig
 from poyodata.models.training.plan import readable, steps_of
 from poyodata.splits import resolve_split
 from poyodata.store import Store, StoreWriter, open_store
@@ -193,6 +194,60 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(road: Road, tmp_path: Pa
     assert same_weights(stopped, road.pretrained)
 
 
+@pytest.mark.parametrize(
+    ("noted", "planned"),
+    [
+        pytest.param("2 1\n", (2, 1), id="two-devices"),
+        pytest.param("1 3\n", (1, 3), id="three-machines"),
+        pytest.param(None, (1, 1), id="not-noted"),
+    ],
+)
+def test_a_run_that_never_began_goes_on_with_as_many_processes_as_it_was_planned_for(
+    noted: str | None, planned: tuple[int, int], road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, asked = tmp_path / "run", recipe("small-finetune", "epochs=2")
+    devices, nodes = planned
+    prepared = stages.prepare(
+        road.store, road.manifest, asked, stage="finetune", accelerator="cpu", devices=devices, nodes=nodes
+    )
+    prepared.ancestry.save(run, (), planned)
+    file = run / "stages" / "processes.txt"
+    assert file.read_text() == f"{devices} {nodes}\n"
+    if noted is None:
+        file.unlink()
+    begun: list[TrainConfig] = []
+
+    def train(_model: object, _loader: object, config: TrainConfig, **_: object) -> None:
+        begun.append(config)
+
+    monkeypatch.setattr(fit, "train", train)
+    stages.resume(run, accelerator="cpu", progress=False)
+    (config,) = begun
+    assert (config.devices, config.nodes, config.steps) == (devices, nodes, prepared.train.steps)
+
+
+def test_processes_that_are_not_numbers_are_said(road: Road, tmp_path: Path) -> None:
+    prepared = stages.prepare(road.store, road.manifest, recipe("small-finetune"), stage="finetune")
+    prepared.ancestry.save(tmp_path / "run")
+    (tmp_path / "run" / "stages" / "processes.txt").write_text("two\n")
+    with pytest.raises(ModelError, match=r"processes.txt does not say .*; write both numbers"):
+        stages.resume(tmp_path / "run")
+
+
+def test_a_run_that_never_began_is_not_begun_with_another_than_it_was(road: Road, tmp_path: Path) -> None:
+    before, run = tmp_path / "before", tmp_path / "run"
+    shutil.copytree(road.pretrained, before)
+    prepared = stages.prepare(road.store, road.manifest, recipe("small-finetune"), stage="finetune", from_run=before)
+    prepared.ancestry.save(run)
+    shutil.rmtree(before)
+    stages.pretrain(
+        road.store, road.manifest, recipe("small-pretrain", "train.lr=1e-6"), before, loggers=(), progress=False
+    )
+    with pytest.raises(ModelError, match=r"was trained anew since: .* put it back as it was"):
+        stages.resume(run, accelerator="cpu", progress=False)
+    assert not (run / "checkpoints").exists()
+
+
 def same_weights(one: Path, other: Path) -> bool:
     first, second = (load_checkpoint(folder / "model.pt").model.state_dict() for folder in (one, other))
     return all(bool((first[name] == second[name]).all()) for name in first)
@@ -220,6 +275,21 @@ def test_epochs_become_steps() -> None:
     assert steps_of(recipe("paper-pretrain", "epochs=50"), 10) == 500
     assert steps_of(recipe("paper-pretrain", "epochs=1.5", "train.accumulate=2"), 10) == 8
     assert readable(1_269_120) == "1.3 M"
+
+
+def test_a_readout_that_was_trained_is_kept_when_another_is_given_its_outputs(road: Road, tmp_path: Path) -> None:
+    tasks = ("model.tasks=[direction,temporal_frequency]", "loader.targets=[direction,temporal_frequency]")
+    first = recipe("small-finetune", *tasks, "model.n_outputs.temporal_frequency=3", steps=1)
+    run, quiet = tmp_path / "run", {"loggers": (), "progress": False, "accelerator": "cpu"}
+    stages.finetune(road.store, road.manifest, first, None, run, **quiet)
+    before = load_checkpoint(run / "model.pt").model.state_dict()
+    asked = recipe("small-finetune", *tasks, "model.n_outputs.direction=8")
+    prepared = stages.prepare(road.store, road.manifest, asked, stage="finetune", from_run=run)
+    assert prepared.config.n_outputs == {"temporal_frequency": 3, "direction": 8}
+    begun = prepared.model().state_dict()
+    assert (
+        begun["readouts.heads.temporal_frequency.weight"] == before["readouts.heads.temporal_frequency.weight"]
+    ).all()
 
 
 def test_a_recipe_of_the_other_stage_is_refused(road: Road, tmp_path: Path) -> None:
@@ -287,6 +357,29 @@ def test_a_lineage_that_was_changed_is_refused(road: Road, tmp_path: Path, file:
     assert changed.read_text() != text
     with pytest.raises((ModelError, ManifestError), match=r"changed|damaged|differ"):
         stages.evaluate(road.store, road.manifest, run)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"from_run": 3}', "{"])
+def test_a_stage_that_is_no_stage_is_refused(road: Road, tmp_path: Path, text: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(road.tuned, run)
+    (run / "stages" / "0-pretrain" / "stage.json").write_text(text)
+    with pytest.raises(ModelError, match="0-pretrain is damaged"):
+        Ancestry.load(run)
+
+
+def test_files_that_are_no_stages_may_lie_beside_them(road: Road, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(road.tuned, run)
+    for name in ("._0-pretrain", "._1-finetune", "my-notes.txt"):
+        (run / "stages" / name).write_text("of a copy")
+    assert Ancestry.load(run).facts == Ancestry.load(road.tuned).facts
+
+
+def test_stages_that_cannot_be_written_are_said(road: Road, tmp_path: Path) -> None:
+    (tmp_path / "stages" / "of-another-process").mkdir(parents=True)
+    with pytest.raises(ModelError, match=r"cannot write .*stages \(Directory not empty\); make room"):
+        Ancestry.load(road.tuned).save(tmp_path)
 
 
 def test_a_stage_that_was_taken_away_is_missed(road: Road, tmp_path: Path) -> None:
