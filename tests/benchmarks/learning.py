@@ -101,7 +101,7 @@ def simulated(case: str, lengths: Lengths, folder: Path) -> None:
 
 
 def movie(case: str, lengths: Lengths, folder: Path) -> None:
-    """Pictures of held-out segments of a simulated movie of two minutes, 64 x 128 pixels, shown twice to one mouse.
+    """Pictures of held-out segments of a simulated movie of two minutes, 64 x 128 pixels, shown three times to one mouse.
 
     The movie is one of a disc, and cells answer in phase, strongly: the energy of receptive fields does not tell a
     picture from its negative, and two minutes of natural scenes are too few to learn what scenes look like.
@@ -114,7 +114,7 @@ def movie(case: str, lengths: Lengths, folder: Path) -> None:
         trials_per_block=(6, 6, 6),
         movie_repeats=0,
         movie_three_frames=3600,
-        movie_three_repeats=1,
+        movie_three_repeats=3,
         movie_height_px=64,
         movie_width_px=128,
         movies="discs",
