@@ -85,7 +85,7 @@ class CollapseMonitor:
     'latents have collapsed: their spread over windows is 0.001 at step 3, 0.2 % of the 0.5 that it was at step 1'
     """
 
-    floor: float = 0.01
+    floor: float = 0.1
     patience: int = 10
     _first: tuple[int, float] | None = field(default=None, init=False)
     _below: int = field(default=0, init=False)

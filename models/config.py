@@ -66,6 +66,12 @@ class PoyoConfig(Settings):
         Number of classes or values by task, where it is another than in `TASKS`.
     frame_tasks : tuple of str
         Those of the tasks that are answered at every frame, not once for the window.
+    weights : dict
+        Weight in the sum of losses by task, where it is another than in `TASKS`; at 0 a task is asked and not learnt.
+    scales : dict
+        What the numbers of a task are normalised by, a (mean, standard deviation) for each of its numbers, where it is
+        another than in `TASKS`. Stages of training fit it on their training windows for a task that has none; without,
+        numbers are compared as they are.
     image : {"unet", "unet-small", "mlp"}
         Decoder of tasks whose answer is a picture.
     image_size : tuple of int
@@ -102,6 +108,8 @@ class PoyoConfig(Settings):
     tasks: tuple[str, ...] = ("direction",)
     n_outputs: dict[str, int] = Field(default_factory=dict)
     frame_tasks: tuple[str, ...] = ()
+    weights: dict[str, float] = Field(default_factory=dict)
+    scales: dict[str, tuple[tuple[float, float], ...]] = Field(default_factory=dict)
     image: Literal["unet", "unet-small", "mlp"] = "unet-small"
     image_size: tuple[int, int] = (64, 128)
     dim: int = Field(64, ge=2)
@@ -147,18 +155,28 @@ class PoyoConfig(Settings):
         return self
 
     def make_tasks(self) -> tuple[Task, ...]:
-        """Tasks that the model has outputs for, with weights and scales of `poyodata.models.tasks.TASKS`.
+        """Tasks that the model has outputs for: those of `poyodata.models.tasks.TASKS`, with what differs here.
 
         Examples
         --------
-        >>> [task.at for task in PoyoConfig(tasks=("direction", "running"), frame_tasks=("running",)).make_tasks()]
-        ['window', 'frames']
+        >>> known = {"weights": {"pupil": 2.0}, "scales": {"pupil": ((1700.0, 450.0),)}}
+        >>> config = PoyoConfig(tasks=("direction", "pupil"), frame_tasks=("pupil",), **known)
+        >>> [(task.weight, task.mean, task.std, task.at) for task in config.make_tasks()]
+        [(1.0, (), (), 'window'), (2.0, (1700.0,), (450.0,), 'frames')]
         """
         at = dict.fromkeys(self.frame_tasks, "frames")
-        made = make_tasks(self.tasks, n_outputs=self.n_outputs, at=at)
+        made = make_tasks(self.tasks, n_outputs=self.n_outputs, at=at, weight=self.weights)
         if self.layout == "legacy":
-            return legacy_tasks(made)
-        return tuple(replace(task, n_outputs=task.n_outputs or self.dim) for task in made)
+            made = legacy_tasks(made)
+        else:
+            made = tuple(replace(task, n_outputs=task.n_outputs or self.dim) for task in made)
+        for name in self.scales:
+            if name not in self.tasks:
+                raise ModelError(
+                    f"scales of task {name!r} was given, but the tasks are {', '.join(self.tasks)}; "
+                    f"{nearest(name, self.tasks)}"
+                )
+        return tuple(_scaled(task, self.scales[task.name]) if task.name in self.scales else task for task in made)
 
     @property
     def window_s(self) -> float:
@@ -221,3 +239,9 @@ class PoyoConfig(Settings):
         """
         settings = size_settings(name, window_frames=window_frames, rate_hz=rate_hz)
         return cls(**{"name": name, "window_frames": window_frames, "rate_hz": rate_hz, **settings, **changes})
+
+
+def _scaled(task: Task, scale: tuple[tuple[float, float], ...]) -> Task:
+    if task.kind != "value":
+        raise ModelError(f"scales has task {task.name!r}, which is a {task.kind} and no number; leave it out")
+    return replace(task, mean=tuple(mean for mean, _ in scale), std=tuple(std for _, std in scale))

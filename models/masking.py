@@ -199,8 +199,8 @@ def drop_neurons(batch: Mapping[str, Tensor], largest_share: float, rng: np.rand
     Parameters
     ----------
     batch : mapping of str to Tensor
-        With ``values`` (batch, neuron, time), ``neuron_index`` and ``neuron_mask`` (batch, neuron). Whatever else is
-        called ``neuron_...``, and ``hidden`` and ``target`` of masks, is taken along.
+        With ``values`` (batch, neuron, time), ``neuron_index`` and, where windows have padding, ``neuron_mask`` (batch,
+        neuron). Whatever else is called ``neuron_...``, and ``hidden`` and ``target`` of masks, is taken along.
     largest_share : float
         In [0, 1); at 0 the batch is returned as it is.
     rng : numpy.random.Generator
@@ -217,6 +217,8 @@ def drop_neurons(batch: Mapping[str, Tensor], largest_share: float, rng: np.rand
     """
     if largest_share <= 0:
         return dict(batch)
+    if "neuron_mask" not in batch:
+        batch = {**batch, "neuron_mask": torch.ones_like(batch["neuron_index"], dtype=torch.bool)}
     mask = batch["neuron_mask"]
     share = largest_share * float(rng.random())
     order = _sent(torch.from_numpy(rng.random(tuple(mask.shape), dtype=np.float32)), mask.device)

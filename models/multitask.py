@@ -211,13 +211,20 @@ def class_task_loss(
     2.0794
     """
     _same(name, logits.shape[:-1], target.shape)
-    summed = functional.cross_entropy(
-        logits.flatten(0, -2),
-        torch.where(known, target, UNLABELLED).flatten(),
-        ignore_index=UNLABELLED,
-        reduction="sum",
-        label_smoothing=label_smoothing,
-    )
+    try:
+        summed = functional.cross_entropy(
+            logits.flatten(0, -2),
+            torch.where(known, target, UNLABELLED).flatten(),
+            ignore_index=UNLABELLED,
+            reduction="sum",
+            label_smoothing=label_smoothing,
+        )
+    # Asked of torch, which looks at every class on a CPU anyway: a look of our own would make a GPU wait.
+    except IndexError as error:
+        raise ModelError(
+            f"task {name!r} has {logits.shape[-1]} outputs, and the batch has class {int(target.max())}, counted from "
+            "0; give the task as many outputs as there are classes (n_outputs)"
+        ) from error
     return summed / known.sum().clamp(min=1)
 
 
@@ -269,6 +276,11 @@ def image_task_loss(
     0.0
     """
     _same(name, pictures.shape, target.shape)
+    if not target.is_floating_point():
+        raise ModelError(
+            f"task {name!r}: the batch has pictures of {target.dtype}, and those of the model are numbers from 0 to 1; "
+            "divide by the value of white first"
+        )
     shown = torch.where(known[..., None, None], target, torch.nan)
     return image_loss(pictures.flatten(0, -3), shown.flatten(0, -3))
 

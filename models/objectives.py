@@ -28,6 +28,7 @@ __all__ = [
     "MaskedLatents",
     "PictureLoss",
     "latent_loss",
+    "latent_terms",
     "masked_objective",
     "multitask_loss",
     "supervised_objective",
@@ -226,7 +227,9 @@ def masked_objective(
     -------
     Loss
         With terms ``reconstruction``, ``supervised`` (the tasks' weighted sum, 0 where none is answered), those of the
-        tasks, and the collapse monitor: ``latent_spread`` and ``latent_rank``.
+        tasks, and the collapse monitor, ``latent_spread`` and ``latent_rank``: of the teacher's latents, or of the
+        model's in evaluation mode. Dropout alone would make latents of equal windows differ, so that of a model in
+        training nothing is measured here; see :func:`latent_terms`.
 
     Raises
     ------
@@ -258,12 +261,13 @@ def masked_objective(
         hidden = model.perceiver.read_ffn(replace_latents(model.read(batch), mask, fill))
     masked, clean = model.process(torch.cat((hidden, z))).chunk(2)
 
+    still: Tensor | None = None if model.training else clean
     if teacher is None:
         target = clean.detach() if options.stop_gradient else clean
         reconstruction = latent_loss(masked, target, mask, options.loss, options.where)
     else:
         with torch.no_grad():
-            target = teacher.process(teacher.encode(batch))
+            still = target = teacher.process(teacher.encode(batch))
         reconstruction = latent_loss(_levelled(masked), _levelled(target), mask, options.loss, options.where)
 
     asked = tasks_in(batch, model.tasks)
@@ -281,10 +285,36 @@ def masked_objective(
             "reconstruction": reconstruction.detach(),
             "supervised": supervised.total.detach(),
             **supervised.terms,
-            "latent_spread": latent_spread(clean),
-            "latent_rank": latent_rank(clean),
+            **({} if still is None else _spread_and_rank(still)),
         },
     )
+
+
+def latent_terms(model: PoyoPlus, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The collapse monitor of a model in any mode: ``latent_spread`` and ``latent_rank`` as they are without dropout.
+
+    It takes a forward pass of its own, so that it is for now and then.
+
+    Parameters
+    ----------
+    model : PoyoPlus
+        Its mode, and the random state, stay as they are.
+    batch : mapping of str to Tensor
+        Windows.
+
+    Examples
+    --------
+    >>> from poyodata.models.config import PoyoConfig
+    >>> model = PoyoPlus(PoyoConfig.named("poyo-tiny", window_frames=60, rate_hz=30.0), ["a:0"], ["a"]).train()
+    >>> batch = {"values": torch.ones(2, 1, 60), "neuron_index": torch.ones(2, 1, dtype=torch.int64)}
+    >>> latent_terms(model, batch)["latent_spread"].item()
+    0.0
+    """
+    return _spread_and_rank(model.trajectory(batch)[-1])
+
+
+def _spread_and_rank(z: Tensor) -> dict[str, Tensor]:
+    return {"latent_spread": latent_spread(z), "latent_rank": latent_rank(z)}
 
 
 def latent_loss(

@@ -249,7 +249,7 @@ class CrossAttention(nn.Module):
         scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
         if mask is not None:
             scores = scores.masked_fill(~mask.flatten(1)[:, None, None, :], -math.inf)
-        return torch.softmax(scores, dim=-1)
+        return torch.softmax(scores, dim=-1).nan_to_num()  # NaN where no row of a window exists
 
     def _keys_values(self, context: Tensor, times: Rotation) -> tuple[Tensor, Tensor]:
         """Keys turned by time, and values: from :meth:`_normalised` to (batch, head, moment * row, dim_head) each."""

@@ -33,7 +33,7 @@ Batch = Mapping[str, Tensor]
 
 
 class AttentionMaps(NamedTuple):
-    """Who reads what, each weight from 0 to 1; those of one reader sum to 1.
+    """Who reads what, each weight from 0 to 1; those of one reader sum to 1, or to 0 where there is nothing to read.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class PoyoPlus(nn.Module):
         Raises
         ------
         ModelError
-            If the windows have another length than the config says, or the batch lacks a field.
+            If the windows have another length than the config says, the batch lacks a field, or has no window.
         """
         tokens, mask = self._tokens(batch)
         return self.perceiver.encode(
@@ -212,6 +212,8 @@ class PoyoPlus(nn.Module):
                 f"values have shape {tuple(values.shape)}, expected (batch, neuron, {self.config.window_frames}); "
                 "make the loader's windows as long as the model's window_frames"
             )
+        if not len(values):
+            raise ModelError("the batch has no window; leave empty batches out")
         units = functional.embedding(index, self.units, padding_idx=0)
         tokens = self.tokens(values, units, batch)
         mask = batch.get("neuron_mask")
@@ -247,6 +249,8 @@ class PoyoPlus(nn.Module):
             width) in [0, 1]. Tasks answered at every frame have a dimension of time after the batch's.
         """
         asked = self._asked(tasks)
+        if not asked:
+            return {}
         queries, times = self._queries(session_index, asked)
         answers = self.perceiver.decode(queries, z, times, self._angles("latent"))
         return {name: self.readouts(name, answer) for name, answer in self._by_task(answers, asked, 1).items()}
@@ -307,10 +311,13 @@ class PoyoPlus(nn.Module):
         tokens, mask = self._tokens(batch)
         latent, token = self._angles("latent"), self._angles("token")
         first = self.perceiver.read.weights(self._initial(len(tokens)), tokens, latent, token, mask)
+        first = torch.unflatten(first, -1, tokens.shape[1:3])
+        if not asked:
+            return AttentionMaps(first, {})
         z = self.trajectory(batch)[-1]
         queries, times = self._queries(_field(batch, "session_index"), asked)
         last = self.perceiver.answer.weights(queries, z[:, :, None], times, latent)
-        return AttentionMaps(torch.unflatten(first, -1, tokens.shape[1:3]), self._by_task(last, asked, 2))
+        return AttentionMaps(first, self._by_task(last, asked, 2))
 
     @torch.no_grad()
     def trajectory(self, batch: Batch) -> Tensor:
@@ -438,7 +445,18 @@ class PoyoPlus(nn.Module):
     def get_extra_state(self) -> Tensor:
         """Give all that goes by name as UTF-8 JSON in a uint8 tensor: safe to load with ``weights_only=True``."""
         trained = (self.trained_neuron_ids, self.trained_session_ids, self.trained_tasks)
-        return Known(self._neurons, self._sessions, self._task_names, self.seed, *trained, self.classes).to_state()
+        names = (self._neurons, self._sessions, self._task_names)
+        return Known(*names, self.seed, *trained, self.classes, self.config.dim_head).to_state()
+
+    def _known(self, state_dict: Mapping[str, Any]) -> Known:
+        """What a state says by name; one of a model that cuts the same weights into other heads is refused."""
+        known = Known.from_state(state_dict.get("_extra_state"))
+        if known.dim_head not in (None, self.config.dim_head):
+            raise ModelError(
+                f"the state is of a model with heads of {known.dim_head} channels, and this one has "
+                f"{self.config.dim_head}; make the model with the config of the one that was saved"
+            )
+        return known
 
     def set_extra_state(self, state: Any) -> None:
         """Take names and seed of the rows from a state dict, and what was trained of them."""
@@ -456,9 +474,9 @@ class PoyoPlus(nn.Module):
         Raises
         ------
         ModelError
-            If the state does not carry names, or is of a model with other tasks.
+            If the state does not carry names, or is of a model with other tasks or heads.
         """
-        tasks = Known.from_state(state_dict.get("_extra_state")).tasks
+        tasks = self._known(state_dict).tasks
         if tasks.names != self._task_names.names:
             raise ModelError(
                 f"the state is of a model with the tasks {', '.join(tasks)}, this one has "
@@ -475,7 +493,8 @@ class PoyoPlus(nn.Module):
         """Take from a state whatever this model has too: the way from one diet, or set of tasks, to the next.
 
         Rows of neurons and recordings, queries and readouts go by name, wherever they stand. What the state lacks, and
-        readouts with another number of outputs, stay as they are. All else must be there in the same shape.
+        readouts with another number of outputs, stay as they are. All else must be there in the same shape, and nothing
+        beside it.
 
         Parameters
         ----------
@@ -492,13 +511,19 @@ class PoyoPlus(nn.Module):
         Raises
         ------
         ModelError
-            If the state does not carry names, a weight that all tasks share is not there, or in another shape, or a
-            number means another class there. The model is then as it was.
+            If the state does not carry names, a weight that all tasks share is not there, or not here, or in another
+            shape, heads are cut otherwise, or a number means another class there. The model is then as it was.
         """
-        known = Known.from_state(state_dict.get("_extra_state"))
+        known = self._known(state_dict)
         neurons, sessions, tasks = known.neurons, known.sessions, known.tasks
         named = ("units", "sessions", "queries", "readouts.", "_extra_state")
         shared = {name: value for name, value in self.state_dict().items() if not name.startswith(named)}
+        extra = [name for name in state_dict if not name.startswith(named) and name not in shared]
+        if extra:
+            raise ModelError(
+                f"the state is of a model of another shape: it has {len(extra)} weights that this model lacks, first "
+                f"{extra[0]}; make the model with the config of the one that was saved"
+            )
         for name, value in [*shared.items(), ("units", self.units), ("sessions", self.sessions)]:
             theirs = state_dict.get(name)
             mine = value.shape[1:] if name in named else value.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
@@ -34,6 +35,7 @@ class Task:
         Of the task's loss in the sum over tasks. Those of `TASKS` are those of POYO+ (Table A2 there).
     mean, std : tuple of float
         What values are normalised by before they are compared: one of each for every number; empty for not at all.
+        Stages of training fit those that are empty (`poyodata.models.training.scales`).
     at : {"window", "frames"}
         Whether there is one answer for the window, at its middle, or one for each frame.
 
@@ -62,15 +64,18 @@ class Task:
             raise ModelError(f"task {self.name!r} has columns {self.columns}; a {self.kind} is in exactly one")
         if self.kind == "value" and len(self.columns) not in (1, self.n_outputs):
             raise ModelError(f"task {self.name!r} has {len(self.columns)} columns for {self.n_outputs} numbers")
-        if not self.weight >= 0:
-            raise ModelError(f"task {self.name!r} weighs {self.weight}; a weight is 0 or more")
+        if not 0 <= self.weight < math.inf:
+            raise ModelError(f"task {self.name!r} weighs {self.weight}; a weight is 0 or more, and finite")
         if {len(self.mean), len(self.std)} - {0, self.n_outputs} or len(self.mean) != len(self.std):
             raise ModelError(
                 f"task {self.name!r} has {len(self.mean)} means and {len(self.std)} standard deviations; "
                 f"give {self.n_outputs} of each, or none"
             )
-        if any(not std > 0 for std in self.std):
-            raise ModelError(f"task {self.name!r} has standard deviations {self.std}; they must be above 0")
+        if any(not 0 < std < math.inf for std in self.std) or not all(map(math.isfinite, self.mean)):
+            raise ModelError(
+                f"task {self.name!r} has means {self.mean} and standard deviations {self.std}; all must be finite, and "
+                "the latter above 0"
+            )
 
 
 def _registry() -> Iterator[Task]:
@@ -138,12 +143,16 @@ def make_tasks(names: Sequence[str], **changes: Any) -> tuple[Task, ...]:
             raise ModelError(f"task {name!r} arrived twice; name every task once")
         made.append(TASKS[name])
     known = {field.name for field in fields(Task)} - {"name", "kind"}
+    own: dict[str, dict[str, Any]] = {name: {} for name in names}
     for field, change in changes.items():
         if field not in known:
             raise ModelError(f"a task has no {field!r} to change; {nearest(field, known)}")
         values = change if isinstance(change, Mapping) else dict.fromkeys(names, change)
-        for name in values:
+        for name, value in values.items():
             if name not in names:
-                raise ModelError(f"{field} of task {name!r} was given, but the tasks are {', '.join(names)}")
-        made = [replace(task, **{field: values[task.name]}) if task.name in values else task for task in made]
-    return tuple(made)
+                raise ModelError(
+                    f"{field} of task {name!r} was given, but the tasks are {', '.join(names)}; {nearest(name, names)}"
+                )
+            own[name][field] = value
+    # All at once: a mean without its standard deviation is refused.
+    return tuple(replace(task, **own[task.name]) for task in made)

@@ -134,6 +134,8 @@ class Known:
         Those of them that a stage of training was shown; others are as they were drawn.
     classes : dict of str to tuple of str
         What the numbers of a feature, or of the answers to a task, mean.
+    dim_head : int or None
+        Channels of an attention head, which no weight's shape tells; None of states that do not say.
     """
 
     neurons: Names
@@ -144,6 +146,7 @@ class Known:
     trained_sessions: frozenset[str]
     trained_tasks: frozenset[str]
     classes: dict[str, tuple[str, ...]]
+    dim_head: int | None = None
 
     def to_state(self) -> Tensor:
         """Write all of it as UTF-8 JSON in a uint8 tensor; what was trained as numbers of rows."""
@@ -158,6 +161,7 @@ class Known:
                 "seed": self.seed,
                 "trained": dict(zip(("neurons", "sessions", "tasks"), rows, strict=True)),
                 "classes": self.classes,
+                "dim_head": self.dim_head,
             }
         )
 
@@ -189,6 +193,7 @@ class Known:
                 trained("sessions", sessions),
                 trained("tasks", tasks),
                 classes,
+                found.get("dim_head"),
             )
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ModelError(

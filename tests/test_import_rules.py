@@ -99,6 +99,7 @@ MAY_IMPORT_MORE: dict[str, set[str]] = {
     "poyodata.models.training.past_stages": STAGES,
     "poyodata.models.training.plan": STAGES,
     "poyodata.models.training.runs": STAGES,
+    "poyodata.models.training.scales": STAGES,
     "poyodata.models.training.stages": STAGES,
 }
 # The doors from a lower layer to a higher one: `store.compute_statistics(...)` and `manifest.report(...)` are where a

@@ -19,7 +19,7 @@ from poyodata.models.training.config import FREE_ON_RESUME, TrainConfig
 TRAINING_RECIPE = DocumentKind(
     "training recipe", "`training: 1`", "leave entries out", "write several recipes", RecipeError
 )
-OF_LOADER = ("name", "rate_hz", "window_frames")
+OF_LOADER = ("name", "rate_hz", "window_frames", "scales")
 """Settings of a model that are not in a recipe: they come from its size and from the windows."""
 OF_RUN = ("folder", "seed", "accelerator", "devices", "nodes", "loggers", "requeue")
 """Settings of training that are not in its section of a recipe: where it is run, and the seed of everything."""

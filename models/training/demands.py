@@ -69,6 +69,40 @@ def check_targets(config: PoyoConfig, loader: Loader, recipe: TrainingRecipe) ->
                 )
 
 
+SHAPING = (
+    "layout",
+    "tokens",
+    "features",
+    "patch_frames",
+    "dim",
+    "dim_head",
+    "depth",
+    "cross_heads",
+    "self_heads",
+    "ffn_mult",
+    "latents_per_step",
+)
+"""Settings of a model that say what its weights mean; some of them leave every weight its shape."""
+
+
+def check_weights_fit(config: PoyoConfig, before: PoyoConfig, recipe: TrainingRecipe, from_run: str | None) -> None:
+    """Refuse a recipe that wants a model in which the weights of the run before mean nothing, or are left out.
+
+    Raises
+    ------
+    ModelError
+        Naming the setting.
+    """
+    for name in SHAPING:
+        wanted, had = getattr(config, name), getattr(before, name)
+        if wanted != had:
+            raise ModelError(
+                f"recipe {recipe.name!r} sets model.{name} to {wanted!r}, and the run {str(from_run)!r} was "
+                f"trained with {had!r}, so that its weights do not fit; take model.{name} out of the recipe (--set "
+                f"model.{name}=null), or begin with another run."
+            )
+
+
 def check_identified(config: PoyoConfig, before: PoyoPlus, recipe: TrainingRecipe) -> None:
     """Refuse to identify neurons by readouts that the run before does not have, or never trained.
 

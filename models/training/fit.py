@@ -460,7 +460,8 @@ def _checkpoint_of(
         )
     known, facts = folder.read_config()
     known = _measured(known)
-    own, was = model.model_dump(mode="json"), facts["model"]
+    # Through the settings, so that one which there was not yet has its default.
+    own, was = model.model_dump(mode="json"), PoyoConfig(**facts["model"]).model_dump(mode="json")
     differ = known.differences(config)
     differ |= {f"the model's {name}": (was.get(name), own[name]) for name in own if was.get(name) != own[name]}
     if differ:

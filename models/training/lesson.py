@@ -17,6 +17,7 @@ from poyodata.models.batches import Cycle
 from poyodata.models.checkpoint import TrainingState, save_checkpoint
 from poyodata.models.collapse import CollapseMonitor
 from poyodata.models.masking import drop_neurons
+from poyodata.models.objectives import latent_terms
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.teacher import Teacher
 from poyodata.models.training.bar import AdvanceBar
@@ -157,7 +158,11 @@ class Lesson(lightning.LightningModule):
             shown = drop_neurons(batch, self.config.unit_dropout, rng)
             teacher = None if self.teacher is None else self.teacher.model
             loss = self.objective(self.model, shown, rng=rng, teacher=teacher)
-        self._parts.append({"loss": loss.total.detach(), **loss.terms})
+        terms = loss.terms
+        if self.config.objective == "masked" and teacher is None and self._logged(self.course.step + 1):
+            # A forward pass without dropout, at readings alone; a teacher has none, and measures itself at every step.
+            terms = {**terms, **latent_terms(self.model, shown)}
+        self._parts.append({"loss": loss.total.detach(), **terms})
         self._part_windows += len(batch["values"])
         return loss.total
 

@@ -30,6 +30,7 @@ from poyodata.models.training.demands import (
     check_identified,
     check_stimulus,
     check_targets,
+    check_weights_fit,
     feature_columns,
     role_to_learn_from,
 )
@@ -39,6 +40,7 @@ from poyodata.models.training.folder import RunFolder
 from poyodata.models.training.known import strangers, without
 from poyodata.models.training.plan import TrainingPlan, make_plan, plan_text, steps_of
 from poyodata.models.training.runs import check_out, check_recipe, last_stage, load_model
+from poyodata.models.training.scales import with_scales
 from poyodata.store import Store, open_store
 
 __all__ = [
@@ -465,6 +467,8 @@ def _prepare(
     if with_classes(recipe.loader, settled) != with_classes(recipe.loader, classes):
         # Made with all numbers settled, so that it is the same loader when the run goes on.
         loader = _loader(store, own, features, role_to_learn_from(recipe), train, settled)
+    if known is None:
+        config = with_scales(config, loader, () if before is None else before.trained_tasks)
     train = TrainConfig(**{**train.model_dump(), "steps": steps_of(recipe, len(loader))})
     return Prepared(store, manifest, recipe, whole, leaks, loader, config, train, before, settled)
 
@@ -549,11 +553,13 @@ def _config(recipe: TrainingRecipe, loader: Loader, before: PoyoConfig | None, f
         )
     changes = recipe.model.changes
     tasks = changes.get("tasks", before.tasks)
-    kept: dict[str, Any] = {
-        "n_outputs": {name: n for name, n in before.n_outputs.items() if name in tasks},
-        "frame_tasks": tuple(name for name in before.frame_tasks if name in tasks),
-    }
-    # What is asked of one readout leaves the others as they were trained.
-    outputs = {**kept["n_outputs"], **changes.get("n_outputs", {})}
-    settings = {**before.model_dump(), **kept, **changes, "n_outputs": outputs}
-    return PoyoConfig(**{**settings, "window_frames": loader.n_frames, "rate_hz": loader.rate_hz})
+    kept: dict[str, Any] = {}
+    # What is asked of one task leaves the others as they were trained.
+    for field in ("n_outputs", "weights", "scales"):
+        known = {name: value for name, value in getattr(before, field).items() if name in tasks}
+        kept[field] = {**known, **changes.get(field, {})}
+    frame_tasks = tuple(name for name in before.frame_tasks if name in tasks)
+    settings = {**before.model_dump(), "frame_tasks": frame_tasks, **changes, **kept}
+    made = PoyoConfig(**{**settings, "window_frames": loader.n_frames, "rate_hz": loader.rate_hz})
+    check_weights_fit(made, before, recipe, from_run)
+    return made

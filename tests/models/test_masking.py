@@ -164,6 +164,13 @@ def test_a_window_keeps_its_last_neuron() -> None:
         assert kept["neuron_index"][1][kept["neuron_mask"][1]].tolist() == [1]
 
 
+def test_a_batch_without_padding_needs_no_mask(batch: dict[str, Tensor]) -> None:
+    without = {name: value for name, value in batch.items() if name != "neuron_mask"}
+    found, expected = (drop_neurons(one, 0.9, np.random.default_rng(0)) for one in (without, batch))
+    assert set(found) == set(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
 def test_nothing_is_left_out_at_zero(batch: dict[str, Tensor]) -> None:
     kept = drop_neurons(batch, 0.0, np.random.default_rng(0))
     assert all(kept[name] is batch[name] for name in batch)

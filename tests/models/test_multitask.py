@@ -195,14 +195,27 @@ def no_answer() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     return {"direction": draw(4, 8)}, {"values": torch.zeros(4, 2, 3)}
 
 
+def too_many_classes() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    return {"direction": draw(4, 8)}, {"direction": torch.tensor([1, 9, -1, 0])}
+
+
+def whole_numbers() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    return {"movie_pixels": torch.rand(4, 16, 16)}, {"movie": torch.full((4, 16, 16), 255, dtype=torch.uint8)}
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
-    [(wrong_shape, r"\(4,\), the batch has \(4, 24\)"), (no_answer, r"wants direction .* has values")],
+    [
+        (wrong_shape, r"\(4,\), the batch has \(4, 24\)"),
+        (no_answer, r"wants direction .* has values"),
+        (too_many_classes, "'direction' has 8 outputs, and the batch has class 9"),
+        (whole_numbers, "pictures of torch.uint8, .* from 0 to 1"),
+    ],
 )
 def test_what_cannot_be_compared_is_refused(given: Any, said: str) -> None:
     outputs, batch = given()
     with pytest.raises(ModelError, match=said):
-        multitask_loss(outputs, batch, make_tasks(("direction",)))
+        multitask_loss(outputs, batch, make_tasks(("direction", "movie_pixels")))
 
 
 def test_half_precision_answers_are_compared_in_single() -> None:

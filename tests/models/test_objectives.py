@@ -13,8 +13,15 @@ from torch import Tensor
 from poyodata.errors import ModelError
 from poyodata.models.config import PoyoConfig
 from poyodata.models.masking import causal_mask, latent_mask
-from poyodata.models.objectives import MaskedLatents, latent_loss, masked_objective, supervised_objective
+from poyodata.models.objectives import (
+    MaskedLatents,
+    latent_loss,
+    latent_terms,
+    masked_objective,
+    supervised_objective,
+)
 from poyodata.models.poyo import PoyoPlus
+from poyodata.models.teacher import Teacher
 
 SELF = MaskedLatents(target="self")
 
@@ -66,7 +73,8 @@ def test_masked_objective_against_the_formula(
     torch.testing.assert_close(found.terms["direction"], supervised.detach())
     torch.testing.assert_close(found.terms["supervised"], supervised.detach())
     torch.testing.assert_close(found.total, reconstruction + 0.01 * supervised)
-    torch.testing.assert_close(found.terms["latent_spread"], z_l.detach().std(dim=0, unbiased=False).mean())
+    measured = z_l if other is None else other.process(other.encode(batch))
+    torch.testing.assert_close(found.terms["latent_spread"], measured.detach().std(dim=0, unbiased=False).mean())
     assert not any(term.requires_grad for term in found.terms.values())
 
 
@@ -160,6 +168,26 @@ def test_collapse_shows(config: PoyoConfig, batch: dict[str, Tensor]) -> None:
     assert terms[0]["latent_spread"] > 1e-3
     assert terms[1]["latent_spread"] < 1e-6
     assert 1 < terms[0]["latent_rank"] <= 5
+
+
+@pytest.mark.parametrize("taught", [False, True], ids=["self", "average"])
+def test_dropout_is_no_spread(config: PoyoConfig, batch: dict[str, Tensor], taught: bool) -> None:
+    model = PoyoPlus(config, [f"s:{i}" for i in range(5)], ["s"]).train()
+    assert model.config.residual_dropout > 0
+    same = {**batch, "values": batch["values"][:1].expand(6, -1, -1)}
+    with torch.no_grad():
+        assert model.process(model.encode(same)).std(dim=0).mean() > 1e-3
+    for windows, lowest, highest in ((same, 0.0, 1e-6), (batch, 1e-3, 10.0)):
+        before = torch.get_rng_state()
+        terms = latent_terms(model, windows)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert model.training
+        if taught:
+            teacher = Teacher(model, 0.1).model
+            terms = masked_objective(model, windows, teacher=teacher).terms
+        assert lowest <= terms["latent_spread"] <= highest
+    # A pass without dropout is not taken in every step.
+    assert "latent_spread" not in masked_objective(model, batch, SELF).terms
 
 
 # -- the released code -----------------------------------------------------------------------------------------------

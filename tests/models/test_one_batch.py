@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from poyodata.models.config import PoyoConfig
-from poyodata.models.objectives import MaskedLatents, masked_objective, supervised_objective
+from poyodata.models.objectives import MaskedLatents, latent_terms, masked_objective, supervised_objective
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.teacher import Teacher
 
@@ -28,7 +28,7 @@ def the_batch() -> dict[str, Tensor]:
         "direction": torch.tensor([5, 0, -1, 7, 2, 2, 1, 6]),
         "temporal_frequency": torch.tensor([4, -1, 0, 3, 2, 1, 0, 0]),
         "running": torch.tensor([0.0, 40.0, NAN, -5.0, 12.0, 3.0, 25.0, NAN]),
-        "pupil": torch.from_numpy(rng.standard_normal(N_WINDOWS, dtype=np.float32)),
+        "pupil": torch.from_numpy(1742 + 450 * rng.standard_normal(N_WINDOWS, dtype=np.float32)),  # px^2
         "movie_frame": torch.from_numpy(rng.permutation(900)[:N_WINDOWS]),
         "movie": pictures.repeat_interleave(32, 2),
     }
@@ -41,6 +41,7 @@ def the_model(tasks: tuple[str, ...]) -> PoyoPlus:
         window_frames=N_FRAMES,
         rate_hz=30.0,
         tasks=tasks,
+        scales={"pupil": ((1742.0, 450.0),)} if "pupil" in tasks else {},
         ffn_dropout=0.0,
         residual_dropout=0.0,
     )
@@ -68,7 +69,10 @@ def learn(
         optimizer.step()
         if teacher is not None:
             teacher.follow(model)
-        history.append({name: float(term) for name, term in {"total": loss.total.detach(), **loss.terms}.items()})
+        terms = {"total": loss.total.detach(), **loss.terms}
+        if options is not None and teacher is None:
+            terms |= latent_terms(model, batch)
+        history.append({name: float(term) for name, term in terms.items()})
     return {name: [row[name] for row in history] for name in history[0]}
 
 

@@ -126,6 +126,7 @@ def test_masked_latents_are_the_last_in_time(config: PoyoConfig) -> None:
     [
         pytest.param({"values": torch.zeros(6, 5, 23)}, r"\(6, 5, 23\).*window_frames", id="window"),
         pytest.param({"values": torch.zeros(6, 24)}, r"\(6, 24\)", id="shape"),
+        pytest.param({"values": torch.zeros(0, 5, 24)}, "no window", id="empty"),
     ],
 )
 def test_wrong_windows_are_refused(
@@ -145,6 +146,13 @@ def test_a_batch_without_padding_needs_no_mask(model: PoyoPlus, batch: dict[str,
     model.eval()
     without = {name: value for name, value in batch.items() if name != "neuron_mask"}
     torch.testing.assert_close(answer(model, without), answer(model, batch))
+
+
+def test_who_is_asked_nothing_answers_nothing(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
+    assert model(batch, tasks=[]) == {}
+    maps = model.attention_maps(batch, tasks=[])
+    assert maps.latents == {}
+    assert maps.tokens.isfinite().all()
 
 
 def test_a_window_without_neurons_is_answered(model: PoyoPlus, batch: dict[str, Tensor]) -> None:
@@ -202,6 +210,10 @@ def test_attention_maps_are_what_the_model_uses(model: PoyoPlus, batch: dict[str
     assert not maps.tokens[..., 4].any()
     assert maps.latents["direction"].shape == (6, 2, config.n_latents)
     torch.testing.assert_close(maps.latents["direction"].sum(dim=2), torch.ones(6, 2))
+    hidden["neuron_mask"][2] = False
+    lost = model.attention_maps(hidden).tokens
+    assert not lost[2].any()
+    torch.testing.assert_close(lost[[0, 1, 3, 4, 5]], maps.tokens[[0, 1, 3, 4, 5]])
     # Neurons that no latent looks at could as well be hidden: a value of one that is looked at moves the latents.
     assert maps.tokens[..., :4].min() > 0
 

@@ -37,6 +37,8 @@ def test_changes_are_for_all_or_by_task() -> None:
     made = make_tasks(names, weight={"running": 0.5}, at={"running": "frames"})
     assert [task.weight for task in made] == [1.0, 0.5, 1.0]
     assert [task.at for task in made] == ["window", "frames", "window"]
+    (pupil,) = make_tasks(("pupil",), mean={"pupil": (1700.0,)}, std={"pupil": (450.0,)})
+    assert (pupil.mean, pupil.std) == ((1700.0,), (450.0,))
     assert TASKS["running"].weight == 1.5
 
 
@@ -49,9 +51,12 @@ def test_changes_are_for_all_or_by_task() -> None:
         pytest.param("direction", {}, "a sequence", id="text"),
         pytest.param(("running",), {"weights": 2.0}, "did you mean 'weight'", id="unknown-field"),
         pytest.param(("running",), {"weight": {"pupil": 2.0}}, "'pupil' was given", id="task-not-there"),
+        pytest.param(("running",), {"weight": {"runing": 2.0}}, "did you mean 'running'", id="task-misspelt"),
         pytest.param(("running",), {"weight": -1.0}, "weighs -1.0", id="negative"),
+        pytest.param(("running",), {"weight": float("inf")}, "and finite", id="endless"),
         pytest.param(("running",), {"weight": float("nan")}, "weighs nan", id="nan"),
         pytest.param(("running",), {"std": (0.0,)}, "above 0", id="no-spread"),
+        pytest.param(("running",), {"mean": (float("nan"),)}, "must be finite", id="mean-nan"),
         pytest.param(("running",), {"std": ()}, "1 means and 0 standard deviations", id="mean-without-spread"),
         pytest.param(("direction",), {"n_outputs": 1}, "needs 2 or more", id="one-class"),
         pytest.param(("direction",), {"columns": ("a", "b")}, "in exactly one", id="two-columns"),

@@ -127,6 +127,8 @@ def test_a_state_of_other_tasks_is_not_become(config: PoyoConfig) -> None:
     [
         pytest.param({"dim": 32}, r"shape: latents is \(4, 16\) here, and the state has it as \(4, 32\)", id="wider"),
         pytest.param({"depth": 0}, "the state lacks it", id="fewer-layers"),
+        pytest.param({"depth": 2}, "has 11 weights that this model lacks, first perceiver.layers.1", id="more-layers"),
+        pytest.param({"features": ("area",)}, "lacks, first tokens", id="features"),
         pytest.param({"tokens": "patched"}, "tokens.project", id="tokens"),
     ],
 )
@@ -156,6 +158,21 @@ def test_a_state_without_names_is_refused(config: PoyoConfig, state: Tensor | No
     for load in (model.load_state_dict, model.load_by_name):
         with pytest.raises(ModelError, match="state dict"):
             load(foreign)
+
+
+@pytest.mark.parametrize("way", ["load_state_dict", "load_by_name"])
+def test_heads_are_not_cut_anew(config: PoyoConfig, way: str) -> None:
+    state = PoyoPlus(config, ["a"], ["s"]).state_dict()
+    changes = {"dim_head": 4, "cross_heads": 2 * config.cross_heads, "self_heads": 2 * config.self_heads}
+    model = PoyoPlus(PoyoConfig(**{**config.model_dump(), **changes}), ["a"], ["s"])
+    assert {name: value.shape for name, value in model.state_dict().items() if name != "_extra_state"} == {
+        name: value.shape for name, value in state.items() if name != "_extra_state"
+    }
+    with pytest.raises(ModelError, match="heads of 8 channels, and this one has 4"):
+        getattr(model, way)(state)
+    said = names_from_bytes(state["_extra_state"])
+    del said["dim_head"]  # as it was written before
+    getattr(model, way)({**state, "_extra_state": names_to_bytes(said)})
 
 
 def test_growing_keeps_frozen_tables_frozen(config: PoyoConfig) -> None:

@@ -84,7 +84,8 @@ def test_sessions_mixed_with_padding_are_learned(config: PoyoConfig) -> None:
 @pytest.mark.slow
 def test_reconstruction_falls_and_latents_do_not_collapse(config: PoyoConfig) -> None:
     model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
-    history = pretrain(model, TwoSessions(), steps=100, lr=3e-3, target="self", progress=False).history
+    settings: dict[str, Any] = {"steps": 100, "lr": 3e-3, "target": "self", "log_every": 1}
+    history = pretrain(model, TwoSessions(), **settings, progress=False).history
     assert list(history["step"]) == list(range(1, 101))
     expected = history["reconstruction"] + 0.01 * history["supervised"]
     np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
@@ -98,7 +99,7 @@ def test_reconstruction_falls_and_latents_do_not_collapse(config: PoyoConfig) ->
 def test_an_averaged_target_keeps_latents_at_their_size(config: PoyoConfig) -> None:
     def growth(**settings: Any) -> tuple[float, float]:
         model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
-        found = pretrain(model, TwoSessions(), steps=200, progress=False, **settings).history
+        found = pretrain(model, TwoSessions(), steps=200, log_every=1, progress=False, **settings).history
         return tuple(
             found[name].iloc[-10:].mean() / found[name].iloc[0] for name in ("reconstruction", "latent_spread")
         )
@@ -109,6 +110,35 @@ def test_an_averaged_target_keeps_latents_at_their_size(config: PoyoConfig) -> N
     assert spread < 10
     assert runaway_error > 4
     assert runaway_spread > 4 * spread
+
+
+def test_latents_without_a_teacher_are_measured_at_readings(config: PoyoConfig) -> None:
+    def measured(**settings: Any) -> list[int]:
+        model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
+        history = pretrain(model, TwoSessions(), steps=7, log_every=3, progress=False, **settings).history
+        return [int(step) for step in history["step"][history["latent_spread"].notna()]]
+
+    assert measured(target="self") == [3, 6, 7]
+    assert measured() == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_run_that_collapses_is_told(config: PoyoConfig) -> None:
+    """Without a target that stands still, latents become the same for all windows; dropout goes on to differ."""
+    model = PoyoPlus(config, TwoSessions.neuron_ids, TwoSessions.session_ids)
+    run = pretrain(
+        model,
+        TwoSessions(),
+        steps=150,
+        lr=3e-3,
+        target="self",
+        stop_gradient=False,
+        aux_weight=0.0,
+        log_every=5,
+        progress=False,
+    )
+    spread = run.history["latent_spread"].dropna().to_numpy()
+    assert spread[-10:].max() < 0.1 * spread[0]
+    assert "latents have collapsed" in run.warnings[0]
 
 
 def test_the_teacher_follows_and_is_no_part_of_the_model(config: PoyoConfig) -> None:

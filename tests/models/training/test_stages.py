@@ -29,7 +29,9 @@ TINY = ("model.dim=16", "model.dim_head=8", "model.depth=1", "batch_size=8")
 def recipe(name: str, *settings: str, steps: int = 3) -> TrainingRecipe:
     by_epochs = any(one.startswith("epochs") for one in settings)
     length = ("train.steps=null",) if by_epochs else (f"train.steps={steps}",)
-    return load_recipe(name, [*TINY, *length, *settings])
+    own = {one.split("=")[0] for one in settings}
+    tiny = [one for one in TINY if one.split("=")[0] not in own]
+    return load_recipe(name, [*tiny, *length, *settings])
 
 
 def gratings(store: Store, *, fold: int = 0, split: str = "blocks-5fold", diet: str = "all") -> Manifest:
@@ -303,7 +305,13 @@ def test_a_recipe_of_the_other_stage_is_refused(road: Road, tmp_path: Path) -> N
         pytest.param(["model.tasks=[direction, running]"], "task 'running' reads 'running'", id="missing-target"),
         pytest.param(["stimulus=natural_movie_one"], "has windows of drifting_gratings", id="stimulus"),
         pytest.param(["model.size=poyo-1.3m"], "is a poyo-tiny, and recipe", id="another-size"),
-        pytest.param(["model.self_heads=2"], "another shape", id="another-shape"),
+        pytest.param(["model.self_heads=2"], "model.self_heads to 2, .* was trained with 4", id="heads"),
+        pytest.param(["model.self_heads=2", "model.dim_head=16"], "model.dim_head to 16, .* with 8", id="cut-heads"),
+        pytest.param(["model.depth=0"], "model.depth to 0, .* with 1.*--set model.depth=null", id="fewer-layers"),
+        pytest.param(["model.features=[area]"], r"model.features to \('area',\), .* with \(\)", id="features"),
+        pytest.param(["model.tokens=patched"], "model.tokens to 'patched', .* with 'gated'", id="tokens"),
+        pytest.param(["model.patch_frames=2"], "model.patch_frames to 2", id="patches"),
+        pytest.param(["model.latents_per_step=3"], "model.latents_per_step to 3", id="latents"),
         pytest.param(["loader.windows.window_s=400"], "window", id="window-too-long"),
     ],
 )
