@@ -60,7 +60,13 @@ def read_overrides(texts: Sequence[str]) -> Overrides:
 def overridden(value: Any, overrides: Overrides) -> Any:
     """Give a document with some entries replaced or added; the one that was given stays as it was.
 
-    A part of the way that is no mapping is replaced by one. ``null`` takes an entry away.
+    A part of the way that is not there is added. ``null`` takes an entry away.
+
+    Raises
+    ------
+    UsageError
+        A part of the way is there and has no entries: a text, a list, the name of a file. What else it says would be
+        lost.
 
     Examples
     --------
@@ -71,12 +77,23 @@ def overridden(value: Any, overrides: Overrides) -> Any:
         return value
     made = dict(value)
     for words, new in overrides.items():
-        first, rest = words[0], words[1:]
-        if rest:
-            inner = made.get(first)
-            made[first] = overridden(inner if isinstance(inner, dict) else {}, {rest: new})
-        elif new is None:
-            made.pop(first, None)
+        inner = made
+        for at, word in enumerate(words[:-1], start=1):
+            there = inner.get(word)
+            if there is not None and not isinstance(there, dict):
+                key, part = ".".join(words), ".".join(words[:at])
+                raise UsageError(
+                    f"--set {key}: {part!r} is {_shown(there)} in the recipe, which has no {words[at]!r} to set; write "
+                    f"it there as a mapping, or set the whole of it: --set '{part}={{...}}'."
+                )
+            inner[word] = dict(there or {})
+            inner = inner[word]
+        if new is None:
+            inner.pop(words[-1], None)
         else:
-            made[first] = new
+            inner[words[-1]] = new
     return made
+
+
+def _shown(value: Any) -> str:
+    return "a list" if isinstance(value, list) else repr(value)[:60]

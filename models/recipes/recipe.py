@@ -70,12 +70,12 @@ class TrainingRecipe(Settings):
     batch_size : int
         Windows of one batch.
     epochs : float or None
-        Passes over the training windows, in the place of ``train.steps``.
+        Passes over the training windows, in the place of ``train.steps``; a million at most.
     stimulus : str or None
         The only stimulus that is shown: a diet that says nothing of time is resolved on it, and a manifest with
         windows of another is refused. None takes whatever a manifest has.
     loader : poyodata.loaders.Recipe
-        How data are shown: windows, order, targets, transforms, masks, layout.
+        How data are shown: windows, order, targets, transforms; in the dense layout, without masks and views.
     model : ModelChoice
     train : TrainConfig
 
@@ -94,7 +94,7 @@ class TrainingRecipe(Settings):
     about: str = ""
     seed: int = Field(0, ge=0)
     batch_size: int = Field(ge=1)
-    epochs: float | None = Field(None, gt=0)
+    epochs: float | None = Field(None, gt=0, le=1e6)
     stimulus: str | None = None
     loader: InstanceOf[Recipe]
     model: ModelChoice = Field(default_factory=ModelChoice)
@@ -104,6 +104,16 @@ class TrainingRecipe(Settings):
     def _fits(self) -> Self:
         if self.loader.views is not None:
             raise ValueError("this model reads single windows; leave `views` out of `loader`")
+        if self.loader.masks is not None:
+            raise ValueError(
+                "this model masks its latents (train.mask_mode, train.mask_rate), and no values; leave `masks` out of "
+                "`loader`"
+            )
+        if self.loader.layout != "dense":
+            raise ValueError(
+                f"this model reads dense batches, and `loader` lays them out as {self.loader.layout}; leave `layout` "
+                "out"
+            )
         return self
 
     @property

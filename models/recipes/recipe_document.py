@@ -130,7 +130,10 @@ class _Builder:
     def _wrong(self, item: Any, path: Path) -> Iterator[Problem]:
         kind = item["type"]
         if kind == "missing":
-            if path[-1] not in ("loader", "train"):
+            if path[-1] != item["loc"][-1]:
+                message = f"expected a longer list, got {shown(item['input'])}."
+                yield self.places.problem(path, message, self.places.value(path))
+            elif path[-1] not in ("loader", "train"):
                 yield self.places.problem(path[:-1], f"the key {path[-1]!r} is missing.")
             return
         if kind == "extra_forbidden":
@@ -281,7 +284,7 @@ def _path(loc: tuple[int | str, ...], body: Any) -> Path:
     path: list[int | str] = []
     for word in loc:
         inside = (isinstance(body, dict) and (word in body or not path)) or (
-            isinstance(body, list | tuple) and isinstance(word, int)
+            isinstance(body, list | tuple) and isinstance(word, int) and word < len(body)
         )
         if not inside and isinstance(body, dict) and word == loc[-1]:
             path.append(word)

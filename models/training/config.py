@@ -91,7 +91,7 @@ class TrainConfig(Settings):
     devices, nodes : int
         Processes on each machine, and machines.
     requeue : bool
-        Whether a SLURM job that is told to stop is queued again.
+        Whether a SLURM job that gets SIGUSR1 is queued again; after SIGTERM (scancel, timeout) none is.
     folder : str or None
         Where the run is written; nothing is written when None.
 

@@ -33,7 +33,7 @@ from poyodata.models.training.objective import Objective, objective_of, tasks_le
 from poyodata.models.training.ranks import on_first, ranks_of
 from poyodata.models.training.rows import Rows
 from poyodata.models.training.run import Run
-from poyodata.models.training.signals import StopSignals, queue_again, was_requeued
+from poyodata.models.training.signals import StopSignals, was_requeued
 from poyodata.models.training.trainer import cuda_devices, make_trainer, quiet_lightning
 from poyodata.models.training.validation import Measure, Validation, loss_over
 from poyodata.models.unet import UNetDecoder
@@ -301,7 +301,7 @@ def _train(
             course.started = partial(_begin, folder, course, model)
         if checkpoint is not None:
             _go_on(course, checkpoint)
-        if course.step < config.steps and not course.stopped:
+        if (course.step < config.steps and not course.stopped) or course.owes_validation:
             model.mark_trained(
                 shown.neurons if shown.named else model.neuron_ids,
                 shown.sessions if shown.named else model.session_ids,
@@ -310,9 +310,7 @@ def _train(
             _fit(model, course, drawn)
     model.eval()
     if stop.received is not None and course.step < config.steps:
-        if config.requeue and writes and folder is not None:
-            queue_again()
-        raise SystemExit(128 + stop.received)
+        stop.leave(requeue=config.requeue and writes and folder is not None)
     lineages.set_lineage(model, lineage)
     run = Run(
         config=config,

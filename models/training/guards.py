@@ -1,4 +1,4 @@
-"""Memory and disk run out in many ways; here each becomes one sentence that says what to do."""
+"""Memory and disk run out in many ways, and a GPU may be missing; each becomes one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,33 @@ from collections.abc import Callable, Iterator
 import torch
 
 from poyodata.errors import ModelError, PoyodataError
+from poyodata.models.training.config import TrainConfig
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def check_device(config: TrainConfig) -> None:
+    """Refuse to train on GPUs that this machine does not have.
+
+    Raises
+    ------
+    ModelError
+        Saying what there is.
+
+    Examples
+    --------
+    >>> check_device(TrainConfig(accelerator="cpu", devices=64))
+    """
+    if config.accelerator == "cpu":
+        return
+    n_gpus = torch.cuda.device_count() or int(torch.backends.mps.is_available())
+    if config.accelerator == "gpu" and not n_gpus:
+        raise ModelError("accelerator 'gpu' is asked for, and torch finds no GPU here; choose 'cpu' or 'auto'")
+    if 0 < n_gpus < config.devices:
+        raise ModelError(
+            f"{config.devices} processes are asked for, and this machine has GPUs for {n_gpus}; ask for as many, or "
+            "choose the accelerator 'cpu'"
+        )
 
 
 @contextlib.contextmanager

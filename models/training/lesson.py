@@ -99,6 +99,12 @@ class Course:
         """Seconds of training, those of earlier processes included."""
         return self.seconds + time.perf_counter() - self.began
 
+    @property
+    def owes_validation(self) -> bool:
+        """Whether the last step was to be validated and was not: its checkpoint is saved before."""
+        rows = self.rows.rows
+        return self.step > 0 and self.validation.due(self.step) and (not rows or rows[-1]["step"] != self.step)
+
     def watch(self, rows: Sequence[Row]) -> list[str]:
         """Look at rows of steps; what there is to warn of, which is noted too."""
         seen = [self.collapse.see(int(row["step"]), row["latent_spread"]) for row in rows if "latent_spread" in row]
@@ -142,6 +148,13 @@ class Lesson(lightning.LightningModule):
             if course.resumed is None:
                 self.save()
             on_first(course.started)
+        if course.owes_validation:
+            self._validate_and_end()
+
+    def on_fit_end(self) -> None:
+        """Validate where that is all that is left: then no step is taken, and training does not start."""
+        if self.course.owes_validation:
+            self._validate()
 
     # -- a step --------------------------------------------------------------------------------------------------
 
@@ -217,11 +230,11 @@ class Lesson(lightning.LightningModule):
             stop = course.stop.received is not None
         if self._logged(step):
             self._tell(rows[-1])
+        if saved or (stop and course.folder is not None):
+            self.save()  # before the validation: should that fail, no step is lost
         if validated:
-            self._validate()
-        if course.folder is not None and (saved or stop or course.stopped):
-            self.save()
-        if stop or course.stopped:
+            self._validate_and_end()
+        if stop:
             self.trainer.should_stop = True
 
     def _tell(self, row: Row) -> None:
@@ -251,6 +264,15 @@ class Lesson(lightning.LightningModule):
             best, facts = course.folder.best, {**course.facts, "steps": course.step, "best": course.validation.best}
             on_first(partial(save_checkpoint, self.model, best, facts))
         course.stopped = course.validation.exhausted
+
+    def _validate_and_end(self) -> None:
+        """Validate, and end the run where that says so, or where it was the last step; the end is saved, too."""
+        course = self.course
+        self._validate()
+        if course.folder is not None and (course.stopped or course.step == self.config.steps):
+            self.save()
+        if course.stopped:
+            self.trainer.should_stop = True
 
     def save(self) -> None:
         """Write the last checkpoint; the tables that it is of are on the disk first."""

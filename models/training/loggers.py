@@ -55,7 +55,9 @@ def make_loggers(names: Sequence[str], folder: Path, start: int, identity: str) 
         if name == "tensorboard":
             from lightning.pytorch.loggers import TensorBoardLogger
 
-            purge: dict[str, Any] = {"purge_step": start + 1} if start else {}
+            # A run that was killed before its first checkpoint begins at step 0 again, and has told of steps.
+            gone_on = start > 0 or (folder / "tensorboard").exists()
+            purge: dict[str, Any] = {"purge_step": start + 1} if gone_on else {}
             made.append(TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False, **purge))
         elif name == "csv":
             from lightning.pytorch.loggers import CSVLogger

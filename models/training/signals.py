@@ -1,7 +1,8 @@
-"""Being told to stop: finish the step, save, have the job queued again, and exit.
+"""Being told to stop: finish the step, save, and exit; SIGUSR1 has the job queued again, too.
 
 Lightning saves inside the signal's handler, in the middle of whatever the step was doing. Here a handler only notes the
-signal; the step is finished, the checkpoint is that of a whole step, and the run goes on from it bit for bit.
+signal; the step is finished, the checkpoint is that of a whole step, and the run goes on from it bit for bit. Who
+cancels a job sends SIGTERM, who presses Ctrl-C SIGINT: these want it to end, and it does not come back by itself.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import signal
 import subprocess
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from poyodata.errors import ModelError
 
-STOPPING = (signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StopSignals:
     """Signals that stop a run, noted from :meth:`install` until the block ends.
+
+    Ctrl-C is noted once; the second time it interrupts at once.
 
     Examples
     --------
@@ -43,10 +46,37 @@ class StopSignals:
         """Note signals from now on; only the main thread of a process gets them."""
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
-                signal.signal(number, self._note)
+                # A shell that starts a job in the background has it ignore Ctrl-C, which is meant for others.
+                if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+                    signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.received is not None:
+            raise KeyboardInterrupt
         self.received = number
+
+    def leave(self, *, requeue: bool) -> NoReturn:
+        """End as the signal wants it, when all is saved.
+
+        Parameters
+        ----------
+        requeue : bool
+            Whether SIGUSR1 has SLURM queue the job again.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C.
+        SystemExit
+            After another signal, with 128 and its number.
+        ModelError
+            If SLURM does not queue the job again.
+        """
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        if requeue and self.received == signal.SIGUSR1:
+            queue_again()
+        raise SystemExit(128 + (self.received or 0))
 
     def __exit__(self, *_: object) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -18,7 +18,7 @@ from poyodata.documents.plain_text import write_yaml
 from poyodata.errors import ModelError, UsageError
 from poyodata.loaders.loader import Loader
 from poyodata.loaders.make import make_loader
-from poyodata.loaders.recipe import plain
+from poyodata.loaders.recipe import SamplingChoice, plain
 from poyodata.models.batches import shown_names
 from poyodata.models.config import PoyoConfig
 from poyodata.models.poyo import PoyoPlus
@@ -135,7 +135,12 @@ class Prepared:
         """Give the loader of the windows that say which checkpoint is best; None where the manifest has none.
 
         Recordings that this stage does not learn from have none: a row that was never learnt says nothing of a model.
+        All its windows are read, in their order, however training draws its own.
         """
+        return self._validation
+
+    @cached_property
+    def _validation(self) -> Loader | None:
         shown = shown_names(self.loader)
         known = without(self.manifest, "valid", strangers(self.manifest, "valid", shown.neurons, shown.sessions))
         if "valid" not in known.roles:
@@ -143,11 +148,16 @@ class Prepared:
         own = replace(self.ancestry.stages[-1], manifest=known)
         return _loader(self.store, own, self.config.features, "valid", self.train, self.classes, self.loader)
 
+    @property
+    def _n_valid(self) -> int:
+        validation = self.validation()
+        return 0 if validation is None else len(validation.windows)
+
     def facts(self) -> dict[str, Any]:
         """Give all of it as JSON has it: the plan, the recipe in full, the model, and the leak checks."""
         found = None if self.leaks is None else self.leaks.table().to_dict(orient="records")
         return {
-            "plan": self.plan.facts(),
+            "plan": {**self.plan.facts(), "valid_windows": self._n_valid},
             "recipe": self.recipe.to_dict(),
             "model": self.config.model_dump(mode="json"),
             "leaks": found,
@@ -165,6 +175,7 @@ class Prepared:
                 write_yaml(model, TRAINING_RECIPE).rstrip(),
                 "",
                 plan_text(self.plan.facts()),
+                f"{'validation':<12}{f'{self._n_valid:,} windows' if self._n_valid else 'none: no valid windows'}",
                 f"{'leaks':<12}{leaks}",
             ]
         )
@@ -302,6 +313,7 @@ def resume(
     *,
     stage: StageName | None = None,
     accelerator: Accelerator = "auto",
+    loggers: Sequence[str] | None = None,
     progress: bool | None = None,
 ) -> StageRun:
     """Go on with a run that was stopped, to the end that it would have had undisturbed.
@@ -316,6 +328,8 @@ def resume(
         What the run is taken to be; another is refused.
     accelerator, progress
         As for `pretrain`.
+    loggers : sequence of str, optional
+        Who is told from here on; by default those that the run was begun with.
 
     Raises
     ------
@@ -339,7 +353,8 @@ def resume(
         RunFolder(folder).check_nothing_lost()
         before = None if last.from_run is None else _same_before(last.from_run, earlier, folder)
         prepared = _prepare(opened, earlier, last, before, accelerator, *_processes_noted(folder))
-        return _train(prepared, prepared.model(), folder, _loggers_noted(folder), progress)
+        told = _loggers_noted(folder) if loggers is None else loggers
+        return _train(prepared, prepared.model(), folder, told, progress)
     config, facts = RunFolder(folder).read_config()
     check_recipe(config, last, f"{RunFolder(folder).config} trains", RunFolder(folder))
     known, classes = PoyoConfig(**facts["model"]), facts.get("classes", {})
@@ -347,9 +362,8 @@ def resume(
     prepared = _prepare(
         opened, earlier, last, None, accelerator, config.devices, config.nodes, known=known, classes=classes
     )
-    done = fit.resume(
-        folder, prepared.loader, validate=prepared.validation(), progress=progress, accelerator=accelerator
-    )
+    changes: dict[str, Any] = {"accelerator": accelerator} | ({} if loggers is None else {"loggers": tuple(loggers)})
+    done = fit.resume(folder, prepared.loader, validate=prepared.validation(), progress=progress, **changes)
     return StageRun(folder, last.stage, done, ancestry)
 
 
@@ -365,13 +379,17 @@ def prepare(
     devices: int = 1,
     nodes: int = 1,
 ) -> Prepared:
-    """Read and check all that a stage needs; nothing is written, and no model is allocated.
+    """Read and check all that a stage needs, down to a batch of its validation; nothing is written.
+
+    No model is allocated but a narrow one, which tries the loss.
 
     Raises
     ------
     LeakError, ModelError, LoaderError, ManifestError, UsageError
         As `pretrain` and `finetune`.
     """
+    from poyodata.models.training.rehearsal import rehearse
+
     if recipe.stage != stage:
         raise UsageError(
             f"recipe {recipe.name!r} is of stage {recipe.stage}; use `poyodata train {recipe.stage}`, or a recipe of "
@@ -383,7 +401,9 @@ def prepare(
     place = str(store.path.absolute() if isinstance(store.path, Path) else store.path)
     origin = None if from_run is None else str(Path(from_run).absolute())
     own = Ancestor(stage, manifest, recipe, place, allow_leakage, origin)
-    return _prepare(store, ancestry, own, before, accelerator, devices, nodes)
+    prepared = _prepare(store, ancestry, own, before, accelerator, devices, nodes)
+    rehearse(prepared.config, prepared.train, prepared.loader, prepared.validation())
+    return prepared
 
 
 def carry_out(
@@ -491,14 +511,17 @@ def _loader(
 ) -> Loader:
     from poyodata.models.training.ranks import ranks_of
 
-    recipe = own.recipe
+    recipe, shown = own.recipe, with_classes(own.recipe.loader, classes)
+    if role == "valid":
+        # What says which model is best is no draw of windows, and the same for every model.
+        shown = replace(shown, sampling=SamplingChoice(shuffle=False))
     rank, world = ranks_of(train)
     columns = feature_columns(features)
     return make_loader(
         store,
         own.manifest,
         role,
-        recipe=with_classes(recipe.loader, classes),
+        recipe=shown,
         normalise=like.normalisation if like is not None and recipe.loader.normalise else None,
         batch_size=recipe.batch_size,
         seed=recipe.seed,

@@ -12,6 +12,7 @@ import sys
 import typer
 
 from poyodata.cli.application import app
+from poyodata.cli.output import INTERRUPTED, Stopped
 from poyodata.errors import PoyodataError
 
 # In the order in which `poyodata --help` lists their commands.
@@ -25,9 +26,6 @@ from poyodata.cli import exporting, judging  # noqa: F401
 
 __all__ = ["app", "main"]
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
-
 STOPPED = "stopped. Run the same command again; it begins anew, or goes on where recordings were finished and kept."
 
 
@@ -36,7 +34,9 @@ def main() -> None:
     try:
         app(prog_name="poyodata")
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
+        if isinstance(stop, Stopped):
+            typer.echo(f"poyodata: {stop.how}", err=True)
+        elif stop.code == INTERRUPTED:
             typer.echo(f"poyodata: {STOPPED}", err=True)
         raise
     except PoyodataError as error:

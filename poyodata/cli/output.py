@@ -33,6 +33,26 @@ Scheduler = Annotated[
 ]
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+class Stopped(SystemExit):
+    """The end of a command that was told to stop.
+
+    Parameters
+    ----------
+    code : int or str or None
+        Exit status.
+    how : str
+        How what was begun is gone on with.
+    """
+
+    def __init__(self, code: int | str | None, how: str) -> None:
+        super().__init__(code)
+        self.how = how
+
+
 def say(text: str) -> None:
     """Print a result on standard output."""
     typer.echo(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -10,16 +12,19 @@ import typer
 
 from poyodata.cli.application import train_app
 from poyodata.cli.diets_options import is_manifest_folder, read_diet, resolved, split_of
-from poyodata.cli.output import AsJson, Fold, SplitName, print_table, say
+from poyodata.cli.output import INTERRUPTED, AsJson, Fold, SplitName, Stopped, print_table, say
 from poyodata.cli.tables import print_wrapped
 from poyodata.errors import RecipeError, UsageError, nearest
 
 if TYPE_CHECKING:
     from poyodata.curation import Manifest
     from poyodata.models.recipes import TrainingRecipe
+    from poyodata.models.training.stages import StageRun
     from poyodata.store import Store
 
 LOGGERS = ("tensorboard", "csv", "wandb", "none")
+FREE_BESIDE_RESUME = ("resume", "diet", "store", "logger", "accelerator", "as_json", "listing")
+"""Parameters that may be given with --resume; of `diet` and `store` one, which is then the store."""
 Eaten = Annotated[
     str, typer.Argument(metavar="MANIFEST|DIET", help="The folder of a manifest, or a diet; not with --resume.")
 ]
@@ -33,7 +38,12 @@ Sets = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="A new folder for the run.")]
 Resume = Annotated[
-    Path | None, typer.Option("--resume", metavar="FOLDER", help="Go on with the run in this folder; nothing else.")
+    Path | None,
+    typer.Option(
+        "--resume",
+        metavar="FOLDER",
+        help="Go on with the run in this folder; beside it STORE, --logger, --accelerator, --json.",
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the recipe, sizes, steps, tokens and memory; trains nothing.")
@@ -54,6 +64,7 @@ Listing = Annotated[bool, typer.Option("--list", help="List the recipes of this 
 
 @train_app.command("pretrain", epilog="Example: poyodata train pretrain predictable allen.zarr --out runs/pretrained")
 def train_pretrain(
+    ctx: typer.Context,
     diet: Eaten = "",
     store: StoreOf = "",
     recipe: RecipeName = "small-pretrain",
@@ -80,14 +91,7 @@ def train_pretrain(
         return
     where = _Where(accelerator, devices, nodes, _loggers(logger))
     if resume is not None:
-        _go_on(
-            "pretrain",
-            resume,
-            store or diet,
-            _given(out, settings, splits, fold, allow_leakage, dry_run),
-            where,
-            as_json,
-        )
+        _go_on("pretrain", ctx, resume, where, as_json)
         return
     begun = _Begun(diet, store, recipe, None, settings or [], splits, fold, allow_leakage)
     _begin("pretrain", begun, out, where, dry_run, as_json)
@@ -98,6 +102,7 @@ def train_pretrain(
     epilog="Example: poyodata train finetune unpredictable allen.zarr --from runs/pretrained --out runs/tuned",
 )
 def train_finetune(
+    ctx: typer.Context,
     diet: Eaten = "",
     store: StoreOf = "",
     recipe: RecipeName = "small-finetune",
@@ -128,8 +133,7 @@ def train_finetune(
         return
     where = _Where(accelerator, devices, nodes, _loggers(logger))
     if resume is not None:
-        given = _given(out, settings, splits, fold, allow_leakage, dry_run) or from_run is not None
-        _go_on("finetune", resume, store or diet, given, where, as_json)
+        _go_on("finetune", ctx, resume, where, as_json)
         return
     begun = _Begun(diet, store, recipe, from_run, settings or [], splits, fold, allow_leakage)
     _begin("finetune", begun, out, where, dry_run, as_json)
@@ -196,13 +200,6 @@ class _Begun(NamedTuple):
     allow_leakage: str | None
 
 
-def _given(
-    out: Path | None, settings: list[str] | None, splits: str, fold: int, allow_leakage: str | None, dry_run: bool
-) -> bool:
-    """Tell whether anything is given that a run which goes on has already."""
-    return bool(out or settings or splits or fold or allow_leakage or dry_run)
-
-
 def _loggers(names: list[str] | None) -> tuple[str, ...] | None:
     """Who is told of a run: None for the usual ones; ``none`` for nobody."""
     if not names:
@@ -215,20 +212,43 @@ def _loggers(names: list[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(name for name in names if name != "none"))
 
 
-def _go_on(
-    stage: Literal["pretrain", "finetune"], run: Path, store: str, given: bool, where: _Where, as_json: bool
-) -> None:
+def _go_on(stage: Literal["pretrain", "finetune"], ctx: typer.Context, run: Path, where: _Where, as_json: bool) -> None:
     """Go on with a run that was stopped."""
     from poyodata.models.training import stages
     from poyodata.store import open_store
 
-    if given:
+    options = [one for one in ctx.command.params if one.name not in FREE_BESIDE_RESUME]
+    given = [one.opts[0] for one in options if _is_given(ctx, one.name)]
+    diet, store = ctx.params["diet"], ctx.params["store"]
+    if given or (diet and store):
+        what = ", ".join(given) or f"{diet!r} and {store!r}"
         raise UsageError(
-            "--resume FOLDER goes on with what lies there, as it was begun; give nothing beside it but STORE, where it "
-            "was moved."
+            f"--resume FOLDER goes on with what lies there, as it was begun, and {what} came with it; give nothing "
+            "beside it but STORE, where it was moved, --logger, --accelerator and --json."
         )
-    opened = open_store(store) if store else None
-    _report(stages.resume(run, opened, stage=stage, accelerator=where.accelerator), as_json)
+    opened = open_store(store or diet) if store or diet else None
+    with _saying_how_to_go_on(stage, run):
+        done = stages.resume(run, opened, stage=stage, accelerator=where.accelerator, loggers=where.loggers)
+    _report(done, as_json)
+
+
+def _is_given(ctx: typer.Context, name: str | None) -> bool:
+    source = None if name is None else ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+@contextlib.contextmanager
+def _saying_how_to_go_on(stage: str, run: Path) -> Iterator[None]:
+    """Say how a run that was stopped is gone on with, where there is one by then."""
+    from poyodata.models.training.ancestry import FOLDER
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if not (run / FOLDER).exists():
+            raise
+        status = INTERRUPTED if isinstance(stop, KeyboardInterrupt) else stop.code
+        raise Stopped(status, f"stopped; go on with: poyodata train {stage} --resume {run}") from stop
 
 
 def _begin(
@@ -241,6 +261,7 @@ def _begin(
 ) -> None:
     """Read, plan, print, and train."""
     from poyodata.models.training import stages
+    from poyodata.models.training.ranks import ranks_of
     from poyodata.store import open_store
 
     if not begun.diet or not begun.store:
@@ -266,11 +287,14 @@ def _begin(
     if as_json and dry_run:
         say(json.dumps(prepared.facts(), indent=2, ensure_ascii=False))
         return
-    for line in prepared.text().splitlines():
-        typer.echo(line, err=not dry_run)
+    if ranks_of(prepared.train)[0] == 0:
+        for line in prepared.text().splitlines():
+            typer.echo(line, err=not dry_run)
     if dry_run or out is None:
         return
-    _report(stages.carry_out(prepared, out, loggers=where.loggers), as_json)
+    with _saying_how_to_go_on(stage, out):
+        done = stages.carry_out(prepared, out, loggers=where.loggers)
+    _report(done, as_json)
 
 
 def _recipe(name: str, settings: list[str]) -> TrainingRecipe:
@@ -316,7 +340,12 @@ def _list(as_json: bool) -> None:
         print_wrapped(f"{row['recipe']} ({row['stage']}, {row['model']}): {row['about']}")
 
 
-def _report(done: Any, as_json: bool) -> None:
+def _report(done: StageRun, as_json: bool) -> None:
+    """Say what a run came to; of several processes, the first does."""
+    from poyodata.models.training.ranks import ranks_of
+
+    if ranks_of(done.run.config)[0] > 0:
+        return
     if as_json:
         say(json.dumps(done.facts, indent=2, ensure_ascii=False))
         return

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from poyodata.cli import training
 from poyodata.curation import Manifest, c, load_diet
 from poyodata.models.recipes import TrainingRecipe, known_recipes, load_recipe
+from poyodata.models.training import TrainConfig, loggers, stages
+from poyodata.models.training.lesson import Lesson
 from poyodata.store import StoreWriter, open_store
 from tests.cli.conftest import Program
 
@@ -64,7 +70,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(
     status, out, _ = program("train", "pretrain", eaten, tiny_store_path, "--out", tmp_path / "r", *SMALL, "--dry-run")
     assert status == 0
     assert not (tmp_path / "r").exists()
-    for part in ("training: 1", "learns from", "parameters", "steps", "tokens", "memory", "no leak"):
+    for part in ("training: 1", "learns from", "parameters", "steps", "tokens", "memory", "validation", "no leak"):
         assert part in out
     status, out, _ = program("train", "pretrain", eaten, tiny_store_path, *SMALL, "--dry-run", "--json")
     assert status == 0
@@ -131,7 +137,19 @@ def test_recipes_are_listed(program: Program) -> None:
         ),
         pytest.param(["finetune", "MANIFEST", "STORE", "--from", "r", "--out", "t"], "holds no run", id="from-nothing"),
         pytest.param(["pretrain", "--resume", "nowhere"], "holds no run", id="resume-of-nothing"),
-        pytest.param(["pretrain", "--resume", "r", "--out", "t"], "give nothing beside it", id="resume-and-more"),
+        pytest.param(["pretrain", "--resume", "r", "--out", "t"], "and --out came with it", id="resume-and-out"),
+        pytest.param(
+            ["pretrain", "MANIFEST", "STORE", "--resume", "r"], "give nothing beside it", id="resume-and-diet"
+        ),
+        pytest.param(
+            ["finetune", "--resume", "r", "--recipe", "small-finetune"], "and --recipe came", id="resume-and-recipe"
+        ),
+        pytest.param(
+            ["pretrain", "--resume", "r", "--devices", "1", "--nodes", "1", "--fold", "0", "--set", "seed=1"],
+            "--set, --fold, --devices, --nodes came with it",
+            id="resume-and-the-usual-values",
+        ),
+        pytest.param(["finetune", "--resume", "r", "--from", "t"], "and --from came", id="resume-and-from"),
         pytest.param(["evaluate", "nowhere", "STORE"], "holds no run", id="evaluate-nothing"),
         pytest.param(["evaluate", "nowhere", "STORE", "--fold", "1"], "--on", id="evaluate-fold"),
     ],
@@ -163,6 +181,7 @@ def test_wrong_calls(
         pytest.param(["model.tasks=[running]"], "task 'running' reads 'running'", id="missing-target"),
         pytest.param(["stimulus=natural_movie_one"], "has windows of drifting_gratings", id="stimulus"),
         pytest.param(["loader.windows.window_s=400"], "window", id="no-window-fits"),
+        pytest.param(["train.monitor=accuracy"], "no 'accuracy' to monitor", id="monitor"),
     ],
 )
 def test_what_does_not_fit_ends_with_one(
@@ -175,6 +194,7 @@ def test_what_does_not_fit_ends_with_one(
     assert "Traceback" not in err
     assert not out
     assert not (tmp_path / "r").exists()
+    assert program("train", "pretrain", eaten, tiny_store_path, "--dry-run", *given)[0] == 1
 
 
 def test_another_store_is_refused(program: Program, eaten: Path, tmp_path: Path) -> None:
@@ -198,6 +218,69 @@ def test_a_recipe_with_problems_ends_with_one_and_names_every_line(
     assert "did you mean 'batch_size'" in err
     assert "expected a whole number, got 'many'" in err
     assert err.count("mine.yaml:") >= 2
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="TERM")]
+)
+def test_a_run_that_is_stopped_says_how_to_go_on(
+    program: Program,
+    eaten: Path,
+    tiny_store_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    step, folder = Lesson.training_step, tmp_path / "r"
+
+    def stopped(self: Lesson, *batch: Any) -> Any:
+        if self.course.step == 2:
+            signal.raise_signal(number)
+        return step(self, *batch)
+
+    monkeypatch.setattr(Lesson, "training_step", stopped)
+    small = [*SMALL, "--set", "train.steps=5", "--set", "train.log_every=1"][2:]
+    found, out, err = program("train", "pretrain", eaten, tiny_store_path, "--out", folder, *small, *QUIET)
+    assert (found, out) == (status, "")
+    assert err.endswith(f"poyodata: stopped; go on with: poyodata train pretrain --resume {folder}\n")
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 1 + 3
+    monkeypatch.setattr(Lesson, "training_step", step)
+    # Whoever is told may change: here one whose package this machine lacks.
+    config = json.loads((folder / "config.json").read_text())
+    config["train"]["loggers"] = ["wandb"]
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setitem(loggers._PACKAGES, "wandb", "no_such_package")
+    found, _, err = program("train", "pretrain", "--resume", folder, "--accelerator", "cpu")
+    assert found == 1
+    assert "the logger 'wandb' needs no_such_package" in err
+    found, out, _ = program("train", "pretrain", "--resume", folder, "--json", *QUIET)
+    assert found == 0
+    assert json.loads(out)["steps"] == 5
+
+
+def test_who_interrupts_before_there_is_a_run_begins_anew(
+    program: Program, eaten: Path, tiny_store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: stages.Prepared) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages.Prepared, "model", interrupted)
+    status, _, err = program("train", "pretrain", eaten, tiny_store_path, "--out", tmp_path / "r", *SMALL, *QUIET)
+    assert status == 130
+    assert "Run the same command again" in err
+    assert not (tmp_path / "r").exists()
+
+
+def test_of_several_processes_the_first_reports(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = SimpleNamespace(config=TrainConfig(devices=2, accelerator="cpu"))
+    done: Any = SimpleNamespace(run=run, facts={"steps": 2}, text=lambda: "2 steps")
+    for rank, said in (("1", ""), ("0", "2 steps\n")):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        training._report(done, as_json=False)
+        assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune", "evaluate"])

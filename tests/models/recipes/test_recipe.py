@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from poyodata.errors import PoyodataError, RecipeError, UsageError
 from poyodata.models.recipes import TrainingRecipe, known_recipes, load_recipe
-from poyodata.models.recipes.overrides import read_overrides
+from poyodata.models.recipes.overrides import overridden, read_overrides
 
 SMALL = """\
 training: 1
@@ -99,6 +99,13 @@ def test_a_recipe_of_loaders_may_be_a_file_of_its_own(tmp_path: Path) -> None:
         pytest.param("seed: 4", "seed: 4.5", "4:7: seed", "expected a whole number", id="fraction"),
         pytest.param("seed: 4", "seed:", "4:1: seed", "has no value", id="empty"),
         pytest.param("depth: 1", "name: x", "11:26: model.name", "comes from the size", id="not-in-a-recipe"),
+        pytest.param(
+            "depth: 1", "image_size: [64]", "11:38: model.image_size", "a longer list, got a list of 1", id="short"
+        ),
+        pytest.param("  targets", "  masks: [{scheme: neuron}]\n  targets", "", "leave `masks` out", id="masks"),
+        pytest.param("  targets", "  layout: tokens\n  targets", "", "dense batches, and `loader` lays", id="tokens"),
+        pytest.param("  targets", "  layout: jagged\n  targets", "", "leave `layout` out", id="jagged"),
+        pytest.param("seed: 4", "epochs: 1.0e+300", "4:9: epochs", "less than or equal to 1000000", id="no-end"),
         pytest.param("lr: 1e-3", "seed: 3", "12:20: train.seed", "stands beside `train`", id="seed-in-train"),
         pytest.param("lr: 1e-3", "folder: x", "12:20: train.folder", "--out", id="folder-in-train"),
         pytest.param("steps: 12, ", "", "12:1: train", "needs its length", id="no-length"),
@@ -160,6 +167,39 @@ def test_wrong_settings(settings: list[str], said: str) -> None:
     with pytest.raises(PoyodataError) as caught:
         load_recipe("small-pretrain", settings)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("loader", "setting", "said"),
+    [
+        pytest.param(
+            "{sampling: same-recording}",
+            "loader.sampling.drop_last=true",
+            "'loader.sampling' is 'same-recording' in the recipe, which has no 'drop_last' to set; write it there as a",
+            id="short-form",
+        ),
+        pytest.param("lo.yaml", "loader.windows.window_s=1.9", "'loader' is 'lo.yaml' in the recipe", id="file"),
+        pytest.param(
+            "{targets: [direction]}", "loader.targets.0=running", "'loader.targets' is a list in the recipe", id="list"
+        ),
+    ],
+)
+def test_a_setting_never_takes_the_place_of_what_is_around_it(
+    tmp_path: Path, loader: str, setting: str, said: str
+) -> None:
+    (tmp_path / "lo.yaml").write_text("recipe: 1\nwindows: {window_s: 1.5}\ntargets: [direction]\n")
+    begin, end = SMALL.split("loader:")[0], SMALL.split("[normalise]\n")[1]
+    (tmp_path / "mine.yaml").write_text(f"{begin}loader: {loader}\n{end}")
+    with pytest.raises(UsageError) as caught:
+        load_recipe(tmp_path / "mine.yaml", [setting])
+    assert said in str(caught.value)
+
+
+def test_a_setting_adds_what_was_not_there_and_leaves_the_document_alone() -> None:
+    document = {"loader": {"targets": ["direction"]}}
+    made = overridden(document, {("loader", "windows", "mode"): "trial", ("loader", "windows", "window_s"): 2})
+    assert made == {"loader": {"targets": ["direction"], "windows": {"mode": "trial", "window_s": 2}}}
+    assert document == {"loader": {"targets": ["direction"]}}
 
 
 def test_a_value_of_several_lines_is_refused() -> None:

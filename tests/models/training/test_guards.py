@@ -14,6 +14,7 @@ from torch import Tensor
 from poyodata.errors import ModelError
 from poyodata.models import PoyoPlus, TrainConfig, load_checkpoint, resume, train
 from poyodata.models.training import lesson
+from poyodata.models.training.guards import check_device
 
 MakeBatch = Callable[..., dict[str, Tensor]]
 
@@ -69,6 +70,36 @@ def test_other_errors_are_not_called_memory(model: PoyoPlus, batch: dict[str, Te
 
     with pytest.raises(RuntimeError, match="something else"):
         train(model, [batch], TrainConfig(steps=2, log_every=1), progress=False, on_step=at(1, broken))
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "where", "said"),
+    [
+        pytest.param(0, {"accelerator": "gpu"}, "finds no GPU", id="no-gpu"),
+        pytest.param(1, {"accelerator": "gpu", "devices": 2}, "GPUs for 1", id="too-few"),
+        pytest.param(1, {"accelerator": "auto", "devices": 2}, "GPUs for 1", id="too-few-of-whatever-there-is"),
+        pytest.param(0, {"accelerator": "auto", "devices": 2}, "", id="processes-on-a-cpu"),
+        pytest.param(2, {"accelerator": "gpu", "devices": 2}, "", id="enough"),
+    ],
+)
+def test_a_gpu_that_is_not_there(n_gpus: int, where: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    if not said:
+        check_device(TrainConfig(**where))
+        return
+    with pytest.raises(ModelError, match=said):
+        check_device(TrainConfig(**where))
+
+
+def test_a_run_says_that_there_is_no_gpu(
+    model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ModelError, match="finds no GPU"):
+        train(model, [batch], settings(tmp_path / "run", accelerator="gpu"), progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 class Spoiled:

@@ -137,6 +137,41 @@ def test_a_run_at_its_end_stays_as_it_is(config: PoyoConfig, batches: MakeBatch,
 
 
 @pytest.mark.parametrize(
+    ("at", "saved", "changes"),
+    [
+        pytest.param(1, 2, {}, id="first"),
+        pytest.param(4, 8, {}, id="last-step"),
+        pytest.param(2, 4, {"monitor": "supervised_none", "patience": 1}, id="that-ends-the-run"),
+    ],
+)
+def test_a_validation_that_fails_costs_no_step(
+    at: int, saved: int, changes: dict[str, Any], config: PoyoConfig, batches: MakeBatch, tmp_path: Path
+) -> None:
+    class Measure:
+        """Never better than at first; fails the `at`-th time."""
+
+        def __init__(self, at: int = 0) -> None:
+            self.at, self.calls = at, 0
+
+        def __call__(self, model: PoyoPlus) -> dict[str, float]:
+            self.calls += 1
+            if self.calls == self.at:
+                raise ModelError("no memory for that")
+            size = float(sum(value.detach().abs().sum() for value in model.parameters()))
+            return {"loss": size, "supervised_none": 1.0}
+
+    def begin(name: str, measure: Measure) -> Run:
+        settings = TrainConfig(**{**SETTINGS, "checkpoint_every": 2, **changes}, folder=str(tmp_path / name))
+        return train(new_model(config), Counted(batches), settings, validate=measure, progress=False)
+
+    whole = begin("whole", Measure())
+    with pytest.raises(ModelError, match=rf"no memory for that \(stopped after step {saved}.*step {saved} is whole"):
+        begin("broken", Measure(at))
+    assert load_checkpoint(tmp_path / "broken" / "checkpoints" / "last.ckpt").facts["steps"] == saved
+    same(whole, resume(tmp_path / "broken", Counted(batches), validate=Measure(), progress=False))
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         pytest.param({"lr": 1.0}, "lr was 0.002, here it is 1.0", id="settings"),

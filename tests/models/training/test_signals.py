@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1: the step is finished, saved, queued again under SLURM, and the run exits."""
+"""Signals that stop: the step is finished and saved, and the run exits; SIGUSR1 has SLURM queue the job again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from poyodata.errors import ModelError
 from poyodata.models import PoyoPlus, TrainConfig, load_checkpoint, train
-from poyodata.models.training.signals import queue_again
+from poyodata.models.training.lesson import Lesson
+from poyodata.models.training.signals import STOPPING, StopSignals, queue_again
 
 
 @pytest.fixture
@@ -33,12 +34,20 @@ def config(folder: Path, **changes: Any) -> TrainConfig:
     return TrainConfig(steps=6, log_every=1, loggers=(), folder=str(folder), **changes)
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("number", "ends", "queued"),
+    [
+        pytest.param(signal.SIGUSR1, SystemExit, "requeue 4711\n", id="SIGUSR1"),
+        pytest.param(signal.SIGTERM, SystemExit, "", id="SIGTERM"),
+        pytest.param(signal.SIGINT, KeyboardInterrupt, "", id="Ctrl-C"),
+    ],
+)
 def test_a_signal_saves_a_whole_step_and_exits(
-    number: signal.Signals, model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path, scontrol: Path,
+    number: signal.Signals, ends: type[BaseException], queued: str, model: PoyoPlus, batch: dict[str, Tensor],
+    tmp_path: Path, scontrol: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    before = {each: signal.getsignal(each) for each in (signal.SIGUSR1, signal.SIGTERM)}
+    before = {each: signal.getsignal(each) for each in STOPPING}
     folder = tmp_path / "run"
 
     def told(step: int, loss: float) -> None:
@@ -46,10 +55,10 @@ def test_a_signal_saves_a_whole_step_and_exits(
             os.kill(os.getpid(), number)
 
     start = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(ends) as stopped:
         train(model, [batch], config(folder), progress=False, on_step=told)
-    assert stopped.value.code == 128 + number
-    assert scontrol.read_text(encoding="utf-8") == "requeue 4711\n"
+    assert getattr(stopped.value, "code", 128 + number) == 128 + number
+    assert (scontrol.read_text(encoding="utf-8") if scontrol.exists() else "") == queued
     assert load_checkpoint(folder / "checkpoints" / "last.ckpt").facts["steps"] in (3, 4)
     assert {each: signal.getsignal(each) for each in before} == before
     # The job comes again, as SLURM starts it: the same call goes on.
@@ -62,6 +71,40 @@ def test_a_signal_saves_a_whole_step_and_exits(
     assert whole.history.equals(run.history)
     assert all(torch.equal(value, load_checkpoint(folder / "model.pt").model.state_dict()[name])
                for name, value in whole.model.state_dict().items())  # fmt: skip
+
+
+def test_the_second_interrupt_does_not_wait(
+    model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, steps = Lesson.training_step, list[int]()
+
+    def impatient(self: Lesson, batch: Any, batch_idx: int) -> Tensor:
+        steps.append(self.course.step)
+        if len(steps) == 3:
+            signal.raise_signal(signal.SIGINT)
+            assert self.course.stop.received == signal.SIGINT
+            signal.raise_signal(signal.SIGINT)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Lesson, "training_step", impatient)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, [batch], config(tmp_path / "run", checkpoint_every=1), progress=False)
+    assert steps == [0, 1, 2]
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt").facts["steps"] == 2
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_an_interrupt_that_is_not_meant_for_a_run_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopSignals() as stop:
+            stop.install()
+            signal.raise_signal(signal.SIGINT)
+            assert stop.received is None
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_without_requeue_only_saves(model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path, scontrol: Path) -> None:

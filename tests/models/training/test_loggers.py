@@ -1,0 +1,41 @@
+"""Who is told of a run: each step once, however often the run began."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from poyodata.models import PoyoPlus, TrainConfig, resume, train
+
+MakeBatch = Callable[..., dict[str, Tensor]]
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed_at(step: int) -> Callable[[int, float], None]:
+    def told(now: int, loss: float) -> None:
+        if now == step:
+            raise KilledError
+
+    return told
+
+
+@pytest.mark.parametrize(
+    ("every", "killed"), [pytest.param(10, 4, id="from-step-0"), pytest.param(2, 4, id="from-step-2")]
+)
+def test_tensorboard_shows_a_step_once(
+    every: int, killed: int, model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path
+) -> None:
+    settings = TrainConfig(steps=6, log_every=1, checkpoint_every=every, folder=str(tmp_path), unit_dropout=0.0)
+    with pytest.raises(KilledError):
+        train(model, [batch], settings, progress=False, on_step=killed_at(killed))
+    resume(tmp_path, [batch], progress=False)
+    seen = EventAccumulator(str(tmp_path / "tensorboard"))
+    seen.Reload()
+    assert [event.step for event in seen.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
