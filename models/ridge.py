@@ -10,7 +10,11 @@ import numpy.typing as npt
 from poyodata.errors import ModelError
 
 Floats = npt.NDArray[np.float64]
+Parts = tuple[Floats, Floats, Floats]
+"""Singular vectors and values of features."""
 
+MOST_MIXTURES = 128
+"""Of more classes than this, as many random mixtures choose the penalty: with thousands it would take minutes."""
 ALPHAS: tuple[float, ...] = tuple(float(a) for a in np.logspace(-2, 6, 33))
 
 
@@ -72,7 +76,15 @@ class RidgeRegression:
         ModelError
             If shapes do not fit, numbers are not finite, or there is one group.
         """
-        x, y = _features(features), np.asarray(target, dtype=np.float64)
+        parts, base, rotated = self._chosen(_features(features), target, groups, counted)
+        self._weigh(parts, base, rotated)
+        return self
+
+    def _chosen(
+        self, x: Floats, target: npt.ArrayLike, groups: npt.ArrayLike | None, counted: npt.ArrayLike | None
+    ) -> tuple[Parts, Floats, Floats]:
+        """Choose the penalty; gives the decomposed features, the mean target and the others in those coordinates."""
+        y = np.asarray(target, dtype=np.float64)
         y = y[:, None] if y.ndim == 1 else y
         if y.ndim != 2 or len(y) != len(x):
             raise ModelError(f"target has shape {np.shape(target)}, expected ({len(x)},) or ({len(x)}, values)")
@@ -80,9 +92,9 @@ class RidgeRegression:
             raise ModelError(f"{int((~np.isfinite(y)).sum())} of {y.size} targets are not finite; leave those rows out")
         self.mean, std = x.mean(axis=0), x.std(axis=0)
         self.scale = np.where(std > 0, std, 1.0)
-        self.base = y.mean(axis=0)
+        base = y.mean(axis=0)
         u, s, vt = _decomposed((x - self.mean) / self.scale)
-        centred = y - self.base
+        centred = y - base
         rotated = u.T @ centred
         if groups is None:
             self.loo_errors = np.array([_loo_error(u, s, rotated, centred, alpha) for alpha in self.alphas])
@@ -90,8 +102,12 @@ class RidgeRegression:
             of_group = _rows_of_groups(groups, counted, len(x))
             self.loo_errors = np.array([_group_error(u, s, rotated, centred, alpha, of_group) for alpha in self.alphas])
         self.alpha = self.alphas[int(np.argmin(self.loo_errors))]
+        return (u, s, vt), base, rotated
+
+    def _weigh(self, parts: Parts, base: Floats, rotated: Floats) -> None:
+        _, s, vt = parts
+        self.base = base
         self.weights: Floats = vt.T @ ((s / (s**2 + self.alpha))[:, None] * rotated)
-        return self
 
     def predict(self, features: npt.ArrayLike) -> npt.NDArray[Any]:
         """Values of shape (row, value), float64."""
@@ -112,7 +128,8 @@ class RidgeRegression:
 class RidgeDecoder(RidgeRegression):
     """Ridge regression from one feature vector a trial onto one-hot classes; the largest output is the answer.
 
-    Scaling and penalty are those of `RidgeRegression`: from the training trials alone.
+    Scaling and penalty are those of `RidgeRegression`: from the training trials alone. Of more than 128 classes, such
+    as the frames of a movie, as many random mixtures choose the penalty: their squared error is the same in the mean.
 
     Parameters
     ----------
@@ -169,7 +186,14 @@ class RidgeDecoder(RidgeRegression):
         self.classes, position = np.unique(y, return_inverse=True)
         if len(self.classes) < 2:
             raise ModelError(f"target holds {len(self.classes)} class; a decoder needs trials of at least two")
-        super().fit(x, np.eye(len(self.classes))[position], groups, counted)
+        parts, base, rotated = self._chosen(x, class_targets(position), groups, counted)
+        if len(self.classes) > MOST_MIXTURES:
+            # One-hot rows of thousands of classes would not fit the memory: they are summed class by class.
+            u = parts[0]
+            base = np.bincount(position) / len(position)
+            sums = np.stack([np.bincount(position, axis) for axis in u.T])
+            rotated = sums - u.sum(axis=0)[:, None] * base
+        self._weigh(parts, base, rotated)
         return self
 
     def decide(self, features: npt.ArrayLike) -> Floats:
@@ -185,6 +209,28 @@ class RidgeDecoder(RidgeRegression):
     def accuracy(self, features: npt.ArrayLike, target: npt.ArrayLike) -> float:
         """Share of the trials whose predicted class is the target."""
         return float(np.mean(self.predict(features) == np.asarray(target)))
+
+
+def class_targets(position: npt.NDArray[np.int64]) -> Floats:
+    """What a penalty is chosen for: one-hot classes, or of more than 128 as many random mixtures of them.
+
+    Parameters
+    ----------
+    position : ndarray, shape (trial,)
+        Classes from 0, each at least once.
+
+    Examples
+    --------
+    >>> class_targets(np.array([0, 2, 1])).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+    >>> class_targets(np.arange(900)).shape
+    (900, 128)
+    """
+    n_classes = int(position.max(initial=-1)) + 1
+    if n_classes <= MOST_MIXTURES:
+        return np.asarray(np.eye(n_classes)[position])
+    mixtures = np.random.default_rng(0).standard_normal((n_classes, MOST_MIXTURES)) / np.sqrt(MOST_MIXTURES)
+    return np.asarray(mixtures[position])
 
 
 def _features(features: npt.ArrayLike) -> Floats:

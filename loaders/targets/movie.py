@@ -97,6 +97,11 @@ class MovieTarget:
         self._held: FloatFrames | None = None
 
     @property
+    def kind(self) -> str:
+        """Label of the ids behind the pixels: ``movie_frame``, or ``image`` of scenes."""
+        return self._ids.kind
+
+    @property
     def columns(self) -> Mapping[str, TargetColumn]:
         """Arrays that it adds to a batch."""
         blank = self._ids.columns[f"{self.name}_blank"]

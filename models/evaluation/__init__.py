@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from poyodata.models.evaluation.regression import r2
     from poyodata.models.evaluation.responses import Responses, read_responses
     from poyodata.models.evaluation.result import Gain, Result, Row
-    from poyodata.models.evaluation.shares import bootstrap_interval, wilson_interval
+    from poyodata.models.evaluation.shares import bootstrap_interval
     from poyodata.models.evaluation.stitching import Answers, stitch
+    from poyodata.models.evaluation.wilson import wilson_interval
 
 _HOME = {
     "Answers": "stitching",
@@ -71,7 +72,7 @@ _HOME = {
     "segments_of": "frames",
     "ssim": "images",
     "stitch": "stitching",
-    "wilson_interval": "shares",
+    "wilson_interval": "wilson",
     "within": "frames",
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,15 @@ import torch
 from torch import Tensor
 
 from poyodata.errors import ModelError, nearest
-from poyodata.models.batches import Batches, ModelBatches, to_device
-from poyodata.models.evaluation.baselines import FRAME_IDS, choose_bins, make_baselines, require_trained
+from poyodata.models.batches import Batches, ModelBatches, shown_names, to_device
+from poyodata.models.evaluation.baselines import (
+    FRAME_IDS,
+    LINEAR,
+    NO_LINEAR,
+    choose_bins,
+    make_baselines,
+    require_trained,
+)
 from poyodata.models.evaluation.frames import mark_seen, seen_in_training
 from poyodata.models.evaluation.judging import Comparison
 from poyodata.models.evaluation.labels import Labels, labels_of
@@ -150,23 +158,21 @@ def compare(
     Raises
     ------
     ModelError
-        If a loader has no target, or a recording of the test has no training windows.
+        If a loader has no target, or a recording of the test has no training windows, or other neurons in them.
     """
     asked = _task(model, task)
+    numbers = _Numbers.of(model, train, test)
+    names = tuple(numbers.sessions)
     read = 1 if bins is None else bins
     notes: tuple[str, ...] = ()
     if asked.at != "frames":
         told = ""
         if bins is None:
-            finest = read_responses(
-                _batches(train), asked, _names(train, model), bins=None, recordings=CHOOSING_RECORDINGS
-            )
+            finest = read_responses(numbers.batches(train), asked, names, bins=None, recordings=CHOOSING_RECORDINGS)
             read, told = choose_bins(finest), f", which training windows chose among {_listed(BINS)}"
         parts = "the mean over each window" if read == 1 else f"the means of {read} parts of each window"
         notes = (f"{asked.name}: the decoders beside the model read {parts}{told}.",)
-    known, tested = (
-        read_responses(_batches(loader), asked, _names(loader, model), bins=read) for loader in (train, test)
-    )
+    known, tested = (read_responses(numbers.batches(loader), asked, names, bins=read) for loader in (train, test))
     require_trained(known, tested)
     answers = answer(model, test, asked.name)
     shown = [one.shown for one in known.values()]
@@ -177,12 +183,10 @@ def compare(
         if also_shown is not None or (seen is not None and seen.all_seen):
             answers = marked
     n_classes = answers.output.shape[1] if asked.kind == "class" else None
-    if asked.name == FRAME_IDS:
-        notes = (
-            *notes,
-            f"{asked.name}: no linear decoder of frames' ids is shown, which can name none but known ones.",
-        )
-    return Comparison(answers, make_baselines(known, tested, n_classes=n_classes, seed=seed), notes)
+    baselines = make_baselines(known, tested, n_classes=n_classes, seed=seed)
+    if asked.name == FRAME_IDS and LINEAR not in [one.name for one in baselines]:
+        notes = (*notes, f"{asked.name}: {NO_LINEAR}")
+    return Comparison(answers, baselines, notes)
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -199,17 +203,47 @@ def _task(model: PoyoPlus, name: str | None) -> Task:
     raise ModelError(f"the model has no task {name!r}: {nearest(name, [task.name for task in known])}")
 
 
-def _names(loader: Batches, model: PoyoPlus) -> Sequence[str]:
-    names: Sequence[str] | None = getattr(loader, "session_ids", None)
-    return model.session_ids if names is None else names
+@dataclass(frozen=True)
+class _Numbers:
+    """One number for each name of several loaders: the model's row where it has one, else a number beyond them.
 
+    Two loaders may number the same neurons differently, and a decoder reads both.
+    """
 
-def _batches(loader: Batches) -> Iterator[dict[str, Any]]:
-    set_epoch = getattr(loader, "set_epoch", None)
-    if set_epoch is not None:
-        set_epoch(0)
-    for batch in loader:
-        yield {name: value.cpu().numpy() for name, value in batch.items() if isinstance(value, Tensor)}
+    neurons: Mapping[str, int]
+    sessions: Mapping[str, int]
+
+    @classmethod
+    def of(cls, model: PoyoPlus, *loaders: Batches) -> _Numbers:
+        """Those of the model and of every loader that names what it serves."""
+        shown = [shown_names(loader) for loader in loaders]
+        neurons: list[str] = [*model.neuron_ids]
+        sessions: list[str] = [*model.session_ids]
+        for loader, its in zip(loaders, shown, strict=True):
+            if its.named:
+                neurons += getattr(loader, "neuron_ids", ())
+                sessions += getattr(loader, "session_ids", ())
+        return cls(
+            {name: 1 + at for at, name in enumerate(dict.fromkeys(map(str, neurons)))},
+            {name: at for at, name in enumerate(dict.fromkeys(map(str, sessions)))},
+        )
+
+    def batches(self, loader: Batches) -> Iterator[dict[str, Any]]:
+        """One pass over a loader, as arrays; a plain iterable is taken to use the model's rows."""
+        named: Any = loader if shown_names(loader).named else None
+        neurons = sessions = None
+        if named is not None:
+            neurons = np.array([0, *(self.neurons[str(name)] for name in named.neuron_ids)], np.int64)
+            sessions = np.array([self.sessions[str(name)] for name in named.session_ids], np.int64)
+        set_epoch = getattr(loader, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(0)
+        for batch in loader:
+            found = {name: value.cpu().numpy() for name, value in batch.items() if isinstance(value, Tensor)}
+            if neurons is not None and sessions is not None:
+                found["neuron_index"] = neurons[found["neuron_index"]]
+                found["session_index"] = sessions[found["session_index"]]
+            yield found
 
 
 def _each(model: PoyoPlus, loader: Batches, task: Task) -> list[tuple[Labels, Answers]]:

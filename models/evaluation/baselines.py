@@ -19,7 +19,7 @@ from poyodata.errors import ModelError
 from poyodata.models.evaluation.frames import nearest_frames
 from poyodata.models.evaluation.responses import BINS, Responses
 from poyodata.models.evaluation.stitching import Answers, Integers, concatenate, stitch
-from poyodata.models.ridge import RidgeDecoder, RidgeRegression
+from poyodata.models.ridge import MOST_MIXTURES, RidgeDecoder, RidgeRegression, class_targets
 
 ByRecording = Mapping[str, Responses]
 Pixels = npt.NDArray[Any]
@@ -28,6 +28,8 @@ CHANCE, LINEAR, TRAIN_MEAN = "chance", "linear", "train_mean"
 NEAREST_RESPONSE, NEAREST_FRAME_ORACLE = "nearest_response", "nearest_frame_oracle"
 FRAME_IDS = "movie_frame"
 """The task that names movie frames by id; ridge onto ids can never name one that training did not show."""
+NO_LINEAR = "no linear decoder of frames' ids is shown: it can name known ones alone, and some of the test are new."
+"""Why that task may have none, in words."""
 
 MOST_ROWS = 3000
 """Training windows of a recording that choose how many parts of a window a linear decoder reads."""
@@ -75,14 +77,15 @@ def make_baselines(
     ======  ==========================================================================================
     kind    baselines
     ======  ==========================================================================================
-    class   ``linear``: ridge onto one-hot classes (not of movie frames); ``nearest_response``
+    class   ``linear``: ridge onto one-hot classes (of movie frames: of known ones); ``nearest_response``
     value   ``linear``: ridge onto the values; ``train_mean``
     image   ``chance``: a training frame drawn at random; ``linear``: ridge onto pixels; ``train_mean``;
             ``nearest_response``; ``nearest_frame_oracle``
     ======  ==========================================================================================
 
-    Ridge for movie frames goes onto pixels, not onto frame ids: an id that training never showed has no weights, so
-    that a decoder of ids is wrong about every held-out frame by construction. To name frames as classes there is none.
+    Ridge for the pictures of a movie goes onto pixels, not onto frame ids. To name frames as classes it goes onto ids,
+    and only where training showed every frame of the test in the same recording: an id that training never showed has
+    no weights, so that a decoder of ids is wrong about every held-out frame by construction.
 
     Parameters
     ----------
@@ -96,7 +99,7 @@ def make_baselines(
     Raises
     ------
     ModelError
-        If a recording of the test has no training windows.
+        If a recording of the test has no training windows, or other neurons in them.
     """
     require_trained(train, test)
     kind = next(iter(test.values())).kind
@@ -105,7 +108,10 @@ def make_baselines(
         n = n_classes or highest + 1
         nearest = Baseline(NEAREST_RESPONSE, nearest_response(train, test, n))
         if next(iter(test.values())).task == FRAME_IDS:
-            return (nearest,)
+            if not all(np.isin(one.target, train[name].target).all() for name, one in test.items()):
+                return (nearest,)
+            # Thousands of logits for every frame: not in memory before they are judged.
+            return (Baseline(LINEAR, partial(linear_classes, train, test, n)), nearest)
         return (Baseline(LINEAR, linear_classes(train, test, n)), nearest)
     if kind == "value":
         return (Baseline(LINEAR, linear_values(train, test)), Baseline(TRAIN_MEAN, train_mean(train, test)))
@@ -119,7 +125,7 @@ def make_baselines(
 
 
 def require_trained(train: ByRecording, test: ByRecording) -> None:
-    """Refuse recordings of the test that have no training windows.
+    """Refuse recordings of the test that have no training windows, or other neurons in them.
 
     Raises
     ------
@@ -133,19 +139,30 @@ def require_trained(train: ByRecording, test: ByRecording) -> None:
             f"{f', first {lacking[0]!r}' if lacking else ''}; give those windows that the model learnt these neurons "
             "from, such as the role 'identify'"
         )
+    for name, asked in test.items():
+        ours, its = asked.neurons, train[name].neurons
+        if ours is not None and its is not None and not np.array_equal(ours, its):
+            raise ModelError(
+                f"recording {name} has {len(its)} neurons in training and {len(ours)} in the test, "
+                f"{len(np.intersect1d(ours, its))} of them the same; read both with the same neurons"
+            )
 
 
 def linear_classes(train: ByRecording, test: ByRecording, n_classes: int) -> Answers:
     """Ridge regression onto one-hot classes, one a recording.
 
-    The penalty is chosen on training windows alone, by leaving them out block by block (`Responses.blocks`).
+    The penalty is chosen on training windows alone, by leaving them out block by block (`Responses.blocks`). Where the
+    training windows of a recording are all of one class, that is the answer.
     """
 
     def decode(known: Responses, asked: Responses) -> Pixels:
+        only = np.unique(known.target)
+        if len(only) == 1:
+            return np.tile(np.eye(n_classes)[only[0]], (len(asked), 1))
         decoder = RidgeDecoder().fit(known.features, known.target, *_left_out(known))
         found = decoder.decide(asked.features)
         # A class that training never showed is answered last of all.
-        output = np.full((len(found), n_classes), found.min() - 1)
+        output = np.full((len(found), n_classes), found.min() - 1, np.float32 if n_classes > MOST_MIXTURES else None)
         output[:, decoder.classes] = found
         return output
 
@@ -206,7 +223,7 @@ def choose_bins(train: ByRecording) -> int:
 
 def _left_out_error(known: Responses) -> float:
     if known.kind == "class":
-        target = np.asarray(known.target[:, None] == np.unique(known.target), np.float64)
+        target = class_targets(np.unique(known.target, return_inverse=True)[1])
     else:
         # The axes of least variance stand first. All of thousands would take minutes, and decide nothing.
         target = _in_span(known)[0][:, -MOST_AXES:] if known.kind == "image" else known.target
@@ -257,7 +274,7 @@ def nearest_response(train: ByRecording, test: ByRecording, n_classes: int | Non
             unit.append(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12))
         nearest = np.concatenate([(piece @ unit[0].T).argmax(axis=1) for piece in _pieces(unit[1])])
         found = known.target[nearest]
-        return np.asarray(np.eye(n_classes)[found] if known.kind == "class" and n_classes else found)
+        return np.asarray(np.eye(n_classes, dtype=np.float32)[found] if known.kind == "class" and n_classes else found)
 
     return _answers(train, test, decode)
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from poyodata.errors import ModelError
 from poyodata.models.evaluation.intervals import FEWEST_DRAWN, Clusters, Floats, Statistic, interval, mean_of
-from poyodata.models.evaluation.shares import correct_of, wilson_interval
+from poyodata.models.evaluation.shares import correct_of
+from poyodata.models.evaluation.wilson import wilson_interval
 
 
 def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike) -> float:

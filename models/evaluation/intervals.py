@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from poyodata.errors import ModelError
+from poyodata.models.evaluation.wilson import coverage, widened
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -21,6 +22,8 @@ N_BLOCKS = 20
 FEWEST_DRAWN = 6
 """Fewer clusters are not drawn again: draws of so few cannot show how far they spread."""
 UNBOUNDED = (-math.inf, math.inf)
+SHARE = (0.0, 1.0)
+"""Bounds of shares, such as accuracies, whose intervals are never narrower than Wilson's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +105,8 @@ class Clusters:
         Whether every row is a cluster of its own.
     whole : bool
         Whether whole donors or recordings are drawn, and not parts of recordings.
+    alike : ndarray, shape (row,), int64, optional
+        Groups of rows that may be alike whatever is drawn: neighbours in time, or in a movie. None for trials.
     """
 
     code: Integers
@@ -109,6 +114,7 @@ class Clusters:
     across: Integers | None = None
     independent: bool = False
     whole: bool = False
+    alike: Integers | None = None
 
     @property
     def count(self) -> int:
@@ -116,15 +122,38 @@ class Clusters:
         return int(self.code.max(initial=-1)) + 1
 
 
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Groups of the pictures that rows are about; the repeats of a picture are in one group.
+
+    Attributes
+    ----------
+    code : ndarray, shape (row,), int64
+        Group of each row, from 0.
+    noun : str
+        What the groups are, for people.
+    """
+
+    code: Integers
+    noun: str
+
+    def words(self, where: str = "") -> str:
+        """How many there are and of what, and that they are few where they are."""
+        count = int(self.code.max(initial=-1)) + 1
+        return f"{count} {self.noun}{where}{'' if count >= FEWEST_DRAWN else drawn_words(count)}"
+
+
 def donor_clusters(
     session_id: npt.NDArray[Any],
     donor: Mapping[str, str] | None,
     *,
     order: Integers | None = None,
+    pictures: Pictures | None = None,
 ) -> Clusters:
     """Say what is drawn again: donors or recordings where there are two or more, else parts of the recordings.
 
-    A recording whose donor is not known counts as a donor of its own.
+    A recording whose donor is not known counts as a donor of its own. Groups of pictures are drawn in any case, and
+    donors, where there are two or more, independently of them.
 
     Parameters
     ----------
@@ -135,6 +164,8 @@ def donor_clusters(
     order : ndarray, shape (row,), int64, optional
         Number of the imaging frame of rows that follow one another, where neighbours are alike: with one donor they
         are drawn in 20 blocks of neighbours a recording. Without it rows are trials, drawn singly.
+    pictures : Pictures, optional
+        Of rows about pictures.
 
     Returns
     -------
@@ -149,27 +180,43 @@ def donor_clusters(
     'one donor: trials within its 2 recordings, taken as independent; it says nothing of other animals'
     """
     sessions, session = np.unique(session_id.astype(str), return_inverse=True)
-    known = {} if donor is None else {str(name): str(one) for name, one in donor.items()}
+    known = {} if donor is None else {str(name): str(one) for name, one in donor.items() if _is_known(one)}
     # A pair, so that a donor named like a recording is not that recording.
     whose = [("donor", known[name]) if name in known else ("recording", name) for name in sessions.tolist()]
     names = sorted(set(whose))
-    if len(names) > 1:
-        code = np.array([names.index(one) for one in whose], np.int64)[session]
-        return Clusters(code, _whole_words(names), whole=True)
     told = "the donor is not known" if known.keys().isdisjoint(sessions.tolist()) else "one donor"
     of = "the recording" if len(sessions) == 1 else f"its {len(sessions)} recordings"
-    if order is None:
-        words = f"{told}: trials within {of}, taken as independent; it says nothing of other animals"
+    beyond = "it says nothing of other animals"
+    neighbours = None if order is None else _neighbours(session, order)
+    alike = neighbours if pictures is None else pictures.code
+    if len(names) > 1:
+        code = np.array([names.index(one) for one in whose], np.int64)[session]
+        if pictures is None:
+            return Clusters(code, _whole_words(names), whole=True, alike=alike)
+        words = f"{pictures.words()}, and {_whole_words(names)}"
+        return Clusters(pictures.code, words, across=code, whole=True, alike=alike)
+    if alike is None:
+        words = f"{told}: trials within {of}, taken as independent; {beyond}"
         return Clusters(np.arange(len(session)), words, independent=True)
+    if pictures is not None:
+        return Clusters(alike, f"{told}: {pictures.words(f' within {of}')}; {beyond}", alike=alike)
+    n_blocks = int(alike.max(initial=-1)) + 1
+    return Clusters(alike, f"{told}: {n_blocks} blocks of neighbouring frames within {of}; {beyond}", alike=alike)
+
+
+def _is_known(donor: Any) -> bool:
+    """Whether this names a donor: tables have NaN, None or nothing where it is not known."""
+    return not pd.isna(donor) and bool(str(donor).strip())
+
+
+def _neighbours(session: npt.NDArray[Any], order: Integers) -> Integers:
+    """Blocks of neighbouring frames, 20 a recording where it has as many."""
     code = np.zeros(len(session), np.int64)
-    for at in range(len(sessions)):
+    for at in range(int(session.max(initial=-1)) + 1):
         rows = np.flatnonzero(session == at)
         rank = np.argsort(np.argsort(order[rows], kind="stable"), kind="stable")
         code[rows] = at * N_BLOCKS + rank * min(N_BLOCKS, len(rows)) // len(rows)
-    code = np.unique(code, return_inverse=True)[1].astype(np.int64)
-    n_blocks = int(code.max(initial=-1)) + 1
-    words = f"{told}: {n_blocks} blocks of neighbouring frames within {of}; it says nothing of other animals"
-    return Clusters(code, words)
+    return _numbered(code)
 
 
 def drawn_words(count: int) -> str:
@@ -207,6 +254,9 @@ def interval(
 
     Of two kinds of clusters, the one with fewer decides which, and the degrees of freedom.
 
+    That of a share is at least Wilson's, of the rows or, where rows are alike, of so many as they are worth
+    (`worth_of`): where all are right, no draw and no donor left out shows that one could have been wrong.
+
     Parameters
     ----------
     statistic : Statistic
@@ -241,8 +291,39 @@ def interval(
         low, high = _student(statistic, kinds, counts, confidence)
     else:
         low, high = _drawn(statistic, kinds, counts, seed, confidence, draws)
+    if statistic.bounds == SHARE:
+        low, high = widened((low, high), statistic.value, worth_of(statistic, clusters.alike), confidence)
     least, most = statistic.bounds
     return min(max(low, least), most), min(max(high, least), most)
+
+
+def worth_of(share: Statistic, alike: Integers | None) -> float:
+    """How many independent rows the rows of a share are worth: all, or where groups are alike fewer.
+
+    It is the number whose share would have the variance that leaving out the groups shows: not below the number of
+    groups, and that number where nothing is seen to vary.
+
+    Parameters
+    ----------
+    share : Statistic
+    alike : ndarray, shape (row,), int64, optional
+        Groups of rows that may be alike.
+
+    Examples
+    --------
+    >>> groups, right = np.arange(100) // 10, np.arange(100) < 50
+    >>> round(worth_of(mean_of(right, SHARE), groups)), worth_of(mean_of(right, SHARE), None)
+    (10, 100.0)
+    """
+    rows = float(len(share.parts))
+    if alike is None:
+        return rows
+    code = _numbered(alike)
+    count = int(code.max(initial=-1)) + 1
+    variance = _left_out_variance(share, share.parts.sum(axis=0) - _sums(share.parts, code, count))
+    if not variance > 0:
+        return float(count)
+    return min(max(share.value * (1 - share.value) / variance, float(count)), rows)
 
 
 def _numbered(code: Integers) -> Integers:
@@ -250,9 +331,7 @@ def _numbered(code: Integers) -> Integers:
 
 
 def _sums(parts: Floats, code: Integers, count: int) -> Floats:
-    sums = np.zeros((count, parts.shape[1]))
-    np.add.at(sums, code, parts)
-    return sums
+    return np.stack([np.bincount(code, part, count) for part in parts.T], axis=1)
 
 
 def _student(
@@ -328,16 +407,3 @@ def expanded_tail(n_clusters: int, confidence: float = 0.95) -> float:
 
     quantile = _student_quantile(n_clusters - 1, confidence)
     return float(special.ndtr(-quantile * np.sqrt(n_clusters / (n_clusters - 1))))
-
-
-def coverage(confidence: float) -> float:
-    """Give a confidence that is one.
-
-    Raises
-    ------
-    ModelError
-        If it is not between 0 and 1.
-    """
-    if not 0 < confidence < 1:
-        raise ModelError(f"confidence={confidence} is no coverage; expected a number between 0 and 1, such as 0.95")
-    return confidence

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import ModelError
-from poyodata.models.evaluation.baselines import CHANCE, Baseline, same_names
-from poyodata.models.evaluation.frames import seen_in_training, segments_of
+from poyodata.models.evaluation.baselines import CHANCE, FRAME_IDS, Baseline, same_names
+from poyodata.models.evaluation.frames import Seen, seen_in_training, segments_of
 from poyodata.models.evaluation.intervals import (
     DRAWS,
+    SHARE,
     Clusters,
     Integers,
     Statistic,
@@ -21,12 +22,14 @@ from poyodata.models.evaluation.intervals import (
     interval,
     mean_of,
     mean_over,
+    worth_of,
 )
 from poyodata.models.evaluation.metrics import Movie, chance_of, metrics_of, statistic_of
+from poyodata.models.evaluation.pictures import pictures_of
 from poyodata.models.evaluation.result import OF_RECORDINGS, POOLED, Gain, Result, Row
-from poyodata.models.evaluation.shares import wilson_interval
 from poyodata.models.evaluation.stitching import Answers, aligned, concatenate, stitch
 from poyodata.models.evaluation.verdict import verdict
+from poyodata.models.evaluation.wilson import widened, wilson_interval
 
 __all__ = ["LEAST_SEGMENTS", "Comparison", "Movie", "judge", "pool"]
 
@@ -74,7 +77,12 @@ def pool(folds: Sequence[Comparison]) -> Comparison:
             f"{name}; give folds that test each window once, each by the model that never saw it"
         )
     notes = tuple(dict.fromkeys(note for one in folds for note in one.notes))
-    return Comparison(answers, same_names([one.baselines for one in folds]), notes)
+    baselines = [one.baselines for one in folds]
+    if answers.task == FRAME_IDS:
+        # A fold whose test has frames that are new has no linear decoder of their ids, and its note says so.
+        common = set.intersection(*({one.name for one in fold} for fold in baselines))
+        baselines = [tuple(one for one in fold if one.name in common) for fold in baselines]
+    return Comparison(answers, same_names(baselines), notes)
 
 
 def judge(
@@ -91,11 +99,14 @@ def judge(
 
     Answers to the same trial or frame are stitched first. Intervals are over donors; a recording whose donor is not
     known counts as one. Fewer than 6 cannot be drawn again: their interval is Student's, and wide. Where there is one
-    donor, or one recording, trials or blocks of neighbouring frames are drawn, and the result says so.
+    donor, or one recording, trials or blocks of neighbouring frames are drawn, and the result says so. Of answers about
+    pictures, segments of the movie are drawn, or blocks of neighbouring pictures where it is not known where it is cut,
+    and donors independently of them: repeats of a picture are no new pictures.
 
     A gain in pictures is claimed over the better of the baselines that are no oracles, and only where no picture of
-    the test was shown in training and at least 8 segments of the movie were held out. The interval draws segments and,
-    independently, donors where there are several; the kind of which there are fewer says how wide it is.
+    the test was shown in training and at least 8 segments of the movie were held out. The kind of clusters of which
+    there are fewer, segments or donors, says how wide the interval is. Where all pictures of the test were shown, no
+    difference in pictures from a baseline has an interval.
 
     Parameters
     ----------
@@ -143,8 +154,11 @@ def judge(
         other = aligned(answers, stitch(baseline.answers), baseline.name)
         for metric in chosen:
             beside[metric][baseline.name] = statistic_of(metric, other, movie)
-    clusters = donor_clusters(answers.session_id, donor, order=_order(answers))
+    clusters = _clusters(answers, donor, movie)
+    seen = seen_in_training(answers)
     how = _How(confidence, draws, seed)
+    # Which of the known pictures was shown is no measure of pictures.
+    refused = _some_seen(seen) if answers.kind == "image" and seen is not None and seen.all_seen else ""
     rows: list[Row] = []
     differences: list[Gain] = []
     claims: list[Gain] = []
@@ -154,12 +168,10 @@ def judge(
         rows += _rows(metric, answers, mine, its, clusters, donor, how, movie)
         if metric == chosen[0]:
             differences = [
-                Gain(metric, name, name in oracles, *_gain(mine, one, clusters, how), clusters.words)
-                for name, one in its.items()
+                _difference(metric, name, name in oracles, mine, its[name], clusters, how, refused) for name in its
             ]
         if answers.kind == "image" and metric != "within_1s":
             claims.append(_claim(metric, answers, mine, its, oracles, clusters, movie, how))
-    seen = seen_in_training(answers)
     told = verdict(answers.task, rows, differences, claims, seen, clusters.words, comparison.notes)
     return Result(
         answers.task,
@@ -184,9 +196,15 @@ class _How:
         return interval(statistic, clusters, seed=self.seed, confidence=self.confidence, draws=self.draws)
 
 
+def _clusters(answers: Answers, donor: Mapping[str, str] | None, movie: Movie) -> Clusters:
+    pictures = pictures_of(answers, movie)
+    order = _order(answers) if pictures is None else None
+    return donor_clusters(answers.session_id, donor, order=order, pictures=pictures)
+
+
 def _order(answers: Answers) -> Integers | None:
     """Imaging frames of rows whose neighbours are alike; None for trials that are each something else."""
-    of_time = answers.kind == "image" or answers.task == "movie_frame" or bool((answers.trial < 0).any())
+    of_time = answers.kind == "image" or answers.task == FRAME_IDS or bool((answers.trial < 0).any())
     return answers.frame if of_time else None
 
 
@@ -220,7 +238,7 @@ def _rows(
     for at, name in enumerate(names.tolist()):
         rows = np.flatnonzero(session == at)
         part = answers.take(rows)
-        inside = donor_clusters(part.session_id, None, order=_order(part))
+        inside = _clusters(part, None, movie)
         alone.append(Row(metric, name, mine.take(rows).value, *bounds(rows, inside), len(rows), beside(rows)))
     if len(names) == 1:
         return found + alone
@@ -244,23 +262,39 @@ def _mean_row(
     if not chosen:
         return Row(metric, OF_RECORDINGS, nan, nan, nan, 0, dict.fromkeys(alone[0].beside, nan))
     means = {key: float(np.mean([row.beside[key] for row in chosen])) for key in alone[0].beside}
-    values = mean_of([row.value for row in chosen], mine.bounds)
+    values = mean_of([row.value for row in chosen])
+    rows = np.flatnonzero(np.isin(session, kept))
+    alike = None if clusters.alike is None else clusters.alike[rows]
     by_donor = donor_clusters(names[kept], donor)
     if by_donor.whole:
         ends = how.interval(values, by_donor)
+        if mine.bounds == SHARE:
+            # Of its trials, not of its recordings.
+            ends = widened(ends, values.value, worth_of(mine.take(rows), alike), how.confidence)
+        ends = max(ends[0], mine.bounds[0]), min(ends[1], mine.bounds[1])
     elif mine.parts.size * len(kept) > 2e7:
         ends = nan, nan
     else:
-        rows = np.flatnonzero(np.isin(session, kept))
-        ends = how.interval(
-            mean_over(mine.take(rows), np.searchsorted(kept, session[rows])), Clusters(clusters.code[rows], "")
-        )
+        drawn = Clusters(clusters.code[rows], "", alike=alike)
+        ends = how.interval(mean_over(mine.take(rows), np.searchsorted(kept, session[rows])), drawn)
     return Row(metric, OF_RECORDINGS, values.value, *ends, len(chosen), means)
 
 
 def _gain(mine: Statistic, other: Statistic, clusters: Clusters, how: _How) -> tuple[float, float, float]:
     difference = mine.minus(other)
     return (difference.value, *how.interval(difference, clusters))
+
+
+def _difference(
+    metric: str, name: str, oracle: bool, mine: Statistic, other: Statistic, clusters: Clusters, how: _How, refused: str
+) -> Gain:
+    if refused:
+        return Gain(metric, name, oracle, mine.value - other.value, float("nan"), float("nan"), "", refused)
+    return Gain(metric, name, oracle, *_gain(mine, other, clusters, how), clusters.words)
+
+
+def _some_seen(seen: Seen) -> str:
+    return f"{seen.n_seen} of {seen.n_test} pictures of the test were shown in training"
 
 
 def _claim(
@@ -280,25 +314,21 @@ def _claim(
     best = max(fair, key=lambda name: fair[name])
     seen = seen_in_training(answers)
     refused = ""
-    segment = None
     if seen is None:
         refused = "it is not known which pictures were shown in training"
     elif not seen.none_seen:
-        refused = f"{seen.n_seen} of {seen.n_test} pictures of the test were shown in training"
+        refused = _some_seen(seen)
     elif movie.segment_starts is None or answers.shown is None or (answers.shown < 0).any():
         refused = "it is not known where the movie is cut into segments"
     else:
-        segment = np.unique(segments_of(answers.shown, movie.segment_starts), return_inverse=True)[1]
-        if segment.max() + 1 < LEAST_SEGMENTS:
+        count = len(np.unique(segments_of(answers.shown, movie.segment_starts)))
+        if count < LEAST_SEGMENTS:
             refused = (
-                f"the test holds {segment.max() + 1} segments of the movie, and an interval needs {LEAST_SEGMENTS} at "
-                "least; pool the folds"
+                f"the test holds {count} segments of the movie, and an interval needs {LEAST_SEGMENTS} at least; pool "
+                "the folds"
             )
-    if refused or segment is None:
+    if refused:
         return Gain(metric, best, False, mine.value - its[best].value, nan, nan, "", refused)
-    count = int(segment.max()) + 1
-    words = f"{count} segments drawn again"
-    if clusters.whole:
-        words = f"{count} segments, and {clusters.words}"
-    drawn = Clusters(segment.astype(np.int64), words, clusters.code if clusters.whole else None)
-    return Gain(metric, best, False, *_gain(mine, its[best], drawn, how), drawn.words)
+    # The segments of the clusters: with so many there are no blocks.
+    words = clusters.words if clusters.whole else f"{clusters.count} segments drawn again"
+    return Gain(metric, best, False, *_gain(mine, its[best], clusters, how), words)

@@ -41,6 +41,8 @@ class Responses:
         As in `poyodata.models.evaluation.Answers`.
     widths : tuple of int
         Frames of each part of the window.
+    neurons : ndarray, shape (neuron,), int64, optional
+        ``neuron_index`` of the features of each part: which neurons are read, in which order.
     """
 
     task: str
@@ -52,6 +54,7 @@ class Responses:
     target: npt.NDArray[Any]
     shown: Integers | None = None
     widths: tuple[int, ...] = (1,)
+    neurons: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.trial)
@@ -165,7 +168,8 @@ def read_responses(
         if labels is None or not len(labels.window):
             continue
         features, widths = _features(batch, task, labels, bins)
-        index, mask = np.asarray(batch["neuron_index"]), np.asarray(batch["neuron_mask"], bool)
+        index = np.asarray(batch["neuron_index"])
+        mask = np.asarray(batch.get("neuron_mask", np.ones(index.shape)), bool)
         for session in np.unique(labels.session).tolist():
             if recordings is not None and session not in found and len(found) >= recordings:
                 continue
@@ -234,4 +238,5 @@ def _joined(session_id: str, task: Task, parts: Sequence[tuple[Integers, Floats,
         column("frame"),
         column("target"),
         column("shown") if has_pictures else None,
+        neurons=neurons,
     )

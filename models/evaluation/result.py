@@ -61,7 +61,7 @@ class Gain:
     drawn : str
         What was drawn again for the interval, in words.
     refused : str
-        Why no gain may be claimed, in words; empty where one may.
+        Why no gain or difference may be claimed, in words; empty where one may.
     """
 
     metric: str
@@ -88,7 +88,8 @@ class Result:
     task, kind : str
     rows : tuple of Row
     differences : tuple of Gain
-        Of the first metric from each baseline, pooled, with the clusters of the table.
+        Of the first metric from each baseline, pooled, with the clusters of the table. Of pictures that were all shown
+        in training they are refused, and have no sentence.
     claims : tuple of Gain
         Of pictures: of each metric over the better of the baselines that are no oracles, by segments of the movie.
     drawn : str

@@ -1,48 +1,15 @@
-"""Shares of right answers: Wilson's interval for single trials, and one that draws whole clusters again."""
+"""Shares of right answers, and their plain interval from drawing whole clusters again."""
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import ModelError
-from poyodata.models.evaluation.intervals import DRAWS, coverage
-
-
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion: trials taken as independent.
-
-    Parameters
-    ----------
-    correct, total : int
-        Successes and trials.
-    confidence : float
-        Coverage, in (0, 1).
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end, within [0, 1].
-
-    Examples
-    --------
-    >>> low, high = wilson_interval(8, 10)
-    >>> round(low, 4), round(high, 4)
-    (0.4902, 0.9433)
-    """
-    if not (0 <= correct <= total and total > 0):
-        raise ModelError(f"{correct} of {total} is no proportion; expected 0 <= correct <= total and a trial at least")
-    z = NormalDist().inv_cdf(0.5 + coverage(confidence) / 2)
-    share = correct / total
-    centre = share + z**2 / (2 * total)
-    half = z * float(np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2)))
-    scale = 1 + z**2 / total
-    low = 0.0 if correct == 0 else max(0.0, (centre - half) / scale)
-    high = 1.0 if correct == total else min(1.0, (centre + half) / scale)
-    return low, high
+from poyodata.models.evaluation.intervals import DRAWS
+from poyodata.models.evaluation.wilson import coverage
 
 
 def bootstrap_interval(

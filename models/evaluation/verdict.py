@@ -35,7 +35,10 @@ def metric_sentence(task: str, row: Row) -> str:
         known = "" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]"
         beside = "chance is not known" if math.isnan(chance) else f"chance is {chance:.3f}"
         return f"{start}{known} (n = {row.n}){'' if known else ', without an interval'}; {beside}."
-    if row.low > chance:
+    if row.low == row.high:
+        # Draws that are all alike do not show how sure it is.
+        stands = "not shown to differ from"
+    elif row.low > chance:
         stands = "above"
     elif row.high < chance:
         stands = "below"
@@ -112,7 +115,7 @@ def verdict(
     """All sentences of a result, in the order in which they are to be read."""
     told = [] if seen is None else [seen_sentence(seen)]
     told += [metric_sentence(task, row) for row in rows if row.group == "pooled"]
-    told += [difference_sentence(gain) for gain in differences if gain.over != CHANCE]
+    told += [difference_sentence(gain) for gain in differences if gain.over != CHANCE and not gain.refused]
     told += [claim_sentence(gain) for gain in claims]
     return (*told, *notes, f"Intervals of the table: {drawn}.")
 

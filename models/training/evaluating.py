@@ -18,6 +18,7 @@ from poyodata.errors import ModelError, UsageError
 from poyodata.loaders.loader import Loader
 from poyodata.loaders.make import make_loader
 from poyodata.loaders.recipe import Recipe, SamplingChoice
+from poyodata.loaders.targets.target import make_targets
 from poyodata.models.evaluation.answers import compare
 from poyodata.models.evaluation.judging import Comparison, Movie, judge, pool
 from poyodata.models.evaluation.result import Result
@@ -29,7 +30,7 @@ from poyodata.models.training.demands import feature_columns
 from poyodata.models.training.known import tested_part
 from poyodata.models.training.lineage import added, lineage_of, to_json
 from poyodata.models.training.past_stages import normalisation_of_stages, shown_by_stages
-from poyodata.models.training.runs import load_model
+from poyodata.models.training.runs import chosen_checkpoint, load_model
 from poyodata.replacing import replacing
 from poyodata.splits.movie_segments import cut_movie
 from poyodata.splits.within import MovieSegments
@@ -151,7 +152,7 @@ def evaluate(
     asked = manifest
     manifest, left_out = tested_part(manifest, role, model)
     recipe = ancestry.stages[-1].recipe
-    shown = with_classes(_as_shown(recipe.loader), model.classes)
+    shown = with_classes(_as_shown(recipe.loader, store, manifest), model.classes)
     columns = feature_columns(model.config.features)
     learnt = _learnt_role(manifest, role)
     windows = manifest.windows
@@ -242,12 +243,16 @@ def _device(accelerator: str) -> str:
     return "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _as_shown(recipe: Recipe) -> Recipe:
+def _as_shown(recipe: Recipe, store: Store, manifest: Manifest) -> Recipe:
     """Give a recipe without what is random, in time order, and with ids of pictures beside pixels."""
     targets = dict(recipe.targets)
-    movie = next((dict(options) for name, options in targets.items() if options.get("target", name) == "movie"), None)
-    if movie is not None and "movie_frame" not in targets:
-        targets["movie_frame"] = {name: movie[name] for name in ("at", "stimulus") if name in movie}
+    for name, options in recipe.targets.items():
+        if options.get("target", name) == "movie":
+            (target,) = make_targets({name: options}, manifest.open(store))
+            # Frames of a movie or scenes: only the target knows which.
+            kind = getattr(target, "kind", "movie_frame")
+            targets.setdefault(kind, {option: options[option] for option in ("at", "stimulus") if option in options})
+            break
     windows = replace(recipe.windows, random_phase=False) if recipe.windows.mode == "fixed" else recipe.windows
     still = tuple(one for one in recipe.transforms if not one.training_only)
     order = SamplingChoice(shuffle=False)
@@ -272,7 +277,9 @@ def _movie(store: Store, manifest: Manifest, loader: Loader, task: Task) -> Movi
     if task.kind != "image" and task.name != "movie_frame":
         return None
     target = next((one for one in loader.targets if task.columns[0] in one.columns), None)
-    frames = getattr(target, "frames", None) if task.kind == "image" else None
+    # Ids of scenes are no times: no frame is named to within 1 s among them.
+    of_movie = task.kind == "image" and getattr(target, "kind", "movie_frame") == "movie_frame"
+    frames = getattr(target, "frames", None) if of_movie else None
     return Movie(frames, _segment_starts(store, manifest))
 
 
@@ -310,10 +317,12 @@ def _facts(
     remarks += notes
     for one in results.values():
         remarks += one.sentences
+    checkpoint, step = chosen_checkpoint(run, best=True)
     table = [] if leaks is None else json.loads(leaks.table().to_json(orient="records"))
     return {
         "format": 1,
         "run": str(run),
+        "checkpoint": {"file": checkpoint.name, "step": step},
         "stages": ancestry.facts,
         "manifest": manifest.name,
         "manifest_digest": manifest.digest,

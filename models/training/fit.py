@@ -24,7 +24,7 @@ from poyodata.models.training import lineage as lineages
 from poyodata.models.training.bar import training_bar
 from poyodata.models.training.config import TrainConfig
 from poyodata.models.training.folder import RunFolder
-from poyodata.models.training.guards import one_sentence
+from poyodata.models.training.guards import check_device, one_sentence
 from poyodata.models.training.history import History, OnStep
 from poyodata.models.training.lesson import Course, Lesson
 from poyodata.models.training.lock import alone_in
@@ -217,6 +217,7 @@ def train(
     (2, 4, 2)
     """
     folder = None if config.folder is None else RunFolder(config.folder)
+    check_device(config)
     if folder is not None:
         check_loggers(config.loggers)
     rank, world = ranks_of(config)

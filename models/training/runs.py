@@ -54,13 +54,7 @@ def load_model(run: str | Path, ancestry: Ancestry, *, best: bool) -> PoyoPlus:
         The run has not come to its end, or its checkpoint is missing, damaged, or of another run or step.
     """
     folder = RunFolder(run)
-    if not folder.summary.exists():
-        raise ModelError(
-            f"the run in {str(folder.path)!r} has not come to its end; go on with it first (--resume {folder.path})."
-        )
-    summary = folder.read_summary()
-    chosen = summary.get("best") if best else None
-    file, step = (folder.model, summary["steps"]) if chosen is None else (folder.best, chosen["step"])
+    file, step = chosen_checkpoint(run, best=best)
     checkpoint = folder.read_checkpoint(file, step)
     lineage = from_json(checkpoint.facts["lineage"], str(file))
     eaten = [stage.manifest_digest for stage in lineage if stage.name != "evaluate"]
@@ -71,6 +65,24 @@ def load_model(run: str | Path, ancestry: Ancestry, *, best: bool) -> PoyoPlus:
     check_recipe(TrainConfig(**checkpoint.facts["train"]), ancestry.stages[-1], f"{file} was trained", folder)
     set_lineage(checkpoint.model, lineage)
     return checkpoint.model
+
+
+def chosen_checkpoint(run: str | Path, *, best: bool) -> tuple[Path, int]:
+    """Give the checkpoint that stands for a run which came to its end, and its step; arguments as for `load_model`.
+
+    Raises
+    ------
+    ModelError
+        The run has not come to its end.
+    """
+    folder = RunFolder(run)
+    if not folder.summary.exists():
+        raise ModelError(
+            f"the run in {str(folder.path)!r} has not come to its end; go on with it first (--resume {folder.path})."
+        )
+    summary = folder.read_summary()
+    chosen = summary.get("best") if best else None
+    return (folder.model, summary["steps"]) if chosen is None else (folder.best, chosen["step"])
 
 
 def check_recipe(train: TrainConfig, own: Ancestor, what: str, folder: RunFolder) -> None:

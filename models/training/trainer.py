@@ -17,7 +17,6 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from poyodata.digests import json_digest
 from poyodata.models.training.config import TrainConfig
-from poyodata.models.training.guards import check_device
 from poyodata.models.training.lesson import Course
 from poyodata.models.training.lineage import from_json
 from poyodata.models.training.loggers import make_loggers
@@ -28,7 +27,6 @@ _TIMEOUT = timedelta(minutes=10)
 
 def make_trainer(config: TrainConfig, course: Course) -> lightning.Trainer:
     """Make the Trainer that takes the steps of a course that are left."""
-    check_device(config)
     strategy: Any = "auto"
     if config.world > 1:
         # A batch may lack a task, and then its readout has no gradient.

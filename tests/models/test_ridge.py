@@ -130,3 +130,19 @@ def test_groups_left_out_in_closed_form_are_groups_left_out(rows: int, features:
         RidgeRegression().fit(x, y, np.zeros(rows))
     with pytest.raises(ModelError, match="of both"):
         RidgeRegression().fit(x, y, groups[1:])
+
+
+@pytest.mark.parametrize("groups", [False, True], ids=["single-rows", "groups"])
+def test_many_classes_are_fitted_as_few_are(groups: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    target = np.tile(np.arange(200), 6)
+    features = rng.standard_normal((200, 40))[target] + rng.standard_normal((1200, 40)) + 5.0
+    left_out = np.repeat(np.arange(6), 200) if groups else None
+    mixed = RidgeDecoder().fit(features, target, left_out)
+    again = RidgeDecoder((mixed.alpha,)).fit(features, target)
+    monkeypatch.setattr("poyodata.models.ridge.MOST_MIXTURES", 200)
+    plain = RidgeDecoder().fit(features, target, left_out)
+    assert mixed.alpha == pytest.approx(plain.alpha, rel=1.0)
+    assert mixed.loo_errors * 128 == pytest.approx(plain.loo_errors * 200, rel=0.1)
+    same = RidgeDecoder((mixed.alpha,)).fit(features, target)
+    np.testing.assert_allclose(again.decide(features), same.decide(features), atol=1e-10)

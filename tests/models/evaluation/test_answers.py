@@ -228,6 +228,65 @@ def test_comparison_is_on_the_models_windows_and_names() -> None:
     assert (comparison.answers.trial[:12] >= 112).all()  # of loader row 1, which the loader calls "a"
 
 
+class Numbered(list[dict[str, Tensor]]):
+    """A loader that names its neurons."""
+
+    session_ids = ("a",)
+
+    def __init__(self, batch: dict[str, Tensor], neuron_ids: tuple[str, ...]) -> None:
+        super().__init__([batch])
+        self.neuron_ids = neuron_ids
+
+
+class Rows(Stub):
+    """Knows its neurons by name."""
+
+    neuron_ids = ("a:0", "a:1", "a:2", "a:9")
+
+    def rows_of(self, neuron_ids: Any, session_ids: Any) -> tuple[Tensor, Tensor]:
+        rows = [1 + self.neuron_ids.index(name) for name in neuron_ids]
+        return torch.tensor([0, *rows]), torch.tensor([self.session_ids.index(name) for name in session_ids])
+
+
+def test_neurons_that_two_loaders_number_otherwise_are_the_same() -> None:
+    rng = np.random.default_rng(0)
+    names = ("a:0", "a:1", "a:2")
+
+    def loader(first: int, order: list[int], called: tuple[str, ...] = names) -> Numbered:
+        direction = np.arange(24) % 3
+        batch = windows([50 * i for i in range(24)], 6, trial=first + np.arange(24), direction=direction)
+        values = np.eye(3)[direction][:, :, None] + 0.1 * rng.standard_normal((24, 3, 6))
+        batch["values"] = torch.from_numpy(values[:, order].astype(np.float32))
+        return Numbered(batch, tuple(called[i] for i in order))
+
+    model = Rows(TASKS["direction"], _one_hot("direction", 8))
+    for order in ([0, 1, 2], [2, 0, 1]):
+        comparison = compare(model, loader(0, [0, 1, 2]), loader(100, order), bins=1)
+        for baseline in comparison.baselines:
+            assert (baseline.answers.prediction == baseline.answers.target).mean() > 0.9
+    with pytest.raises(ModelError, match="3 neurons in training and 3 in the test, 2 of them the same"):
+        compare(model, loader(0, [0, 1, 2]), loader(100, [0, 1, 2], ("a:0", "a:1", "a:9")), bins=1)
+
+
+def test_windows_without_a_mask_hold_all_their_neurons() -> None:
+    batch = windows([10, 20], 4, direction=[1, 2], trial=[0, 1])
+    (whole,) = read_responses([batch], TASKS["direction"], ["a"]).values()
+    del batch["neuron_mask"]
+    (found,) = read_responses([batch], TASKS["direction"], ["a"]).values()
+    np.testing.assert_array_equal(found.features, whole.features)
+
+
+@pytest.mark.parametrize("new", [False, True], ids=["all-shown", "new"])
+def test_why_frames_are_named_beside_no_linear_decoder_is_said(new: bool) -> None:
+    def loader(ids: list[int]) -> list[dict[str, Tensor]]:
+        return [windows([30 * i for i in range(len(ids))], 1, movie_frame=ids)]
+
+    model = Stub(TASKS["movie_frame"], _one_hot("movie_frame", 900))
+    comparison = compare(model, loader([0, 1, 2, 0, 1, 2]), loader([0, 1, 5 if new else 2]))
+    assert [one.name for one in comparison.baselines] == ["linear", "nearest_response"][new:]
+    assert any("no linear decoder of frames' ids" in note for note in comparison.notes) is new
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

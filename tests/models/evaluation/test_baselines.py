@@ -114,9 +114,41 @@ def test_training_windows_choose_how_much_of_time_is_read(depends_on: str, chose
     np.testing.assert_allclose(uneven.features, (parts[:, 0] + 3 * parts[:, 1]) / 4)
 
 
-def test_frames_are_named_beside_no_linear_decoder_of_ids() -> None:
+def test_frames_are_named_beside_a_linear_decoder_of_ids_where_all_were_shown() -> None:
     known, asked = ({"r": replace(one["r"], task="movie_frame")} for one in (_classes(0), _classes(1)))
-    assert [one.name for one in make_baselines(known, asked)] == ["nearest_response"]
+    linear, nearest = make_baselines(known, asked)
+    assert (linear.name, nearest.name) == ("linear", "nearest_response")
+    assert (linear.answers.prediction == asked["r"].target).mean() > 0.9
+    few = {"r": known["r"].take(known["r"].target != 2)}
+    assert [one.name for one in make_baselines(few, asked, n_classes=4)] == ["nearest_response"]
+    # Each recording has its own decoder, which knows what that recording showed.
+    two = {"r": known["r"], "q": few["r"]}
+    both = {"r": asked["r"], "q": asked["r"]}
+    assert [one.name for one in make_baselines(two, both, n_classes=4)] == ["nearest_response"]
+
+
+def test_hundreds_of_frames_are_named_better_than_by_the_nearest_response() -> None:
+    tuning = np.random.default_rng(0).standard_normal((200, 60))
+
+    def showing(repeats: int, seed: int) -> dict[str, Responses]:
+        ids = np.tile(np.arange(200), repeats)
+        features = tuning[ids] + 1.5 * np.random.default_rng(seed).standard_normal((len(ids), 60))
+        return {"r": Responses("movie_frame", "class", "r", features, np.full(len(ids), -1), np.arange(len(ids)), ids)}
+
+    asked = showing(1, 2)
+    linear, nearest = make_baselines(showing(8, 1), asked)
+    right = [(one.answers.prediction == asked["r"].target).mean() for one in (linear, nearest)]
+    assert right[0] > right[1] + 0.1
+
+
+def test_a_recording_of_one_class_is_answered_with_it() -> None:
+    known, asked = _classes(0), _classes(1, n=12)
+    one = known["r"].take(known["r"].target == 3)
+    linear, _ = make_baselines({"r": known["r"], "q": one}, {"r": asked["r"], "q": replace(asked["r"], session_id="q")})
+    answers = linear.answers
+    assert (answers.prediction[answers.session_id == "q"] == 3).all()
+    alone, _ = make_baselines(known, asked)
+    np.testing.assert_array_equal(answers.output[answers.session_id == "r"], alone.answers.output)
 
 
 def test_linear_decoder_generalises_to_frames_that_were_never_shown() -> None:
@@ -222,6 +254,15 @@ def test_a_class_that_training_never_showed_is_answered_last() -> None:
 def test_recordings_without_training_are_refused() -> None:
     with pytest.raises(ModelError, match=r"1 of 2 recordings of the test have no training windows, first 'q'"):
         make_baselines(responses(TRAIN), responses(TEST, sessions=("r", "q")))
+
+
+def test_other_neurons_in_the_test_are_refused() -> None:
+    known, asked = (
+        {"r": replace(one["r"], neurons=neurons)}
+        for one, neurons in ((_classes(0), np.arange(6)), (_classes(1), np.arange(2, 8)))
+    )
+    with pytest.raises(ModelError, match="recording r has 6 neurons in training and 6 in the test, 4 of them the same"):
+        make_baselines(known, asked)
 
 
 def test_folds_have_the_same_baselines() -> None:

@@ -9,15 +9,18 @@ import pytest
 from scipy import special
 
 from poyodata.errors import ModelError
-from poyodata.models.evaluation import r2
+from poyodata.models.evaluation import r2, wilson_interval
 from poyodata.models.evaluation.decoding import balanced_accuracy, balanced_accuracy_of
 from poyodata.models.evaluation.intervals import (
+    SHARE,
     Clusters,
+    Pictures,
     donor_clusters,
     expanded_tail,
     interval,
     mean_of,
     mean_over,
+    worth_of,
 )
 from poyodata.models.evaluation.regression import r2_of
 
@@ -104,7 +107,7 @@ def test_2_to_5_clusters_are_given_students_interval() -> None:
         assert found == pytest.approx((centre.mean() - half, centre.mean() + half))
     # Two that are alike by chance do not make it narrower than trials drawn singly.
     values = np.tile([1.0, 0.0, 1.0, 1.0], 10)
-    low, high = interval(mean_of(values, (0.0, 1.0)), Clusters(np.repeat([0, 1], 20), ""), seed=0)
+    low, high = interval(mean_of(values), Clusters(np.repeat([0, 1], 20), ""), seed=0)
     assert (high - low) / 2 == pytest.approx(special.stdtrit(39, 0.975) * values.std(ddof=1) / np.sqrt(40))
     assert interval(mean_of([1.0, 1.0, 1.0, 0.0], (0.0, 1.0)), Clusters(np.array([0, 0, 1, 1]), ""), seed=0) == (0, 1)
 
@@ -159,6 +162,56 @@ def test_coverage_of_segments_and_donors(segments: int, donors: int) -> None:
     assert _coverage_of_segments(segments, donors, 1000) >= 0.90
 
 
+# -- shares ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("donors", "trials", "right"),
+    [
+        pytest.param(2, 10, 0.95, id="2-donors"),
+        pytest.param(4, 20, 0.97, id="4-donors"),
+        pytest.param(6, 10, 0.97, id="6-donors"),
+    ],
+)
+def test_shares_near_1_are_covered_as_often_as_said(donors: int, trials: int, right: float) -> None:
+    covered, rng = 0, np.random.default_rng(donors)
+    for world in range(200):
+        hits = rng.random(donors * trials) < right
+        ends = interval(mean_of(hits, SHARE), Clusters(np.repeat(np.arange(donors), trials), ""), seed=world, draws=300)
+        covered += ends[0] <= right <= ends[1]
+    assert covered / 200 >= 0.93
+
+
+def test_balanced_accuracy_near_1_is_covered_as_often_as_said() -> None:
+    covered, rng = 0, np.random.default_rng(0)
+    for world in range(200):
+        target = rng.integers(0, 8, 40)
+        prediction = np.where(rng.random(40) < 0.97, target, (target + 1) % 8)
+        trials = Clusters(np.arange(40), "", independent=True)
+        low, high = interval(balanced_accuracy_of(prediction, target), trials, seed=world, draws=300)
+        covered += low <= 0.97 <= high
+    assert covered / 200 >= 0.93
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["trials", "frames"])
+@pytest.mark.parametrize("hit", [0.0, 1.0], ids=["all-wrong", "all-right"])
+@pytest.mark.parametrize("donor", [{"r": "m", "q": "m"}, {"r": "m", "q": "n"}], ids=["one-donor", "two-donors"])
+def test_all_right_or_all_wrong_is_as_sure_as_wilson_says(hit: float, alike: bool, donor: dict[str, str]) -> None:
+    # Of frames each block of neighbours is worth one trial.
+    clusters = donor_clusters(np.repeat(["r", "q"], 300), donor, order=np.arange(600) if alike else None)
+    found = interval(mean_of(np.full(600, hit), SHARE), clusters, seed=0)
+    assert found == pytest.approx(wilson_interval(hit * (40 if alike else 600), 40 if alike else 600))
+
+
+def test_what_frames_are_worth_follows_from_how_their_blocks_differ() -> None:
+    rng, block = np.random.default_rng(0), np.repeat(np.arange(20), 45)
+    independent = mean_of(rng.random(900) < 0.3, SHARE)
+    copies = mean_of((rng.random(20) < 0.3)[block], SHARE)
+    assert worth_of(independent, None) == 900
+    assert worth_of(independent, block) > 400
+    assert worth_of(copies, block) == pytest.approx(20, rel=0.06)
+
+
 def test_two_kinds_of_clusters_widen_the_interval() -> None:
     segment, donor = np.repeat(np.arange(10), 4), np.tile(np.arange(4), 10)
     values = np.array([0.0, 1.0, 2.0, 3.0])[donor]  # donors differ, segments do not
@@ -202,6 +255,34 @@ def test_what_is_drawn_is_said(
     assert found.words.startswith(said)
     assert ("nothing of other animals" in found.words) == (clusters != 2)
     assert found.independent == (clusters == 80)
+
+
+@pytest.mark.parametrize(
+    ("donor", "groups", "across", "said"),
+    [
+        pytest.param(
+            {"r": "m", "q": "m"}, 8, False, "one donor: 8 segments within its 2 recordings; it", id="one-donor"
+        ),
+        pytest.param({"r": "m", "q": "n"}, 8, True, "8 segments, and 2 donors, too few", id="donors"),
+        pytest.param(
+            {"r": "m", "q": "m"}, 2, False, "one donor: 2 segments within its 2 recordings, too few", id="few"
+        ),
+    ],
+)
+def test_pictures_are_drawn_across_donors(donor: dict[str, str], groups: int, across: bool, said: str) -> None:
+    code = np.arange(80) % groups
+    found = donor_clusters(np.repeat(["r", "q"], 40), donor, order=np.arange(80), pictures=Pictures(code, "segments"))
+    assert found.words.startswith(said)
+    np.testing.assert_array_equal(found.code, code)
+    assert found.whole == across == (found.across is not None)
+
+
+@pytest.mark.parametrize("nobody", [float("nan"), None, "", " "], ids=["nan", "none", "empty", "blank"])
+def test_donors_without_a_name_are_not_one_donor(nobody: object) -> None:
+    sessions = np.repeat([f"r{i}" for i in range(6)], 20)
+    unknown, given = donor_clusters(sessions, None), donor_clusters(sessions, dict.fromkeys(sessions, nobody))  # type: ignore[arg-type]
+    assert given.words == unknown.words == "6 recordings whose donors are not known drawn again"
+    np.testing.assert_array_equal(given.code, unknown.code)
 
 
 def test_blocks_hold_neighbours_of_one_recording() -> None:

@@ -17,6 +17,7 @@ from poyodata.models.evaluation import (
     Comparison,
     Movie,
     Result,
+    Row,
     accuracy,
     judge,
     mark_seen,
@@ -25,6 +26,7 @@ from poyodata.models.evaluation import (
     wilson_interval,
 )
 from poyodata.models.evaluation.baselines import make_baselines
+from poyodata.models.evaluation.verdict import metric_sentence
 from tests.models.evaluation.worlds import STARTS, movie, responses
 
 DONORS = {"r": "m", "q": "n", "p": "n"}
@@ -180,7 +182,8 @@ def test_all_frames_seen_is_found_from_ids_and_said() -> None:
     assert result.all_test_frames_seen is True
     assert "All 60 pictures of this test were shown in training" in str(result)
     assert result.row("ssim").beside["nearest_frame_oracle"] == pytest.approx(1.0, abs=1e-5)
-    for claim in result.claims:
+    assert not any(sentence.startswith("Beside") for sentence in result.sentences)
+    for claim in (*result.claims, *result.differences):
         assert claim.refused == "60 of 60 pictures of the test were shown in training"
         assert np.isnan(claim.low)
         assert not claim.is_gain
@@ -242,6 +245,68 @@ def test_donors_are_drawn_across_segments() -> None:
     assert claim.high - claim.low > 2 * (alone.high - alone.low)
     unknown = judge(comparison, movie=Movie(movie(), STARTS)).claims[0]
     assert "2 recordings whose donors are not known" in unknown.drawn
+
+
+@pytest.mark.parametrize(
+    ("starts", "drawn"),
+    [
+        pytest.param(np.arange(8) * 15, "one donor: 8 segments within", id="cuts-known"),
+        pytest.param(None, "one donor: 10 blocks of neighbouring pictures", id="cuts-unknown"),
+    ],
+)
+def test_repeats_of_few_pictures_show_no_difference_that_is_none(starts: np.ndarray | None, drawn: str) -> None:
+    # Decoders that are equally good in the population of segments, each better in some of these eight.
+    shown = np.tile(np.arange(120), 10)
+    truth = np.random.default_rng(1).uniform(0.4, 0.6, (120, 8, 8))[shown]
+    claimed, worlds = 0, 30
+    for seed in range(worlds):
+        rng = np.random.default_rng(seed)
+
+        def answers(rng: np.random.Generator = rng) -> Answers:
+            size = rng.uniform(0.05, 0.15, 8)[shown // 15, None, None]
+            output = np.clip(truth + size * rng.standard_normal(truth.shape), 0, 1)
+            who = np.full(len(shown), "r", dtype=object)
+            frame = np.arange(len(shown))
+            return Answers("movie_pixels", "image", who, np.full(len(shown), -1), frame, truth, output, shown)
+
+        comparison = Comparison(mark_seen(answers(), [999]), (Baseline("linear", answers()),))
+        result = judge(comparison, donor={"r": "m"}, movie=Movie(None, starts), draws=200, metrics=["psnr"])
+        claimed += "no difference is shown" not in next(one for one in result.sentences if one.startswith("Beside"))
+    assert claimed <= (0.15 if starts is not None else 0.3) * worlds
+    assert result.drawn.startswith(drawn)
+
+
+def test_an_interval_of_no_width_says_nothing_of_chance() -> None:
+    sentence = metric_sentence("x", Row("ssim", "pooled", 0.5, 0.5, 0.5, 9, {"chance": 0.6}))
+    assert "not shown to differ from chance" in sentence
+    shown = np.arange(300)
+    wrong = Answers.of_classes(
+        "movie_frame", np.full(300, "r"), shown, prediction=shown + 200, target=shown, n_classes=900
+    )
+    result = judge(Comparison(replace(wrong, shown=shown)), donor={"r": "m"}, draws=50)
+    assert result.row("accuracy").high > 0.1
+    assert not any("accuracy" in sentence and "below chance" in sentence for sentence in result.sentences)
+
+
+def test_the_mean_of_recordings_is_as_sure_as_its_trials() -> None:
+    answers = directions(120, right=1.0)
+    for donor in ({"r": "1", "q": "2", "p": "3"}, dict.fromkeys("rqp", "m")):
+        row = judge(Comparison(answers), donor=donor, draws=50).row("accuracy", "mean of recordings")
+        assert (row.low, row.high) == pytest.approx(wilson_interval(120, 120))
+
+
+def test_folds_of_frames_keep_the_baselines_that_all_have() -> None:
+    shown = np.arange(40)
+    known = Answers.of_classes("movie_frame", ["r"] * 40, shown, prediction=shown, target=shown, n_classes=80)
+    new = Answers.of_classes("movie_frame", ["r"] * 40, shown + 40, prediction=shown, target=shown + 40, n_classes=80)
+    whole = pool(
+        [
+            Comparison(known, (Baseline("linear", known), Baseline("nearest_response", known))),
+            Comparison(new, (Baseline("nearest_response", new),), ("there is none",)),
+        ]
+    )
+    assert [one.name for one in whole.baselines] == ["nearest_response"]
+    assert whole.notes == ("there is none",)
 
 
 def test_three_mice_show_no_difference_that_is_none() -> None:

@@ -28,6 +28,7 @@ class Grey(nn.Module):
     """Answers with grey, whatever it is shown."""
 
     tasks = (TASKS["movie_pixels"],)
+    neuron_ids: tuple[str, ...] = ()
 
     def __init__(self, session_ids: tuple[str, ...]) -> None:
         super().__init__()

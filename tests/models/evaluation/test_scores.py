@@ -87,7 +87,7 @@ def test_score_uses_clusters_where_there_are_some() -> None:
     target = np.arange(80) % 8
     kwargs: dict[str, Any] = {"recording": np.repeat(["r", "q"], 40), "trial": np.tile(np.arange(40), 2)}
     found = score(**kwargs, prediction=target, target=target, cluster=np.repeat(["m", "n"], 40))
-    assert (found.interval, found.low, found.high) == ("student", 1.0, 1.0)
+    assert (found.interval, found.low, found.high) == ("student", *wilson_interval(80, 80))
     half = np.where(np.arange(80) < 40, target, (target + 1) % 8)  # one animal all right, one all wrong
     found = score(**kwargs, prediction=half, target=target, cluster=np.repeat(["m", "n"], 40))
     assert (found.low, found.high) == (0.0, 1.0)

@@ -239,7 +239,7 @@ def test_the_better_of_a_step_that_was_taken_twice_is_the_best(
     config: PoyoConfig, batches: MakeBatch, tmp_path: Path
 ) -> None:
     settings = TrainConfig(**{**SETTINGS, "steps": 6, "validate_every": 1}, folder=str(tmp_path))
-    first, second = iter([5.0, 4.0, 3.0, 1.0]), iter([3.5, 3.4, 3.3])  # there is a checkpoint after three
+    first, second = iter([5.0, 4.0, 3.0, 1.0]), iter([4.5, 4.4, 4.3, 4.2])  # it goes on at the validation after three
     with pytest.raises(BrokenOffError):
         train(
             new_model(config),

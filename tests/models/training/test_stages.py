@@ -109,6 +109,9 @@ def test_fine_tuning_begins_with_the_weights_of_the_run_before(road: Road) -> No
 def test_the_test_writes_what_it_found(road: Road, tmp_path: Path) -> None:
     found = stages.evaluate(road.store, road.manifest, road.tuned, out=tmp_path / "r", accelerator="cpu")
     facts = json.loads((tmp_path / "r" / "result.json").read_text())
+    best = json.loads((road.tuned / "summary.json").read_text())["best"]
+    last = {"file": "model.pt", "step": load_checkpoint(road.tuned / "model.pt").facts["steps"]}
+    assert facts["checkpoint"] == (last if best is None else {"file": "best.ckpt", "step": best["step"]})
     assert facts == json.loads(json.dumps(found.facts))
     assert [entry["name"] for entry in facts["lineage"]] == ["pretrain", "finetune", "evaluate"]
     assert facts["leaks"]["ok"] is True
