@@ -59,6 +59,7 @@ class RidgeRegression:
         target: npt.ArrayLike,
         groups: npt.ArrayLike | None = None,
         counted: npt.ArrayLike | None = None,
+        judged: slice = slice(None),
     ) -> RidgeRegression:
         """Fit on training rows; returns itself.
 
@@ -70,18 +71,25 @@ class RidgeRegression:
             What is left out together when the penalty is chosen, such as blocks of time; by default single rows.
         counted : array-like of bool, shape (row,), optional
             Rows whose error counts in that choice, such as those in the middle of their block; by default all.
+        judged : slice
+            Values whose error counts in it; by default all.
 
         Raises
         ------
         ModelError
             If shapes do not fit, numbers are not finite, or there is one group.
         """
-        parts, base, rotated = self._chosen(_features(features), target, groups, counted)
+        parts, base, rotated = self._chosen(_features(features), target, groups, counted, judged)
         self._weigh(parts, base, rotated)
         return self
 
     def _chosen(
-        self, x: Floats, target: npt.ArrayLike, groups: npt.ArrayLike | None, counted: npt.ArrayLike | None
+        self,
+        x: Floats,
+        target: npt.ArrayLike,
+        groups: npt.ArrayLike | None,
+        counted: npt.ArrayLike | None,
+        judged: slice = slice(None),
     ) -> tuple[Parts, Floats, Floats]:
         """Choose the penalty; gives the decomposed features, the mean target and the others in those coordinates."""
         y = np.asarray(target, dtype=np.float64)
@@ -96,11 +104,12 @@ class RidgeRegression:
         u, s, vt = _decomposed((x - self.mean) / self.scale)
         centred = y - base
         rotated = u.T @ centred
+        asked = rotated[:, judged], centred[:, judged]
         if groups is None:
-            self.loo_errors = np.array([_loo_error(u, s, rotated, centred, alpha) for alpha in self.alphas])
+            self.loo_errors = np.array([_loo_error(u, s, *asked, alpha) for alpha in self.alphas])
         else:
             of_group = _rows_of_groups(groups, counted, len(x))
-            self.loo_errors = np.array([_group_error(u, s, rotated, centred, alpha, of_group) for alpha in self.alphas])
+            self.loo_errors = np.array([_group_error(u, s, *asked, alpha, of_group) for alpha in self.alphas])
         self.alpha = self.alphas[int(np.argmin(self.loo_errors))]
         return (u, s, vt), base, rotated
 

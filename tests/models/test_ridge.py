@@ -146,3 +146,13 @@ def test_many_classes_are_fitted_as_few_are(groups: bool, monkeypatch: pytest.Mo
     assert mixed.loo_errors * 128 == pytest.approx(plain.loo_errors * 200, rel=0.1)
     same = RidgeDecoder((mixed.alpha,)).fit(features, target)
     np.testing.assert_allclose(again.decide(features), same.decide(features), atol=1e-10)
+
+
+def test_some_values_alone_may_choose_the_penalty() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((60, 5))
+    told, noise = features @ rng.standard_normal((5, 1)), 100 * rng.standard_normal((60, 1))
+    both = np.hstack([noise, told])
+    alone, judged = RidgeRegression().fit(features, told), RidgeRegression().fit(features, both, judged=slice(-1, None))
+    assert judged.alpha == alone.alpha < RidgeRegression().fit(features, both).alpha
+    np.testing.assert_allclose(judged.predict(features)[:, 1:], alone.predict(features))
