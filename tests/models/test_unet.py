@@ -63,6 +63,9 @@ def decoded_by_list(decoder: UNetDecoder, h: Tensor) -> Tensor:
         size = (x.shape[2] * rows, x.shape[3] * columns)
         return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
+    level = modules["level"]
+    assert isinstance(level, nn.BatchNorm1d)
+    h = (h - level.running_mean) / torch.sqrt(level.running_var + 1e-5)  # type: ignore[operator]
     x = h[:, :, None, None]
     for i, channels in enumerate((128, 64, 32, 16)):
         side = 2 ** (i + 1)
