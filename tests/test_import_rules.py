@@ -98,6 +98,7 @@ MAY_IMPORT_MORE: dict[str, set[str]] = {
     "poyodata.models.training.known": STAGES,
     "poyodata.models.training.past_stages": STAGES,
     "poyodata.models.training.plan": STAGES,
+    "poyodata.models.training.preparing": STAGES,
     "poyodata.models.training.runs": STAGES,
     "poyodata.models.training.scales": STAGES,
     "poyodata.models.training.stages": STAGES,
