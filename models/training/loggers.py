@@ -64,9 +64,16 @@ def make_loggers(names: Sequence[str], folder: Path, start: int, identity: str) 
 
             made.append(CSVLogger(folder, name="csv", version=f"from-step-{start}"))
         else:
-            from lightning.pytorch.loggers import WandbLogger
-
-            made.append(
-                WandbLogger(save_dir=folder, name=folder.name, project="poyodata", id=identity[:16], resume="allow")
-            )
+            made.append(_wandb(folder, identity))
     return made
+
+
+def _wandb(folder: Path, identity: str) -> Logger:
+    from lightning.pytorch.loggers import WandbLogger
+
+    try:
+        return WandbLogger(save_dir=folder, name=folder.name, project="poyodata", id=identity[:16], resume="allow")
+    except ImportError as error:
+        raise ModelError(
+            f"the logger 'wandb' does not start ({error}); install wandb anew, or go on without it: --logger none"
+        ) from error

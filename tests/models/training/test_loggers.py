@@ -9,6 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
+from poyodata.errors import ModelError
 from poyodata.models import PoyoPlus, TrainConfig, resume, train
 
 MakeBatch = Callable[..., dict[str, Tensor]]
@@ -39,3 +40,14 @@ def test_tensorboard_shows_a_step_once(
     seen = EventAccumulator(str(tmp_path / "tensorboard"))
     seen.Reload()
     assert [event.step for event in seen.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_package_that_does_not_start_is_told_in_a_sentence(
+    model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "__init__.py").write_text("raise ImportError('broken')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = TrainConfig(steps=1, loggers=("wandb",), folder=str(tmp_path / "run"))
+    with pytest.raises(ModelError, match="'wandb' does not start .* --logger none"):
+        train(model, [batch], settings, progress=False)
