@@ -49,5 +49,5 @@ def test_a_package_that_does_not_start_is_told_in_a_sentence(
     (tmp_path / "wandb" / "__init__.py").write_text("raise ImportError('broken')\n")
     monkeypatch.syspath_prepend(tmp_path)
     settings = TrainConfig(steps=1, loggers=("wandb",), folder=str(tmp_path / "run"))
-    with pytest.raises(ModelError, match="'wandb' does not start .* --logger none"):
+    with pytest.raises(ModelError, match=r"'wandb' does not start .* --logger none"):
         train(model, [batch], settings, progress=False)
