@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from poyodata.models.dropout import Dropout
@@ -102,60 +101,10 @@ def _heads_of(x: Tensor, weight: Tensor, dim_head: int, times: Rotation, parts: 
 
     They are turned by the time of their moments; `weight` has shape (parts * heads * dim_head, dim).
     """
-    # With one row a moment there are as many moments as keys: a product for each would be one for every window.
-    if _moment_by_moment(x) and x.shape[1] > 1 and x.shape[1] * x.shape[2] > x.shape[3]:
-        return _HeadsByMoment.apply(x, weight, times.cos, times.sin, dim_head, parts)  # type: ignore[no-any-return, no-untyped-call]
-    return _split_heads(_project(x.flatten(1, 2), weight, dim_head, times), x.shape[2], parts)
-
-
-def _split_heads(heads: Tensor, batch: int, parts: int) -> tuple[Tensor, ...]:
-    """(moment, row * batch, parts * head, dim_head) -> `parts` of (batch, head, moment * row, dim_head)."""
+    heads = _project(x.flatten(1, 2), weight, dim_head, times)
     # Apart before their dimensions change places: their gradients are then put together in one pass, not in two.
-    each = heads.view(-1, batch, parts, heads.shape[2] // parts, heads.shape[3]).unbind(2)
+    each = heads.view(-1, x.shape[2], parts, heads.shape[2] // parts, dim_head).unbind(2)
     return tuple(part.permute(1, 2, 0, 3) for part in each)
-
-
-def _moment_by_moment(x: Tensor) -> bool:
-    """Whether `x` is best multiplied by the weights of one moment after the other: what these make stays in the cache.
-
-    Elsewhere one call for all moments is better, and autocast and a compiler only see into plain functions.
-    """
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
-
-
-class _HeadsByMoment(torch.autograd.Function):
-    """`_heads_of` by weights turned anew for every moment, in both directions.
-
-    One call for all moments would keep turned weights until the backward pass, where the gradients of queries, keys and
-    values would be brought together first, into the largest tensor of a layer: `python -m tests.benchmarks.models step`
-    and `memory` show what that costs.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, dim_head: int, parts: int
-    ) -> tuple[Tensor, ...]:
-        by_head = torch.unflatten(weight.T.contiguous(), 1, (-1, dim_head))
-        ctx.save_for_backward(x, by_head, cos, sin)
-        made = x.new_empty(len(x), x.shape[1] * x.shape[2], len(weight))
-        for each, rows, *angles in zip(made, x, cos, sin, strict=True):
-            torch.mm(rows.flatten(0, 1), rotate(by_head, Rotation(*angles)).flatten(1), out=each)
-        return _split_heads(torch.unflatten(made, 2, (-1, dim_head)), x.shape[2], parts)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *of_parts: Tensor) -> tuple[Tensor | None, ...]:
-        x, by_head, cos, sin = ctx.saved_tensors
-        moments, n_rows, batch, _ = x.shape
-        of_x, of_weight = torch.empty_like(x), torch.zeros_like(by_head)
-        parts = [torch.unflatten(part, 2, (moments, n_rows)).permute(2, 3, 0, 1, 4) for part in of_parts]
-        for into, rows, *of_heads, c, s in zip(of_x, x, *parts, cos, sin, strict=True):
-            together = torch.stack(of_heads, dim=2).view(n_rows * batch, -1)
-            turned = rotate(by_head, Rotation(c, s)).flatten(1)
-            into.copy_(torch.mm(together, turned.T).view_as(into))
-            of_turned = torch.mm(rows.flatten(0, 1).T, together).view_as(by_head)
-            of_weight += rotate(of_turned, Rotation(c, s), back=True)
-        return of_x, of_weight.flatten(1).T, None, None, None, None
 
 
 def _collect(x: Tensor, to: nn.Linear, times: Rotation) -> Tensor:
@@ -265,7 +214,7 @@ class CrossAttention(nn.Module):
 
     def _normalised(self, context: Tensor) -> Tensor:
         """Context by moment: (batch, moment, row, context_dim) -> (moment, row, batch, context_dim)."""
-        return self.norm_context(context).permute(1, 2, 0, 3)  # type: ignore[no-any-return]
+        return self.norm_context(context.permute(1, 2, 0, 3))  # type: ignore[no-any-return]
 
 
 class SelfAttention(nn.Module):

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from poyodata.models import perceiver
 from poyodata.models.perceiver import (
     CrossAttention,
     FeedForward,
@@ -167,37 +166,3 @@ def test_attention_dropout_is_right_on_average_and_off_in_evaluation(kind: str) 
     error = drawn.std(dim=0) / n_draws**0.5
     assert error.min() > 0  # something was left out
     assert ((drawn.mean(dim=0) - still[0]).abs() < 5 * error).all()
-
-
-@pytest.mark.parametrize("parts", [1, 2, 3])
-@pytest.mark.parametrize("contiguous", [True, False])
-def test_heads_made_moment_by_moment_are_those_made_at_once(
-    parts: int, contiguous: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    draws = torch.Generator().manual_seed(6)
-    times = rotation(torch.arange(3) * 0.3, 4, 0.3, 4.0)
-    x = torch.randn(3, 2, 4, 5, dtype=torch.float64, generator=draws)
-    x = x if contiguous else x.permute(2, 0, 1, 3).contiguous().permute(1, 2, 0, 3)
-    weight = torch.randn(parts * 8, 5, dtype=torch.float64, generator=draws)
-    assert perceiver._moment_by_moment(x)
-
-    def heads(x: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return perceiver._heads_of(x, weight, 4, times, parts)
-
-    for each in (x, weight):
-        each.requires_grad_()
-    assert torch.autograd.gradcheck(heads, (x, weight))
-    found = heads(x, weight)
-    weighed = [torch.randn(part.shape, dtype=torch.float64, generator=draws) for part in found]
-    gradients = torch.autograd.grad(found, (x, weight), weighed)
-    monkeypatch.setattr(perceiver, "_moment_by_moment", lambda x: False)
-    expected = heads(x, weight)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(gradients, torch.autograd.grad(expected, (x, weight), weighed))
-
-
-def test_plain_functions_serve_autocast() -> None:
-    x = torch.zeros(1)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not perceiver._moment_by_moment(x)
-    assert not perceiver._moment_by_moment(x.to("meta"))
