@@ -101,7 +101,7 @@ def simulated(case: str, lengths: Lengths, folder: Path) -> None:
 
 
 def movie(case: str, lengths: Lengths, folder: Path) -> None:
-    """Pictures of held-out segments of a simulated movie of two minutes and 64 x 128 pixels, shown three times.
+    """Pictures of held-out segments of a simulated movie of two minutes and 64 x 128 pixels, shown six times to one mouse.
 
     The movie is one of a disc, and cells answer in phase, strongly: the energy of receptive fields does not tell a
     picture from its negative, and two minutes of natural scenes are too few to learn what scenes look like.
@@ -119,7 +119,7 @@ def movie(case: str, lengths: Lengths, folder: Path) -> None:
         movie_width_px=128,
         movies="discs",
         movie_phase=1.0,
-        tuning_scale=20.0,
+        tuning_scale=80.0,
         noise_scale=0.2,
         driven_by_line={"Cux2-CreERT2": 1.0},
     )
