@@ -101,7 +101,7 @@ def simulated(case: str, lengths: Lengths, folder: Path) -> None:
 
 
 def movie(case: str, lengths: Lengths, folder: Path) -> None:
-    """Pictures of held-out segments of a simulated movie of two minutes and 64 x 128 pixels, shown six times to one mouse.
+    """Pictures of held-out segments of a simulated movie, two minutes of 64 x 128 pixels that one mouse sees six times.
 
     The movie is one of a disc, and cells answer in phase, strongly: the energy of receptive fields does not tell a
     picture from its negative, and two minutes of natural scenes are too few to learn what scenes look like.
