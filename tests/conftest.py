@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +73,11 @@ def real_metadata() -> Path:
 def real_cell_metrics() -> Path:
     """Folder of Allen's published tables of cell metrics; skipped as `real_recording` is."""
     return _real("abo-cell-metrics", "swdb_dg_table.csv.gz")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as at a terminal: a shell starts what it runs in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

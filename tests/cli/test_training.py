@@ -220,6 +220,7 @@ def test_a_recipe_with_problems_ends_with_one_and_names_every_line(
     assert err.count("mine.yaml:") >= 2
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("number", "status"), [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="TERM")]
 )

@@ -34,6 +34,7 @@ def config(folder: Path, **changes: Any) -> TrainConfig:
     return TrainConfig(steps=6, log_every=1, loggers=(), folder=str(folder), **changes)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("number", "ends", "queued"),
     [
@@ -73,6 +74,7 @@ def test_a_signal_saves_a_whole_step_and_exits(
                for name, value in whole.model.state_dict().items())  # fmt: skip
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_the_second_interrupt_does_not_wait(
     model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
