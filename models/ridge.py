@@ -29,6 +29,8 @@ class RidgeRegression:
     ----------
     alphas : sequence of float
         Penalties to choose from, each above 0.
+    judged : slice
+        Values whose error counts in that choice; by default all.
 
     Attributes
     ----------
@@ -47,10 +49,11 @@ class RidgeRegression:
     (10, 1)
     """
 
-    def __init__(self, alphas: tuple[float, ...] = ALPHAS) -> None:
+    def __init__(self, alphas: tuple[float, ...] = ALPHAS, *, judged: slice = slice(None)) -> None:
         if not len(alphas) or not all(np.isfinite(a) and a > 0 for a in alphas):
             raise ModelError(f"alphas={alphas!r}: expected at least one penalty, each finite and above 0")
         self.alphas = tuple(float(a) for a in alphas)
+        self.judged = judged
         self.alpha = float("nan")
 
     def fit(
@@ -59,7 +62,6 @@ class RidgeRegression:
         target: npt.ArrayLike,
         groups: npt.ArrayLike | None = None,
         counted: npt.ArrayLike | None = None,
-        judged: slice = slice(None),
     ) -> RidgeRegression:
         """Fit on training rows; returns itself.
 
@@ -71,25 +73,18 @@ class RidgeRegression:
             What is left out together when the penalty is chosen, such as blocks of time; by default single rows.
         counted : array-like of bool, shape (row,), optional
             Rows whose error counts in that choice, such as those in the middle of their block; by default all.
-        judged : slice
-            Values whose error counts in it; by default all.
 
         Raises
         ------
         ModelError
             If shapes do not fit, numbers are not finite, or there is one group.
         """
-        parts, base, rotated = self._chosen(_features(features), target, groups, counted, judged)
+        parts, base, rotated = self._chosen(_features(features), target, groups, counted)
         self._weigh(parts, base, rotated)
         return self
 
     def _chosen(
-        self,
-        x: Floats,
-        target: npt.ArrayLike,
-        groups: npt.ArrayLike | None,
-        counted: npt.ArrayLike | None,
-        judged: slice = slice(None),
+        self, x: Floats, target: npt.ArrayLike, groups: npt.ArrayLike | None, counted: npt.ArrayLike | None
     ) -> tuple[Parts, Floats, Floats]:
         """Choose the penalty; gives the decomposed features, the mean target and the others in those coordinates."""
         y = np.asarray(target, dtype=np.float64)
@@ -104,7 +99,7 @@ class RidgeRegression:
         u, s, vt = _decomposed((x - self.mean) / self.scale)
         centred = y - base
         rotated = u.T @ centred
-        asked = rotated[:, judged], centred[:, judged]
+        asked = rotated[:, self.judged], centred[:, self.judged]
         if groups is None:
             self.loo_errors = np.array([_loo_error(u, s, *asked, alpha) for alpha in self.alphas])
         else:

@@ -189,7 +189,7 @@ def linear_pixels(train: ByRecording, test: ByRecording) -> Answers:
 
     def decode(known: Responses, asked: Responses) -> Pixels:
         place, axes, middle = _in_span(known)
-        ridge = RidgeRegression().fit(known.features, place, *_left_out(known), judged=_MOST_VARIED)
+        ridge = RidgeRegression(judged=_MOST_VARIED).fit(known.features, place, *_left_out(known))
         found = ridge.predict(asked.features)
         pictures = (found @ axes).reshape(-1, *middle.shape) + middle
         return np.asarray(np.clip(pictures, 0.0, 1.0), np.float32)

@@ -153,6 +153,6 @@ def test_some_values_alone_may_choose_the_penalty() -> None:
     features = rng.standard_normal((60, 5))
     told, noise = features @ rng.standard_normal((5, 1)), 100 * rng.standard_normal((60, 1))
     both = np.hstack([noise, told])
-    alone, judged = RidgeRegression().fit(features, told), RidgeRegression().fit(features, both, judged=slice(-1, None))
+    alone, judged = RidgeRegression().fit(features, told), RidgeRegression(judged=slice(-1, None)).fit(features, both)
     assert judged.alpha == alone.alpha < RidgeRegression().fit(features, both).alpha
     np.testing.assert_allclose(judged.predict(features)[:, 1:], alone.predict(features))
