@@ -11,20 +11,9 @@ from torch import Tensor
 
 from poyodata.errors import ModelError
 from poyodata.models import PoyoPlus, TrainConfig, resume, train
+from tests.models.training.broken_off import BrokenOffError, break_off
 
 MakeBatch = Callable[..., dict[str, Tensor]]
-
-
-class KilledError(Exception):
-    pass
-
-
-def killed_at(step: int) -> Callable[[int, float], None]:
-    def told(now: int, loss: float) -> None:
-        if now == step:
-            raise KilledError
-
-    return told
 
 
 @pytest.mark.parametrize(
@@ -34,8 +23,8 @@ def test_tensorboard_shows_a_step_once(
     every: int, killed: int, model: PoyoPlus, batch: dict[str, Tensor], tmp_path: Path
 ) -> None:
     settings = TrainConfig(steps=6, log_every=1, checkpoint_every=every, folder=str(tmp_path), unit_dropout=0.0)
-    with pytest.raises(KilledError):
-        train(model, [batch], settings, progress=False, on_step=killed_at(killed))
+    with pytest.raises(BrokenOffError):
+        train(model, [batch], settings, progress=False, on_step=break_off(killed))
     resume(tmp_path, [batch], progress=False)
     seen = EventAccumulator(str(tmp_path / "tensorboard"))
     seen.Reload()

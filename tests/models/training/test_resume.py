@@ -17,6 +17,7 @@ from poyodata.errors import ModelError
 from poyodata.models import PoyoConfig, PoyoPlus, Run, TrainConfig, resume, train
 from poyodata.models.checkpoint import load_checkpoint
 from poyodata.models.training import step_draws
+from tests.models.training.broken_off import BrokenOffError, break_off
 
 MakeBatch = Callable[..., dict[str, Tensor]]
 STEPS = 8
@@ -57,18 +58,6 @@ class Counted:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.epoch, self.start = state["epoch"], state["given"]
-
-
-class BrokenOffError(Exception):
-    pass
-
-
-def break_off(at: int) -> Callable[[int, float], None]:
-    def told(step: int, loss: float) -> None:
-        if step == at:
-            raise BrokenOffError
-
-    return told
 
 
 def new_model(config: PoyoConfig) -> PoyoPlus:
