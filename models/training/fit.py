@@ -30,7 +30,7 @@ from poyodata.models.training.lesson import Course, Lesson
 from poyodata.models.training.lock import alone_in
 from poyodata.models.training.loggers import check_loggers
 from poyodata.models.training.objective import Objective, objective_of, tasks_learnt
-from poyodata.models.training.ranks import on_first, ranks_of
+from poyodata.models.training.ranks import group_left_at_exit, on_first, ranks_of
 from poyodata.models.training.rows import Rows
 from poyodata.models.training.run import Run
 from poyodata.models.training.signals import StopSignals, was_requeued
@@ -223,7 +223,8 @@ def train(
     rank, world = ranks_of(config)
     _check_share(loader, world)
     # Before anything is read there; of several processes, the first writes.
-    with contextlib.nullcontext() if folder is None or rank else alone_in(folder.path):
+    alone = contextlib.nullcontext() if folder is None or rank else alone_in(folder.path)
+    with alone, group_left_at_exit():
         if folder is not None and rank == 0:
             folder.remove_unfinished()
         return _train(

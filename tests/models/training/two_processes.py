@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -37,6 +38,8 @@ class Ends:
 def main(mode: str, folder: Path) -> None:
     torch.set_num_threads(1)
     rank = int(os.environ.get("RANK", "0"))
+    # Registered before all others, and so done after them.
+    atexit.register(lambda: (folder / f"{mode}-{rank}-in-group").write_text(str(torch.distributed.is_initialized())))
     config = PoyoConfig.named(
         "poyo-tiny", window_frames=24, rate_hz=10.0, dim=16, dim_head=8, self_heads=2, depth=1,
         ffn_dropout=0.0, residual_dropout=0.0,
@@ -52,6 +55,8 @@ def main(mode: str, folder: Path) -> None:
         checkpoint_every=2, loggers=(), folder=str(folder / mode),
     )  # fmt: skip
     run = train(model, loader, settings, validate=[batch(9, 4)], progress=False)
+    if mode == "equal":  # once more in the same processes
+        train(model, loader, settings.model_copy(update={"folder": None}), progress=False)
     if rank == 0:
         found = {"losses": run.losses.tolist(), "windows": run.windows}
         (folder / f"{mode}.json").write_text(json.dumps(found), encoding="utf-8")
