@@ -174,8 +174,10 @@ class Selector:
         absent = [name for name in rule.ids if name not in known]
         if absent:
             raise DietError(
-                f"{len(absent)} of {len(rule.ids)} neurons under `ids` are not in the store, the first is "
-                f"{absent[0]!r}: {nearest(absent[0], neuron_id.iloc[:2000].tolist())}"
+                f"{len(absent)} of {len(rule.ids)} neurons under `ids` are not among those to choose from, the first "
+                f"is {absent[0]!r}: {nearest(absent[0], neuron_id.iloc[:2000].tolist())} To choose from are the "
+                "neurons of the store in recordings of the split, those with an invalid ROI only where the diet names "
+                "valid_roi or exclusion_label."
             )
         return Kleene.known(listed)
 

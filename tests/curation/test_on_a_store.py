@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from poyodata.curation import Diet, Manifest, c, check_leaks, load_diet, mix
-from poyodata.errors import ManifestError
+from poyodata.errors import DietError, ManifestError
 from poyodata.sources import read_arrays
 from poyodata.sources.record import SessionMetadata, SessionRecord
 from poyodata.splits import resolve_split
@@ -198,3 +198,15 @@ def test_regions_labelled_for_exclusion(rule: Any, kept: int, steps: list[str], 
     assert [step for step in funnel["step"] if step in ("split", "valid_roi")] == [s for s in steps if s != "all"]
     if rule is None:
         assert funnel.loc[funnel["step"] == "valid_roi", ["kept", "rejected"]].to_numpy().tolist() == [[21, 3]]
+
+
+def test_listed_neurons_with_an_invalid_region_are_told_so(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "s.zarr") as writer:
+        one = record(0, "Sst-IRES-Cre")
+        one.neurons.loc[5, ["valid_roi", "exclusion_label"]] = [False, "union"]
+        writer.add(one)
+    store = open_store(tmp_path / "s.zarr")
+    listed = Diet.ids(store.neurons["neuron_id"].tolist())
+    with pytest.raises(DietError, match=r"1 of 8 neurons under `ids`.*invalid ROI only where the diet names valid_roi"):
+        listed.resolve(store)
+    assert len((listed & Diet.where("valid_roi or not valid_roi")).resolve(store).neurons) == 8
