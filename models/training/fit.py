@@ -17,12 +17,12 @@ import torch
 
 from poyodata.errors import ModelError
 from poyodata.models.batches import Batches, ModelBatches, shown_names
-from poyodata.models.checkpoint import Checkpoint, package_versions, save_checkpoint
-from poyodata.models.config import PoyoConfig
+from poyodata.models.checkpoint import package_versions, save_checkpoint
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.training import lineage as lineages
 from poyodata.models.training.bar import training_bar
 from poyodata.models.training.config import TrainConfig
+from poyodata.models.training.continuing import checkpoint_of, go_on, settled
 from poyodata.models.training.folder import RunFolder
 from poyodata.models.training.guards import check_device, one_sentence
 from poyodata.models.training.history import History, OnStep
@@ -259,13 +259,13 @@ def _train(
     """Train in a folder that no other process trains in."""
     if manifest_digest is None:
         manifest_digest = getattr(loader, "manifest_digest", None)
-    config = _settled(folder, config)
+    config = settled(folder, config)
     stage = stage or ("pretrain" if config.objective == "masked" else "finetune")
     settings = {"train": _lasting(config), "model": model.config.model_dump(mode="json")}
     # How batches are made, where the loader says it: a run on other batches is another run.
     settings |= {name: getattr(loader, name) for name in ("recipe_digest", "batch_size") if hasattr(loader, name)}
     lineage = lineages.added(lineages.lineage_of(model), stage, manifest_digest, settings)
-    checkpoint = _checkpoint_of(folder, config, manifest_digest, model.config, resume=resume or was_requeued())
+    checkpoint = checkpoint_of(folder, config, manifest_digest, model.config, resume=resume or was_requeued())
     shown = shown_names(loader)
     if checkpoint is not None:
         model.load_state_dict(checkpoint.model.state_dict())
@@ -302,7 +302,7 @@ def _train(
         if folder is not None:
             course.started = partial(_begin, folder, course, model)
         if checkpoint is not None:
-            _go_on(course, checkpoint)
+            go_on(course, checkpoint)
         if (course.step < config.steps and not course.stopped) or course.owes_validation:
             model.mark_trained(
                 shown.neurons if shown.named else model.neuron_ids,
@@ -405,21 +405,6 @@ def _check_identified(config: TrainConfig, model: PoyoPlus) -> None:
         )
 
 
-def _settled(folder: RunFolder | None, config: TrainConfig) -> TrainConfig:
-    """Say how often the model is measured, which `checkpoint_every` must not change when a run goes on."""
-    if config.validate_every is not None or folder is None:
-        return config
-    known = folder.read_config()[0] if folder.holds_run else config
-    return config.model_copy(update={"validate_every": _measured(known).validate_every})
-
-
-def _lasting(config: TrainConfig) -> dict[str, Any]:
-    """Settings that decide what is learned."""
-    from poyodata.models.training.config import FREE_ON_RESUME
-
-    return {name: value for name, value in config.model_dump(mode="json").items() if name not in FREE_ON_RESUME}
-
-
 def _tables(folder: RunFolder | None) -> tuple[Path | None, Path | None]:
     return (None, None) if folder is None else (folder.metrics, folder.validation)
 
@@ -436,83 +421,6 @@ def _measure(
         changed = config.model_copy(update={"target": "self"})
         objective = objective_of(changed, model)
     return loss_over(validate, objective, config.seed)
-
-
-def _checkpoint_of(
-    folder: RunFolder | None, config: TrainConfig, manifest_digest: str | None, model: PoyoConfig, *, resume: bool
-) -> Checkpoint | None:
-    """Give the checkpoint to go on from; None for a run that begins.
-
-    Raises
-    ------
-    ModelError
-        If there is a run that is not to be resumed, or that learns differently, or files of another run.
-    """
-    if folder is None:
-        return None
-    if not folder.holds_run:
-        folder.check_nothing_lost()
-        return None
-    if not resume:
-        raise ModelError(
-            f"{folder.path} holds a run already; go on with it with resume=True, choose another folder, or move that "
-            "run away"
-        )
-    known, facts = folder.read_config()
-    known = _measured(known)
-    # Through the settings, so that one which there was not yet has its default.
-    own, was = model.model_dump(mode="json"), PoyoConfig(**facts["model"]).model_dump(mode="json")
-    differ = known.differences(config)
-    differ |= {f"the model's {name}": (was.get(name), own[name]) for name in own if was.get(name) != own[name]}
-    if differ:
-        listed = "; ".join(f"{name} was {before!r}, here it is {here!r}" for name, (before, here) in differ.items())
-        raise ModelError(f"the run in {folder.path} was begun with other settings: {listed}; give those, or begin anew")
-    if facts["manifest_digest"] != manifest_digest:
-        raise ModelError(
-            f"the run in {folder.path} was begun on manifest {_short(facts['manifest_digest'])}, here it is "
-            f"{_short(manifest_digest)}; give that one, or begin anew"
-        )
-    checkpoint = folder.read_checkpoint(folder.last)
-    if checkpoint.training is None:
-        raise ModelError(f"{folder.last} is a model alone, without the state of its training; put the run's own back")
-    changed = _measured(TrainConfig(**checkpoint.facts["train"])).differences(known)
-    changed |= {
-        name: (checkpoint.facts.get(name), facts.get(name))
-        for name in ("stage", "manifest_digest", "classes")
-        if checkpoint.facts.get(name, {}) != facts.get(name, {})
-    }
-    if changed:
-        listed = "; ".join(f"{name} was {was!r}, there it is {now!r}" for name, (was, now) in changed.items())
-        raise ModelError(
-            f"{folder.last} was trained with other settings than {folder.config} says: {listed}; put the run's own "
-            "files back"
-        )
-    return checkpoint
-
-
-def _measured(config: TrainConfig) -> TrainConfig:
-    """Give settings that say how often the model is measured: by default as often as there are checkpoints."""
-    return config.model_copy(update={"validate_every": config.validate_every or config.checkpoint_every})
-
-
-def _short(digest: str | None) -> str:
-    return "none" if digest is None else digest[:12]
-
-
-def _go_on(course: Course, checkpoint: Checkpoint) -> None:
-    """Put a course where a checkpoint was taken."""
-    state = checkpoint.training
-    if state is None:
-        return
-    progress = state.progress
-    course.resumed = state
-    course.step, course.windows, course.seconds = progress["step"], progress["windows"], progress["seconds"]
-    course.stopped, course.saved = progress["stopped"], progress["step"]
-    course.history.rows.cut(progress["metrics"])
-    course.watch(course.history.rows.rows)
-    course.rows.cut(progress["validations"])
-    course.validation.load(progress["validation"])
-    course.cycle.load_state_dict(progress["batches"])
 
 
 def _begin(folder: RunFolder, course: Course, model: PoyoPlus) -> None:
@@ -551,3 +459,10 @@ def _finish(folder: RunFolder, run: Run, facts: dict[str, Any], *, resumed: bool
     }
     summary |= {"seconds": round(run.seconds, 3), "manifest_digest": run.manifest_digest}
     folder.write(folder.summary, {**summary, "warnings": run.warnings})
+
+
+def _lasting(config: TrainConfig) -> dict[str, Any]:
+    """Settings that decide what is learned."""
+    from poyodata.models.training.config import FREE_ON_RESUME
+
+    return {name: value for name, value in config.model_dump(mode="json").items() if name not in FREE_ON_RESUME}

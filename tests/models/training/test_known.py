@@ -28,8 +28,7 @@ from poyodata.models.training.known import strangers, without
 from poyodata.models.training.optimizers import optimizer_of
 from poyodata.models.training.runs import check_out
 from poyodata.models.unet import UNetDecoder
-from poyodata.splits import resolve_split
-from poyodata.store import Store, open_store
+from poyodata.store import Store
 
 MakeBatch = Callable[..., dict[str, Tensor]]
 TINY = ("model.dim=16", "model.dim_head=8", "model.depth=1", "batch_size=8", "train.steps=2")
@@ -38,17 +37,6 @@ QUIET: dict[str, Any] = {"loggers": (), "progress": False, "accelerator": "cpu"}
 
 def recipe(*settings: str, name: str = "small-finetune") -> TrainingRecipe:
     return load_recipe(name, [*TINY, *settings])
-
-
-@pytest.fixture(scope="module")
-def store(tiny_store_path: Path) -> Store:
-    return open_store(tiny_store_path)
-
-
-@pytest.fixture(scope="module")
-def manifest(store: Store) -> Manifest:
-    eaten = load_diet("all").during(c.stimulus == "drifting_gratings")
-    return eaten.resolve(store, split=resolve_split(store, "blocks-5fold"))
 
 
 def learning_from(manifest: Manifest, *sessions: str) -> Manifest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from poyodata.models.recipes import load_recipe
 from poyodata.models.training.ancestry import Ancestor, Ancestry
 from poyodata.models.training.past_stages import normalisation_of_stages, shown_by_stages
 from poyodata.splits import resolve_split
-from poyodata.store import Store, open_store
+from poyodata.store import Store
 
 RECIPE = load_recipe("small-finetune")
 
@@ -25,11 +24,6 @@ def _during(store: Store, stimulus: str, split: str, fold: int = 0) -> Manifest:
 
 def _stages(*manifests: Manifest) -> Ancestry:
     return Ancestry(tuple(Ancestor("finetune", one, RECIPE, "store") for one in manifests))
-
-
-@pytest.fixture(scope="module")
-def store(tiny_store_path: Path) -> Store:
-    return open_store(tiny_store_path)
 
 
 @pytest.fixture(scope="module")

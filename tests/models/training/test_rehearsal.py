@@ -8,23 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from poyodata.curation import Manifest, c, load_diet
+from poyodata.curation import Manifest
 from poyodata.errors import PoyodataError
 from poyodata.models.recipes import known_recipes, load_recipe
 from poyodata.models.training import stages
-from poyodata.store import Store, open_store
+from poyodata.store import Store
 
 TINY = ("model.dim=16", "model.dim_head=8", "model.depth=1", "batch_size=8", "train.steps=2")
-
-
-@pytest.fixture(scope="module")
-def store(tiny_store_path: Path) -> Store:
-    return open_store(tiny_store_path)
-
-
-@pytest.fixture(scope="module")
-def manifest(store: Store) -> Manifest:
-    return load_diet("all").during(c.stimulus == "drifting_gratings").resolve(store)
 
 
 def with_valid(manifest: Manifest, how: str) -> Manifest:

@@ -21,7 +21,7 @@ from poyodata.models.recipes import TrainingRecipe, load_recipe
 from poyodata.models.training import stages
 from poyodata.models.training.scales import with_scales
 from poyodata.splits import resolve_split
-from poyodata.store import Store, open_store
+from poyodata.store import Store
 
 TINY = ("model.dim=16", "model.dim_head=8", "model.depth=1", "batch_size=8", "train.steps=2")
 QUIET: dict[str, Any] = {"loggers": (), "progress": False, "accelerator": "cpu"}
@@ -31,17 +31,6 @@ NAN = np.nan
 
 def recipe(*settings: str, name: str = "small-finetune") -> TrainingRecipe:
     return load_recipe(name, [*TINY, *settings])
-
-
-@pytest.fixture(scope="module")
-def store(tiny_store_path: Path) -> Store:
-    return open_store(tiny_store_path)
-
-
-@pytest.fixture(scope="module")
-def manifest(store: Store) -> Manifest:
-    eaten = load_diet("all").during(c.stimulus == "drifting_gratings")
-    return eaten.resolve(store, split=resolve_split(store, "blocks-5fold"))
 
 
 @pytest.fixture(scope="module")
