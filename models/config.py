@@ -237,7 +237,9 @@ class PoyoConfig(Settings):
         >>> config.n_steps, config.n_latents, config.context_dim
         (16, 256, 128)
         """
-        settings = size_settings(name, window_frames=window_frames, rate_hz=rate_hz)
+        # Windows first: sizes are worked out from them, and would fail in their own words.
+        window = cls(window_frames=window_frames, rate_hz=rate_hz)
+        settings = size_settings(name, window_frames=window.window_frames, rate_hz=window.rate_hz)
         return cls(**{"name": name, "window_frames": window_frames, "rate_hz": rate_hz, **settings, **changes})
 
 

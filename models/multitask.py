@@ -8,6 +8,7 @@ device.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import torch
@@ -22,11 +23,20 @@ UNLABELLED = -1
 """Class of blank sweeps and of windows without a label."""
 
 
+Sums = Mapping[str, Mapping[str, float]]
+"""Terms that are sums of others: name, and what each of the others is multiplied by."""
+
+
 class Loss(NamedTuple):
-    """A loss to go down, and the terms to look at (detached, by name)."""
+    """A loss to go down, and the terms to look at (detached, by name).
+
+    ``sums`` says how ``loss``, and terms before it, are made of terms: what is put together over many batches is put
+    together term by term, because batches differ in how many answers they know. Empty where they are no such sum.
+    """
 
     total: Tensor
     terms: dict[str, Tensor]
+    sums: Sums = MappingProxyType({})
 
 
 PictureLoss = Callable[[Tensor, Tensor], image_losses.ImageLoss]
@@ -104,6 +114,7 @@ def multitask_loss(
     """
     weighed: list[Tensor] = []
     terms: dict[str, Tensor] = {}
+    weights: dict[str, float] = {}
     for task in tasks_in(batch, [task for task in tasks if task.name in outputs]):
         output = outputs[task.name].float()
         known = known_answers(task, batch)
@@ -116,6 +127,7 @@ def multitask_loss(
             loss, parts = image_task_loss(output, batch[task.columns[0]], known, image_loss, name=task.name)
         scale = task.weight * (windows_of(known) if per == "windows" else 1)
         weighed.append(scale * loss)
+        weights[task.name] = task.weight
         terms |= {task.name: loss.detach(), f"{task.name}_count": known.sum()}
         terms |= {f"{task.name}_{name}": part for name, part in parts.items()}
     if not weighed:
@@ -124,7 +136,7 @@ def multitask_loss(
             f"the batch answers no task of the model: it wants {wanted}, and has {', '.join(sorted(batch))}; give the "
             "loader the targets of these tasks"
         )
-    return Loss(torch.stack(weighed).sum(), terms)
+    return Loss(torch.stack(weighed).sum(), terms, {"loss": weights} if per == "mean" else {})
 
 
 def known_answers(task: Task, batch: Mapping[str, Tensor]) -> Tensor:

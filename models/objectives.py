@@ -278,7 +278,12 @@ def masked_objective(
         )
     else:
         supervised = Loss(torch.zeros_like(reconstruction), {})
-    scale = windows_of(known_answers(asked[-1], batch)) if options.per == "windows" and asked else 1
+    by_windows = options.per == "windows" and bool(asked)
+    scale = windows_of(known_answers(asked[-1], batch)) if by_windows else 1
+    sums = {
+        "supervised": supervised.sums.get("loss", {}),
+        "loss": {"reconstruction": 1.0, "supervised": options.aux_weight},
+    }
     return Loss(
         scale * reconstruction + options.aux_weight * supervised.total,
         {
@@ -287,6 +292,7 @@ def masked_objective(
             **supervised.terms,
             **({} if still is None else _spread_and_rank(still)),
         },
+        {} if by_windows else sums,
     )
 
 

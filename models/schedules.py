@@ -105,7 +105,7 @@ def _paper(step: int, n_steps: int, _warmup: float) -> float:
 
 def _released(step: int, n_steps: int, _warmup: float) -> float:
     peak, last = n_steps / 2 - 1, n_steps - 1
-    if step <= peak:
+    if step <= max(peak, 0):  # of a single step, the first is the last: it has the peak
         return 1.0
     return _half_cosine(1.0, FINAL_SHARE, min(1.0, (step - peak) / (last - peak)))
 

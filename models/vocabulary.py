@@ -43,7 +43,7 @@ class Names:
     @classmethod
     def of(cls, kind: str, names: Iterable[object]) -> Names:
         """Names of anything that can be written as text."""
-        return cls(kind, tuple(str(name) for name in names))
+        return cls(kind, _several(kind, names))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -54,7 +54,7 @@ class Names:
     def unknown(self, names: Iterable[object]) -> tuple[str, ...]:
         """Those of `names` that have no row, each once, in the order in which they came."""
         have = set(self.names)
-        return tuple(name for name in dict.fromkeys(str(name) for name in names) if name not in have)
+        return tuple(name for name in dict.fromkeys(_several(self.kind, names)) if name not in have)
 
     def positions(self, names: Sequence[str]) -> list[int]:
         """Rows of `names`.
@@ -87,6 +87,13 @@ class Names:
         where = {name: i for i, name in enumerate(other.names)}
         both = [(i, where[name]) for i, name in enumerate(self.names) if name in where]
         return [mine for mine, _ in both], [theirs for _, theirs in both]
+
+
+def _several(kind: str, names: Iterable[object]) -> tuple[str, ...]:
+    """Names as texts; a text is one name, not one for every letter."""
+    if isinstance(names, (str, bytes)):
+        raise ModelError(f"{names!r} is one {kind} name, and a list of names was expected; give [{names!r}]")
+    return tuple(str(name) for name in names)
 
 
 def names_to_bytes(names: dict[str, Any]) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from poyodata.errors import ModelError
+from poyodata.models.pooling import pooled
 from poyodata.models.training.ranks import gathered
 from poyodata.models.training.rows import Row, Rows
 
@@ -41,16 +42,16 @@ class History:
 
     def __init__(self, rows: Rows, on_step: Sequence[OnStep] = ()) -> None:
         self.rows, self.on_step = rows, tuple(on_step)
-        self._pending: list[tuple[Row, dict[str, Tensor]]] = []
+        self._pending: list[tuple[Row, list[Mapping[str, Tensor]]]] = []
 
     def add(self, known: Row, measured: Sequence[Mapping[str, Tensor]]) -> None:
-        """Keep a step: numbers that the host knows, and tensors of each of its batches, which are averaged."""
-        names = dict.fromkeys(name for terms in measured for name in terms)
-        terms = {name: _mean([each[name] for each in measured if name in each]) for name in names}
-        self._pending.append((known, terms))
+        """Keep a step: numbers that the host knows, and tensors of each of its batches."""
+        self._pending.append((known, list(measured)))
 
     def read(self) -> list[Row]:
-        """Bring what is pending into the table, averaged over processes.
+        """Bring what is pending into the table, put together over the batches of a step and over processes.
+
+        The loss is what the step went down: each batch's counts alike. Terms of tasks are means over known answers.
 
         Raises
         ------
@@ -59,10 +60,12 @@ class History:
         """
         pending, self._pending = self._pending, []
         values: list[float] = []
-        if tensors := [value.detach().reshape(()).float() for _, terms in pending for value in terms.values()]:
+        if tensors := [
+            value.detach().reshape(()).float() for _, parts in pending for one in parts for value in one.values()
+        ]:
             values = torch.stack(tensors).tolist()
         at = iter(values)
-        own = [_row(known, {name: next(at) for name in terms}) for known, terms in pending]
+        own = [(known, [{name: next(at) for name in one} for one in parts]) for known, parts in pending]
         rows = [_merged(of_ranks) for of_ranks in zip(*gathered(own), strict=True)]
         bad = next((i for i, row in enumerate(rows) if not _finite(row)), len(rows))
         self.rows.append(rows[:bad])
@@ -79,26 +82,12 @@ class History:
         return rows
 
 
-def _mean(values: list[Tensor]) -> Tensor:
-    return values[0] if len(values) == 1 else torch.stack([value.detach().float() for value in values]).mean()
-
-
-def _row(known: Row, measured: Mapping[str, float]) -> Row:
-    """Columns in the order in which people read them: what it is, what came of it, how it was done."""
-    return {"step": known["step"], **measured, **{name: value for name, value in known.items() if name != "step"}}
-
-
-def _merged(rows: Sequence[Row]) -> Row:
-    """One step of all processes: windows are added, everything else is averaged over those that have it."""
-    if len(rows) == 1:
-        return rows[0]
-    merged: Row = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row[name] for row in rows if name in row]
-        merged[name] = (
-            int(values[0]) if name == "step" else int(sum(values)) if name == "windows" else sum(values) / len(values)
-        )
-    return merged
+def _merged(of_ranks: Sequence[tuple[Row, list[dict[str, float]]]]) -> Row:
+    """One step of all processes, in the order in which people read it: what it is, what came of it, how it was done."""
+    known = of_ranks[0][0]
+    measured = pooled([part for _, parts in of_ranks for part in parts])
+    windows = {"windows": sum(int(own["windows"]) for own, _ in of_ranks)} if "windows" in known else {}
+    return {"step": known["step"], **measured, **{name: known[name] for name in known if name != "step"}, **windows}
 
 
 def _finite(row: Row) -> bool:

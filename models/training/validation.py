@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from poyodata.errors import ModelError, nearest
 from poyodata.models.batches import Batches, ModelBatches, to_device
-from poyodata.models.multitask import Loss
+from poyodata.models.multitask import Loss, Sums
+from poyodata.models.pooling import COUNT, pooled
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.training.config import TrainConfig
 from poyodata.models.training.draws import step_draws
@@ -22,7 +23,10 @@ Measure = Callable[[PoyoPlus], Mapping[str, float]]
 
 
 def loss_over(loader: Batches, objective: Callable[..., Loss], seed: int) -> Measure:
-    """Measure the mean loss over a loader: ``loss`` and its terms, each batch weighted by its windows.
+    """Measure the loss over a loader, ``loss`` and its terms, as if all its windows were one batch.
+
+    Every known answer counts once: a batch with few of them, or with none, would else weigh as much as a full one, and
+    what is best would depend on how windows fell into batches.
 
     Masks are the same every time, so that two measurements differ by the model alone.
 
@@ -38,24 +42,54 @@ def loss_over(loader: Batches, objective: Callable[..., Loss], seed: int) -> Mea
 
     def measure(model: PoyoPlus) -> dict[str, float]:
         device = next(model.parameters()).device
-        sums: dict[str, Tensor] = {}
-        windows: dict[str, int] = {}
+        parts: list[dict[str, Tensor]] = []
+        windows: list[float] = []
+        sums: dict[str, Mapping[str, float]] = {}
         for number, batch in enumerate(ModelBatches(loader, model).epoch(0)):
             with step_draws(seed, number, device) as rng:
                 loss = objective(model, to_device(batch, device), rng=rng)
-            n = len(batch["values"])
-            for name, value in {"loss": loss.total, **loss.terms}.items():
-                sums[name] = sums.get(name, torch.zeros((), device=device)) + n * value.detach().float()
-                windows[name] = windows.get(name, 0) + n
+            parts.append({"loss": loss.total.detach(), **loss.terms})
+            windows.append(len(batch["values"]))
+            for name, made in loss.sums.items():
+                sums[name] = {**sums.get(name, {}), **made}
         # Each process has its share of the windows, or all of them: the mean is the same.
-        of_ranks = gathered({name: (float(value), windows[name]) for name, value in sums.items()})
-        names = dict.fromkeys(name for found in of_ranks for name in found)
-        if not names:
+        own = (pooled(_read(parts), windows, nothing=math.nan), sum(windows), sums)
+        of_ranks = [found for found in gathered(own) if found[1]]
+        if not of_ranks:
             raise ModelError("the loader for validation made no batch; give it more windows or a smaller batch size")
-        totals = {name: [found[name] for found in of_ranks if name in found] for name in names}
-        return {name: sum(one for one, _ in both) / sum(n for _, n in both) for name, both in totals.items()}
+        found = pooled([terms for terms, _, _ in of_ranks], [n for _, n, _ in of_ranks], nothing=math.nan)
+        made = {name: terms for _, _, known in of_ranks for name, terms in known.items()}
+        if "loss" in _add(made, found):
+            tasks = ", ".join(name.removesuffix(COUNT) for name in found if name.endswith(COUNT))
+            raise ModelError(
+                f"no window for validation has an answer to {tasks}; resolve the manifest so that its valid windows "
+                "have some, or train without valid windows"
+            )
+        # With all windows in every process, they would be counted several times.
+        return {name: value for name, value in found.items() if not name.endswith(COUNT)}
 
     return measure
+
+
+def _read(parts: Sequence[Mapping[str, Tensor]]) -> list[dict[str, float]]:
+    """Bring terms over from the device together: read one by one, it would idle between them."""
+    tensors = [value.reshape(()).double() for part in parts for value in part.values()]
+    at = iter(torch.stack(tensors).tolist() if tensors else ())
+    return [{name: next(at) for name in part} for part in parts]
+
+
+def _add(sums: Sums, found: dict[str, float]) -> set[str]:
+    """Add up the terms that are sums of others, in place; return which terms and sums have no answer behind them.
+
+    These are no part of a sum: a task that nobody answers costs nothing.
+    """
+    empty = {name for name in found if found.get(name + COUNT) == 0}
+    for name, made in sums.items():
+        parts = [weight * found[term] for term, weight in made.items() if term not in empty]
+        found[name] = sum(parts)
+        if not parts:
+            empty.add(name)
+    return empty
 
 
 class Validation:

@@ -46,6 +46,19 @@ def test_unknown_size_suggests_a_known_one() -> None:
         PoyoConfig.named("poyo_tiny", window_frames=60, rate_hz=30.0)
 
 
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        pytest.param({"rate_hz": 0}, "rate_hz=0", id="no-rate"),
+        pytest.param({"rate_hz": float("nan")}, "rate_hz=nan", id="rate-not-a-number"),
+        pytest.param({"window_frames": "long"}, "window_frames='long'", id="frames-in-words"),
+    ],
+)
+def test_a_size_needs_a_window(window: dict[str, Any], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        PoyoConfig.named("poyo-tiny", **{"window_frames": 60, "rate_hz": 30.0, **window})
+
+
 def test_settings_are_frozen_and_survive_json() -> None:
     of_tasks = {"tasks": ("gaze",), "weights": {"gaze": 2.0}, "scales": {"gaze": ((1.0, 2.0), (3.0, 4.0))}}
     config = PoyoConfig.named("poyo-tiny", window_frames=80, rate_hz=30.1, **of_tasks)

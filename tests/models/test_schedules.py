@@ -84,3 +84,8 @@ def test_schedules_that_make_no_sense_are_refused(arguments: tuple[Any, ...], sa
         rate(*arguments)
     with pytest.raises(ModelError, match=r"warm-up of 1\.0"):
         rate(0, "cosine", 10, warmup=1.0)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_only_step_of_a_run_has_the_peak(schedule: Schedule) -> None:
+    assert rate(0, schedule, 1) == 1.0

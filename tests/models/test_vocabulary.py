@@ -49,11 +49,19 @@ def test_state_dict_carries_names_and_sizes(config: PoyoConfig) -> None:
         pytest.param(["a", "a"], ["s"], "neuron name 'a' arrived twice", id="neuron-twice"),
         pytest.param(["a"], ["s", "s"], "session name 's' arrived twice", id="session-twice"),
         pytest.param(["a"], [], "at least one recording", id="no-session"),
+        pytest.param("abc", ["s"], r"'abc' is one neuron name.*give \['abc'\]", id="text-for-neurons"),
+        pytest.param(["a"], "st", "'st' is one session name", id="text-for-sessions"),
     ],
 )
 def test_bad_names_are_refused(config: PoyoConfig, neurons: list[str], sessions: list[str], said: str) -> None:
     with pytest.raises(ModelError, match=said):
         PoyoPlus(config, neurons, sessions)
+
+
+def test_a_text_is_no_list_of_names_to_grow_by(model: PoyoPlus) -> None:
+    with pytest.raises(ModelError, match="'mouse1' is one neuron name"):
+        model.extend_vocabulary("mouse1")
+    assert len(model.neuron_ids) == 5
 
 
 def test_unknown_names_are_counted_and_named(model: PoyoPlus) -> None:
