@@ -45,6 +45,9 @@ WORDS: Mapping[str, str] = {
     NEAREST_FRAME_ORACLE: "the training frame nearest to the true one (an oracle)",
 }
 
+KEPT_BYTES = 2**28
+"""Answers of a baseline up to this size are kept: some 8,000 pictures of 64 x 128."""
+
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
@@ -55,7 +58,8 @@ class Baseline:
     name : str
         Also the column of a result's table.
     given : Answers, or callable that gives them
-        Pictures of five baselines need not be in memory at once.
+        What it gives is kept where it is small, and the training windows that it came from are then let go. Pictures of
+        very many windows are made anew each time: those of five baselines need not be in memory at once.
     oracle : bool
         Whether it was told what the test shows.
     """
@@ -66,8 +70,13 @@ class Baseline:
 
     @property
     def answers(self) -> Answers:
-        """The answers; made anew each time where they are not kept."""
-        return self.given if isinstance(self.given, Answers) else self.given()
+        """The answers; made anew each time where they are too large to be kept."""
+        if isinstance(self.given, Answers):
+            return self.given
+        made = self.given()
+        if made.output.nbytes <= KEPT_BYTES:
+            object.__setattr__(self, "given", made)
+        return made
 
 
 def make_baselines(

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from poyodata.errors import ModelError
+from poyodata.models.evaluation import baselines
+from poyodata.models.evaluation.answers import Answers
 from poyodata.models.evaluation.baselines import (
     Baseline,
     choose_bins,
@@ -270,3 +272,17 @@ def test_folds_have_the_same_baselines() -> None:
     assert len(same_names([[one], [one]])[0].answers) == 40
     with pytest.raises(ModelError, match="different baselines"):
         same_names([[one], [replace(one, name="train_mean")]])
+
+
+@pytest.mark.parametrize(("kept_bytes", "made"), [(2**20, 1), (0, 2)], ids=["small", "large"])
+def test_small_answers_are_made_once(kept_bytes: int, made: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "KEPT_BYTES", kept_bytes)
+    calls: list[Answers] = []
+
+    def give() -> Answers:
+        calls.append(train_mean(responses(TRAIN), responses(TEST)))
+        return calls[-1]
+
+    one = Baseline("train_mean", give)
+    assert one.answers.output.tolist() == one.answers.output.tolist()
+    assert len(calls) == made
