@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,11 +25,13 @@ from poyodata.models.evaluation.result import Result
 from poyodata.models.evaluation.stitching import Answers
 from poyodata.models.tasks import Task
 from poyodata.models.training.ancestry import Ancestry
+from poyodata.models.training.arguments import PATH, require_kinds, require_whole
 from poyodata.models.training.classes import feature_vocabularies, with_classes
 from poyodata.models.training.demands import feature_columns
-from poyodata.models.training.known import tested_part
+from poyodata.models.training.known import learnt_part, tested_part
 from poyodata.models.training.lineage import added, lineage_of, to_json
 from poyodata.models.training.past_stages import normalisation_of_stages, shown_by_stages
+from poyodata.models.training.preparing import Accelerator
 from poyodata.models.training.runs import chosen_checkpoint, load_model
 from poyodata.replacing import replacing
 from poyodata.splits.movie_segments import cut_movie
@@ -98,7 +100,7 @@ def evaluate(
     role: Role = "test",
     out: str | Path | None = None,
     allow_leakage: str | None = None,
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto",
+    accelerator: Accelerator = "auto",
     bins: int | None = None,
     seed: int = 0,
 ) -> Evaluation:
@@ -106,8 +108,9 @@ def evaluate(
 
     The model is the run's best checkpoint, where a validation chose one, else the last. Beside it stand chance and the
     baselines of each task, fitted on the training windows of the same manifest as the model saw them, without jitter
-    and with all neurons. Traces are normalised as in training; the remarks say so where neurons are new. A picture
-    counts as seen where the train or valid windows of any stage showed it.
+    and with all neurons; of held-out animals, on the windows that identify them. Traces are normalised as in training;
+    the remarks say so where neurons are new. A picture counts as seen where the train or valid windows of any stage
+    showed it.
 
     Parameters
     ----------
@@ -136,13 +139,28 @@ def evaluate(
 
     Raises
     ------
+    UsageError
+        An argument is not of its kind, or the manifest has no windows of the role.
     LeakError
         A test window was seen by a stage of the lineage, and no reason is given.
     ModelError
         The folder holds no run that came to its end, no stage trained any neuron that is tested, or the model has no
         answer for a task.
     """
+    require_kinds(
+        store=(store, Store),
+        manifest=(manifest, Manifest),
+        run=(run, PATH),
+        out=(out, (*PATH, type(None))),
+        allow_leakage=(allow_leakage, (str, type(None))),
+    )
+    if role not in get_args(Role):
+        raise UsageError(f"role is {role!r}; only windows of role test or valid are tested, others are learnt from.")
+    if accelerator not in get_args(Accelerator):
+        raise UsageError(f"accelerator is {accelerator!r}; give auto, cpu or gpu.")
+    bins, seed = None if bins is None else require_whole("bins", bins, 1), require_whole("seed", seed, 0)
     ancestry = Ancestry.load(Path(run))
+    folder = _folder(Path(run) / "results" / f"{role}-{manifest.digest[:12]}" if out is None else Path(out))
     if role not in manifest.roles:
         raise UsageError(
             f"manifest {manifest.name!r} has no windows of role {role!r}; it has {', '.join(manifest.roles)}."
@@ -154,14 +172,14 @@ def evaluate(
     recipe = ancestry.stages[-1].recipe
     shown = with_classes(_as_shown(recipe.loader, store, manifest), model.classes)
     columns = feature_columns(model.config.features)
-    learnt = _learnt_role(manifest, role)
-    windows = manifest.windows
+    learning, learnt, of_both = learnt_part(manifest, role)
+    windows = learning.windows
     read = set(windows.loc[windows["role"].isin([learnt, role]), "session_id"].astype(str))
     as_before, remark = normalisation_of_stages(store, ancestry, manifest, shown, read)
     load = partial(
         make_loader,
         store,
-        manifest,
+        learning,
         recipe=shown,
         batch_size=recipe.batch_size,
         seed=seed,
@@ -179,9 +197,8 @@ def evaluate(
         movie = _movie(store, manifest, tested, task)
         results[task.name] = judge(found, donor=donor, movie=movie, seed=seed)
         judged[task.name] = Tested(found, donor, movie)
-    folder = Path(out) if out is not None else Path(run) / "results" / f"{role}-{asked.digest[:12]}"
     lineage = added(lineage_of(model), "evaluate", asked.digest, {"role": role, "bins": bins, "seed": seed})
-    remarks = [one for one in (left_out, remark) if one]
+    remarks = [one for one in (left_out, of_both, remark) if one]
     facts = _facts(run, ancestry, asked, role, leaks, allow_leakage, results, remarks) | {"lineage": to_json(lineage)}
     _write(folder, facts, results, {name: one.comparison.answers for name, one in judged.items()})
     return Evaluation(folder, results, facts, leaks, judged)
@@ -205,9 +222,14 @@ def pool_folds(folds: Sequence[Evaluation], *, seed: int = 0) -> dict[str, Resul
 
     Raises
     ------
+    UsageError
+        What is given is no sequence of evaluations.
     ModelError
         There is no fold, folds have different tasks or baselines, or two of them answer the same trial or frame.
     """
+    require_kinds(folds=(folds, Sequence))
+    for one in folds:
+        require_kinds(folds=(one, Evaluation))
     if not folds:
         raise ModelError("there are no folds to pool; give the evaluation of each.")
     tasks = [sorted(one.tested) for one in folds]
@@ -235,6 +257,14 @@ def _donors(store: Store, loader: Loader) -> dict[str, str]:
     return {str(key): str(donor) for key, donor in known.items() if str(donor)}
 
 
+def _folder(folder: Path) -> Path:
+    """Give the folder of a result, before anything is computed for it."""
+    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    if there.exists() and not there.is_dir():
+        raise UsageError(f"{str(there)!r} is a file; name a folder for the result.")
+    return folder
+
+
 def _device(accelerator: str) -> str:
     import torch
 
@@ -257,19 +287,6 @@ def _as_shown(recipe: Recipe, store: Store, manifest: Manifest) -> Recipe:
     still = tuple(one for one in recipe.transforms if not one.training_only)
     order = SamplingChoice(shuffle=False)
     return replace(recipe, targets=targets, windows=windows, transforms=still, sampling=order, masks=None)
-
-
-def _learnt_role(manifest: Manifest, role: str) -> str:
-    """Role of the windows that the baselines learn from: the train-role time of the recordings that are tested."""
-    windows = manifest.windows
-    tested = set(windows.loc[windows["role"] == role, "session_id"])
-    for learnt in ("train", "identify"):
-        if tested <= set(windows.loc[windows["role"] == learnt, "session_id"]):
-            return learnt
-    raise ModelError(
-        f"some recordings of the {role} windows of manifest {manifest.name!r} have no windows to learn from, neither "
-        "of role train nor identify, so that no decoder can be fitted beside the model; resolve it with more time."
-    )
 
 
 def _movie(store: Store, manifest: Manifest, loader: Loader, task: Task) -> Movie | None:

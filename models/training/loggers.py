@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from poyodata.errors import ModelError
+from poyodata.errors import ModelError, UsageError, nearest
 
+KNOWN = ("tensorboard", "csv", "wandb")
 _PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb"}
 
 
-def check_loggers(names: Sequence[str]) -> None:
-    """Refuse loggers whose package is missing, before anything is trained.
+def check_loggers(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Give the names of loggers, each once, before anything is written; a lone text is one name.
 
     Raises
     ------
+    UsageError
+        One of them is unknown.
     ModelError
-        With what to install.
+        A package is missing; with what to install.
 
     Examples
     --------
-    >>> check_loggers(["csv"])
+    >>> check_loggers("csv"), check_loggers(["csv", "csv"])
+    (('csv',), ('csv',))
     """
-    for name in names:
+    wanted = "give names of loggers, or an empty sequence for nobody"
+    if not isinstance(names, Iterable):
+        raise UsageError(f"loggers is {names!r}; {wanted}: {nearest(str(names), KNOWN)}")
+    chosen = (names,) if isinstance(names, str) else tuple(names)
+    for name in chosen:
+        if name not in KNOWN:
+            raise UsageError(f"there is no logger {name!r}; {wanted}: {nearest(str(name), KNOWN)}")
         package = _PACKAGES.get(name)
         if package and importlib.util.find_spec(package) is None:
             raise ModelError(
                 f"the logger {name!r} needs {package}, which is not installed; run: pip install {package}, or leave it "
                 "out of loggers"
             )
+    return tuple(dict.fromkeys(chosen))
 
 
 def make_loggers(names: Sequence[str], folder: Path, start: int, identity: str) -> list[Logger]:

@@ -20,6 +20,7 @@ from poyodata.models.config import PoyoConfig
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.recipes.recipe import TRAINING_RECIPE, TrainingRecipe
 from poyodata.models.training.ancestry import Ancestor, Ancestry
+from poyodata.models.training.arguments import PATH, require_kinds
 from poyodata.models.training.classes import Classes, classes_of, feature_vocabularies, with_classes
 from poyodata.models.training.config import TrainConfig
 from poyodata.models.training.demands import (
@@ -182,6 +183,13 @@ def prepare(
     """
     from poyodata.models.training.rehearsal import rehearse
 
+    require_kinds(
+        store=(store, Store),
+        manifest=(manifest, Manifest),
+        recipe=(recipe, TrainingRecipe),
+        from_run=(from_run, (*PATH, type(None))),
+        allow_leakage=(allow_leakage, (str, type(None))),
+    )
     if recipe.stage != stage:
         raise UsageError(
             f"recipe {recipe.name!r} is of stage {recipe.stage}; use `poyodata train {recipe.stage}`, or a recipe of "

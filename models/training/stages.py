@@ -17,6 +17,7 @@ from poyodata.models.config import PoyoConfig
 from poyodata.models.poyo import PoyoPlus
 from poyodata.models.recipes.recipe import TrainingRecipe
 from poyodata.models.training.ancestry import FOLDER, LOGGERS, PROCESSES, Ancestry
+from poyodata.models.training.arguments import PATH, require_kinds
 from poyodata.models.training.config import TrainConfig
 from poyodata.models.training.evaluating import Evaluation, evaluate, pool_folds
 from poyodata.models.training.folder import RunFolder
@@ -104,7 +105,7 @@ def pretrain(
     *,
     allow_leakage: str | None = None,
     accelerator: Accelerator = "auto",
-    loggers: Sequence[str] | None = None,
+    loggers: str | Sequence[str] | None = None,
     progress: bool | None = None,
 ) -> StageRun:
     """Train a new model on a manifest, as a recipe says.
@@ -121,7 +122,7 @@ def pretrain(
     allow_leakage : str, optional
         A reason to go on although a test leaks.
     accelerator : {"auto", "cpu", "gpu"}
-    loggers : sequence of str, optional
+    loggers : str or sequence of str, optional
         ``tensorboard`` (default), ``csv``, ``wandb``; an empty sequence for nobody.
     progress : bool, optional
         Whether a progress bar is drawn; by default on a terminal.
@@ -132,16 +133,18 @@ def pretrain(
 
     Raises
     ------
+    UsageError
+        An argument is not of its kind, a logger is unknown, or the folder holds something.
     LeakError
         A test window was seen, and no reason is given.
     ModelError
-        Recipe and manifest do not fit each other, or the folder holds a run.
+        Recipe and manifest do not fit each other.
     LoaderError, ManifestError
         No batch can be made; the manifest belongs to another store.
     """
-    check_out(out)
+    told = _checked(out, loggers)
     prepared = prepare(store, manifest, recipe, stage="pretrain", allow_leakage=allow_leakage, accelerator=accelerator)
-    return carry_out(prepared, out, loggers=loggers, progress=progress)
+    return carry_out(prepared, out, loggers=told, progress=progress)
 
 
 def finetune(
@@ -153,7 +156,7 @@ def finetune(
     *,
     allow_leakage: str | None = None,
     accelerator: Accelerator = "auto",
-    loggers: Sequence[str] | None = None,
+    loggers: str | Sequence[str] | None = None,
     progress: bool | None = None,
 ) -> StageRun:
     """Train on from an earlier run, or from scratch where that is None; arguments as for `pretrain`.
@@ -162,7 +165,7 @@ def finetune(
     or not, others get rows of their own, and tasks that it had keep their readouts. All that its stages have seen is
     held against this manifest's test windows.
     """
-    check_out(out)
+    told = _checked(out, loggers)
     prepared = prepare(
         store,
         manifest,
@@ -172,7 +175,7 @@ def finetune(
         allow_leakage=allow_leakage,
         accelerator=accelerator,
     )
-    return carry_out(prepared, out, loggers=loggers, progress=progress)
+    return carry_out(prepared, out, loggers=told, progress=progress)
 
 
 def resume(
@@ -181,7 +184,7 @@ def resume(
     *,
     stage: StageName | None = None,
     accelerator: Accelerator = "auto",
-    loggers: Sequence[str] | None = None,
+    loggers: str | Sequence[str] | None = None,
     progress: bool | None = None,
 ) -> StageRun:
     """Go on with a run that was stopped, to the end that it would have had undisturbed.
@@ -196,19 +199,22 @@ def resume(
         What the run is taken to be; another is refused.
     accelerator, progress
         As for `pretrain`.
-    loggers : sequence of str, optional
+    loggers : str or sequence of str, optional
         Who is told from here on; by default those that the run was begun with.
 
     Raises
     ------
     UsageError
-        The folder holds no run, or one of another stage.
+        The folder holds no run, or one of another stage; or an argument is not of its kind.
     ModelError
         Its last checkpoint is damaged, files of it are missing or of another run, the run that it begins with was
         trained anew, or another process trains in the folder.
     """
     from poyodata.models.training import fit
+    from poyodata.models.training.loggers import check_loggers
 
+    require_kinds(run=(run, PATH), store=(store, (Store, type(None))))
+    chosen = None if loggers is None else check_loggers(loggers)
     folder = Path(run)
     ancestry = Ancestry.load(folder)
     last = ancestry.stages[-1]
@@ -221,7 +227,7 @@ def resume(
         RunFolder(folder).check_nothing_lost()
         before = None if last.from_run is None else _same_before(last.from_run, earlier, folder)
         prepared = prepare_stage(opened, earlier, last, before, accelerator, *_processes_noted(folder))
-        told = _loggers_noted(folder) if loggers is None else loggers
+        told = _loggers_noted(folder) if chosen is None else chosen
         return _train(prepared, prepared.model(), folder, told, progress)
     config, facts = RunFolder(folder).read_config()
     check_recipe(config, last, f"{RunFolder(folder).config} trains", RunFolder(folder))
@@ -230,18 +236,20 @@ def resume(
     prepared = prepare_stage(
         opened, earlier, last, None, accelerator, config.devices, config.nodes, known=known, classes=classes
     )
-    changes: dict[str, Any] = {"accelerator": accelerator} | ({} if loggers is None else {"loggers": tuple(loggers)})
+    changes: dict[str, Any] = {"accelerator": accelerator} | ({} if chosen is None else {"loggers": chosen})
     done = fit.resume(folder, prepared.loader, validate=prepared.validation(), progress=progress, **changes)
     return StageRun(folder, last.stage, done, ancestry)
 
 
 def carry_out(
-    prepared: Prepared, out: str | Path, *, loggers: Sequence[str] | None = None, progress: bool | None = None
+    prepared: Prepared, out: str | Path, *, loggers: str | Sequence[str] | None = None, progress: bool | None = None
 ) -> StageRun:
     """Train a stage that was prepared, and write the run.
 
     Raises
     ------
+    UsageError
+        A logger is unknown.
     ModelError
         The loss is not finite, memory or disk run out, or a logger's package is missing.
     """
@@ -249,8 +257,7 @@ def carry_out(
     from poyodata.models.training.ranks import ranks_of
 
     folder = Path(out)
-    chosen = tuple(DEFAULT_LOGGERS if loggers is None else loggers)
-    check_loggers(chosen)
+    chosen = check_loggers(DEFAULT_LOGGERS if loggers is None else loggers)
     if (folder / FOLDER).exists() and Ancestry.load(folder).facts != prepared.ancestry.facts:
         raise ModelError(
             f"the run in {str(folder)!r} was begun with another manifest, recipe or earlier run; go on with it as it "
@@ -260,6 +267,16 @@ def carry_out(
     if ranks_of(prepared.train)[0] == 0 and not (folder / FOLDER).exists():
         prepared.ancestry.save(folder, chosen, (prepared.train.devices, prepared.train.nodes))
     return _train(prepared, model, folder, chosen, progress)
+
+
+def _checked(out: str | Path, loggers: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Refuse a folder and loggers that cannot be used, before anything is read; and give the names of the loggers."""
+    from poyodata.models.training.loggers import check_loggers
+
+    require_kinds(out=(out, PATH))
+    chosen = check_loggers(DEFAULT_LOGGERS if loggers is None else loggers)
+    check_out(out)
+    return chosen
 
 
 def _train(

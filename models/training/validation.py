@@ -50,15 +50,15 @@ def loss_over(loader: Batches, objective: Callable[..., Loss], seed: int) -> Mea
                 loss = objective(model, to_device(batch, device), rng=rng)
             parts.append({"loss": loss.total.detach(), **loss.terms})
             windows.append(len(batch["values"]))
-            for name, made in loss.sums.items():
-                sums[name] = {**sums.get(name, {}), **made}
+            for name, terms in loss.sums.items():
+                sums[name] = {**sums.get(name, {}), **terms}
         # Each process has its share of the windows, or all of them: the mean is the same.
         own = (pooled(_read(parts), windows, nothing=math.nan), sum(windows), sums)
-        of_ranks = [found for found in gathered(own) if found[1]]
+        of_ranks = [each for each in gathered(own) if each[1]]
         if not of_ranks:
             raise ModelError("the loader for validation made no batch; give it more windows or a smaller batch size")
-        found = pooled([terms for terms, _, _ in of_ranks], [n for _, n, _ in of_ranks], nothing=math.nan)
-        made = {name: terms for _, _, known in of_ranks for name, terms in known.items()}
+        found = pooled([own for own, _, _ in of_ranks], [n for _, n, _ in of_ranks], nothing=math.nan)
+        made = {name: sums for _, _, known in of_ranks for name, sums in known.items()}
         if "loss" in _add(made, found):
             tasks = ", ".join(name.removesuffix(COUNT) for name in found if name.endswith(COUNT))
             raise ModelError(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from poyodata.errors import ModelError
+from poyodata.errors import ModelError, UsageError
 from poyodata.models import PoyoPlus, TrainConfig, resume, train
+from poyodata.models.training.loggers import check_loggers
 from tests.models.training.broken_off import BrokenOffError, break_off
 
 MakeBatch = Callable[..., dict[str, Tensor]]
@@ -40,3 +42,30 @@ def test_a_package_that_does_not_start_is_told_in_a_sentence(
     settings = TrainConfig(steps=1, loggers=("wandb",), folder=str(tmp_path / "run"))
     with pytest.raises(ModelError, match=r"'wandb' does not start .* --logger none"):
         train(model, [batch], settings, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        pytest.param("csv", ("csv",), id="a-lone-text"),
+        pytest.param(["csv", "tensorboard", "csv"], ("csv", "tensorboard"), id="one-twice"),
+        pytest.param([], (), id="nobody"),
+    ],
+)
+def test_names_of_loggers(given: str | list[str], names: tuple[str, ...]) -> None:
+    assert check_loggers(given) == names
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param(["tb"], "there is no logger 'tb'; .* known are csv, tensorboard, wandb", id="unknown"),
+        pytest.param("tensorbord", "there is no logger 'tensorbord'; .* did you mean 'tensorboard'", id="misspelt"),
+        pytest.param("none", "or an empty sequence for nobody", id="none"),
+        pytest.param([3], "there is no logger 3", id="a-number-among-them"),
+        pytest.param(True, "loggers is True; give names of loggers", id="no-names"),
+    ],
+)
+def test_unknown_loggers_are_refused(given: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        check_loggers(given)
