@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import ModelError
-from poyodata.models.evaluation.intervals import FEWEST_DRAWN, Clusters, Floats, Statistic, interval, mean_of
+from poyodata.models.evaluation.intervals import FEWEST_DRAWN, Clusters, Floats, Integers, Statistic, interval, mean_of
 from poyodata.models.evaluation.shares import correct_of
 from poyodata.models.evaluation.wilson import wilson_interval
 
@@ -50,8 +50,22 @@ def balanced_accuracy_of(prediction: npt.ArrayLike, target: npt.ArrayLike) -> St
     return Statistic(np.hstack([shown * correct[:, None], shown]), of, (0.0, 1.0))
 
 
-def chance_level(target: npt.ArrayLike, n_classes: int | None = None) -> float:
-    """Accuracy of the best constant answer: the largest class's share, and never below one in `n_classes`.
+def chance_level(
+    target: npt.ArrayLike, n_classes: int | None = None, *, recording: npt.ArrayLike | None = None
+) -> float:
+    """Accuracy of the best constant answer in each recording: the share of the trials of its most frequent class.
+
+    A model knows which recording it is asked about. What it reaches with one answer for each is no decoding, even where
+    recordings differ in the class that is most frequent. The constants are chosen with the test's own targets, so that
+    with few trials a recording they reach more than any decoder could know: a claim above them is a safe one.
+
+    Parameters
+    ----------
+    target : array-like, shape (trial,)
+    n_classes : int, optional
+        Number of possible answers; chance is never below one in so many. By default those present.
+    recording : array-like, shape (trial,), optional
+        Recording of each trial; by default all are of one.
 
     Examples
     --------
@@ -59,27 +73,47 @@ def chance_level(target: npt.ArrayLike, n_classes: int | None = None) -> float:
     0.25
     >>> chance_level([0, 0, 0, 1], n_classes=8)
     0.75
+    >>> chance_level([0, 0, 1, 1], recording=["a", "a", "b", "b"])
+    1.0
     """
-    classes, counts = np.unique(np.asarray(target), return_counts=True)
-    if not len(classes):
-        raise ModelError("there is no trial to compute chance from; choose a split that leaves test trials")
-    return float(max(counts.max() / counts.sum(), 1 / (n_classes or len(classes))))
+    counts = _counts(target, recording)
+    return float(max(counts.max(axis=1).sum() / counts.sum(), 1 / (n_classes or counts.shape[1])))
 
 
-def balanced_chance(target: npt.ArrayLike) -> float:
-    """Balanced accuracy of any constant answer: one in the number of classes present.
+def balanced_chance(target: npt.ArrayLike, recording: npt.ArrayLike | None = None) -> float:
+    """Balanced accuracy of the best constant answer in each recording.
+
+    In one recording it is one in the number of classes present, whatever the constant. In several, each is best
+    answered with that class of whose trials it holds the largest share; see `chance_level`.
 
     Examples
     --------
     >>> balanced_chance([0, 0, 0, 5])
     0.5
+    >>> balanced_chance([0, 0, 0, 5], ["a", "a", "b", "b"])
+    0.8333333333333333
     """
-    return 1 / max(1, len(np.unique(np.asarray(target))))
+    counts = _counts(target, recording)
+    return float((counts / counts.sum(axis=0)).max(axis=1).sum() / counts.shape[1])
+
+
+def _counts(target: npt.ArrayLike, recording: npt.ArrayLike | None) -> Integers:
+    """Trials of each class present, shape (recording, class)."""
+    truth = np.asarray(target)
+    who = np.zeros(len(truth), np.int64) if recording is None else np.asarray(recording)
+    if not len(truth):
+        raise ModelError("there is no trial to compute chance from; choose a split that leaves test trials")
+    if who.shape != truth.shape:
+        raise ModelError(f"recording has shape {who.shape}, expected {truth.shape}: one name a trial")
+    names, session = np.unique(who.astype(str), return_inverse=True)
+    classes, position = np.unique(truth, return_inverse=True)
+    counts = np.bincount(session * len(classes) + position, minlength=len(names) * len(classes))
+    return np.asarray(counts.reshape(len(names), len(classes)), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well a decoder did on some trials, beside chance; `low` and `high` bound its accuracy."""
+    """How well a decoder did on some trials, beside chance (`chance_level`); `low` and `high` bound its accuracy."""
 
     accuracy: float
     balanced_accuracy: float
@@ -157,7 +191,7 @@ def score(
         balanced_accuracy=balanced_accuracy(prediction, target),
         low=low,
         high=high,
-        chance=chance_level(target, n_classes),
+        chance=chance_level(target, n_classes, recording=recording),
         n_trials=len(correct),
         interval=kind,
     )

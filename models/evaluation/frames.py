@@ -80,6 +80,30 @@ def chance_within(
     return float(hits.max() / len(truth))
 
 
+def guess_within(
+    target: npt.ArrayLike, n_frames: int, *, rate_hz: float = MOVIE_RATE_HZ, within_s: float = WITHIN_S
+) -> float:
+    """Share of the rows that a guess among all frames of the movie names to within `within_s`, in the long run.
+
+    Parameters
+    ----------
+    target : array-like of integer, shape (row,)
+    n_frames : int
+        Of the movie.
+    rate_hz : float
+        Frames of the movie in a second.
+    within_s : float, seconds
+
+    Examples
+    --------
+    >>> round(guess_within([0], 900), 4), round(guess_within([450], 900), 4)
+    (0.0344, 0.0678)
+    """
+    truth, reach = np.asarray(target, np.int64), _tolerance(rate_hz, within_s)
+    right = np.minimum(truth + reach, n_frames - 1) - np.maximum(truth - reach, 0) + 1
+    return float(right.mean() / n_frames)
+
+
 def nearest_frames(pixels: npt.NDArray[Any], movie: npt.NDArray[Any]) -> Integers:
     """Row of `movie` with the least squared distance from each picture; of equal ones the first.
 

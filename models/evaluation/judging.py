@@ -24,7 +24,7 @@ from poyodata.models.evaluation.intervals import (
     mean_over,
     worth_of,
 )
-from poyodata.models.evaluation.metrics import Movie, chance_of, metrics_of, statistic_of
+from poyodata.models.evaluation.metrics import Movie, chance_of, guess_of, metrics_of, statistic_of
 from poyodata.models.evaluation.pictures import pictures_of
 from poyodata.models.evaluation.result import OF_RECORDINGS, POOLED, Gain, Result, Row
 from poyodata.models.evaluation.stitching import Answers, aligned, concatenate, stitch
@@ -103,6 +103,10 @@ def judge(
     pictures, segments of the movie are drawn, or blocks of neighbouring pictures where it is not known where it is cut,
     and donors independently of them: repeats of a picture are no new pictures.
 
+    Chance is what one constant answer for each recording reaches, at best: a model knows which recording it is asked
+    about. Of pictures it is the better of a random training frame and the mean one. A metric is said to be above chance
+    where its whole interval is, and below where the interval lies below what guessing reaches too.
+
     A gain in pictures is claimed over the better of the baselines that are no oracles, and only where no picture of
     the test was shown in training and at least 8 segments of the movie were held out. The kind of clusters of which
     there are fewer, segments or donors, says how wide the interval is. Where all pictures of the test were shown, no
@@ -172,7 +176,8 @@ def judge(
             ]
         if answers.kind == "image" and metric != "within_1s":
             claims.append(_claim(metric, answers, mine, its, oracles, clusters, movie, how))
-    told = verdict(answers.task, rows, differences, claims, seen, clusters.words, comparison.notes)
+    guesses = {metric: guess_of(metric, answers, movie) for metric in chosen}
+    told = verdict(answers.task, rows, differences, claims, seen, clusters.words, comparison.notes, guesses)
     return Result(
         answers.task,
         answers.kind,

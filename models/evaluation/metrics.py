@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from poyodata.errors import ModelError, nearest
 from poyodata.models.evaluation import decoding, images, regression
-from poyodata.models.evaluation.frames import MOVIE_RATE_HZ, chance_within, nearest_frames, within
+from poyodata.models.evaluation.frames import MOVIE_RATE_HZ, chance_within, guess_within, nearest_frames, within
 from poyodata.models.evaluation.intervals import Statistic, mean_of
 from poyodata.models.evaluation.stitching import Answers
 
@@ -85,14 +86,37 @@ def statistic_of(metric: str, answers: Answers, movie: Movie) -> Statistic:
 
 
 def chance_of(metric: str, answers: Answers, movie: Movie) -> float | None:
-    """What a constant answer reaches at best; None for pictures, whose chance is a baseline."""
+    """What one constant answer for each recording reaches at best; None for pictures, whose chance is a baseline.
+
+    A model knows which recording it is asked about (`decoding.chance_level`).
+    """
+    who = answers.session_id.astype(str)
     if metric == "accuracy":
-        return decoding.chance_level(answers.target, answers.output.shape[1])
+        return decoding.chance_level(answers.target, answers.output.shape[1], recording=who)
     if metric == "balanced_accuracy":
-        return decoding.balanced_chance(answers.target)
+        return decoding.balanced_chance(answers.target, who)
     if metric == "r2":
-        return 0.0
-    if metric == "within_1s":
-        shown = answers.target if answers.kind == "class" else answers.shown
-        return None if shown is None else chance_within(shown, rate_hz=movie.rate_hz)
+        return regression.chance_r2(answers.target, who)
+    shown = answers.target if answers.kind == "class" else answers.shown
+    if metric == "within_1s" and shown is not None:
+        every = [shown[who == name] for name in np.unique(who)]
+        return float(sum(len(one) * chance_within(one, rate_hz=movie.rate_hz) for one in every) / len(shown))
+    return None
+
+
+def guess_of(metric: str, answers: Answers, movie: Movie) -> float | None:
+    """What guessing reaches in the long run; None for pictures, whose guess is a baseline.
+
+    Classes and frames are guessed among all that can be answered, each as often. A value is guessed by drawing a target
+    of the test: the squared error is twice the targets' variance, whatever they are. Chance is more than that, and
+    known only from the test's own targets: a decoder may well lie below chance and do no worse than guess.
+    """
+    if metric == "r2":
+        return -1.0
+    if metric in ("accuracy", "balanced_accuracy"):
+        return float(1 / answers.output.shape[1])
+    if metric == "within_1s" and answers.kind == "class":
+        return guess_within(answers.target, answers.output.shape[1], rate_hz=movie.rate_hz)
+    if metric == "within_1s" and answers.shown is not None and movie.frames is not None:
+        return guess_within(answers.shown, len(movie.frames), rate_hz=movie.rate_hz)
     return None

@@ -36,6 +36,36 @@ def r2(prediction: npt.ArrayLike, target: npt.ArrayLike) -> float:
     return r2_of(prediction, target).value
 
 
+def chance_r2(target: npt.ArrayLike, recording: npt.ArrayLike) -> float:
+    """R^2 of the best constant answer in each recording, the mean of its own targets: 0 where there is one recording.
+
+    A model knows which recording it is asked about, and animals differ in the size of what they do: one number for each
+    may reach a large R^2 and says nothing of what a recording's neurons tell.
+
+    Parameters
+    ----------
+    target : array-like, shape (row,) or (row, value)
+    recording : array-like, shape (row,)
+
+    Returns
+    -------
+    float
+        NaN where a target does not vary over several recordings.
+
+    Examples
+    --------
+    >>> chance_r2([1.0, 3.0, 7.0, 9.0], ["a", "a", "b", "b"]), chance_r2([1.0, 3.0], ["a", "a"])
+    (0.9, 0.0)
+    """
+    truth = np.asarray(target, np.float64)
+    names, session = np.unique(np.asarray(recording).astype(str), return_inverse=True)
+    if len(names) == 1:
+        return 0.0
+    means = np.stack([truth[session == at].mean(axis=0) for at in range(len(names))])
+    # Rounding may leave a bit less than 0.
+    return max(r2(means[session], truth), 0.0)
+
+
 def r2_of(prediction: npt.ArrayLike, target: npt.ArrayLike) -> Statistic:
     """R^2 as a statistic whose rows may be drawn again.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from poyodata.models.evaluation.baselines import CHANCE, WORDS
+from poyodata.models.evaluation.baselines import CHANCE, TRAIN_MEAN, WORDS
 from poyodata.models.evaluation.frames import Seen
 from poyodata.models.evaluation.result import Gain, Row
 
@@ -18,9 +18,22 @@ METRIC_WORDS = {
     "psnr": "PSNR (dB)",
 }
 
+_FRAMES = {CHANCE: "a random training frame", TRAIN_MEAN: "the mean training frame"}
+"""The better of them is chance in pictures: a decoder can answer either without having read a response."""
 
-def metric_sentence(task: str, row: Row) -> str:
+
+def metric_sentence(task: str, row: Row, guess: float | None = None) -> str:
     """How a pooled metric stands to chance.
+
+    Above is said where the whole interval lies above chance, and below where it lies below both chance and what
+    guessing reaches: chance is the best of many constants, and to be worse than that is no sign of anything.
+
+    Parameters
+    ----------
+    task : str
+    row : Row
+    guess : float, optional
+        What guessing reaches; by default the chance of the row.
 
     Examples
     --------
@@ -28,23 +41,27 @@ def metric_sentence(task: str, row: Row) -> str:
     'direction: accuracy is 0.500 [0.400, 0.600] (n = 80), above chance (0.125).'
     >>> metric_sentence("direction", Row("accuracy", "pooled", 0.2, 0.1, 0.3, 80, {"chance": 0.125}))
     'direction: accuracy is 0.200 [0.100, 0.300] (n = 80), not shown to differ from chance (0.125).'
+    >>> metric_sentence("direction", Row("accuracy", "pooled", 0.13, 0.11, 0.15, 900, {"chance": 0.17}), guess=0.125)
+    'direction: accuracy is 0.130 [0.110, 0.150] (n = 900), not shown to differ from chance (0.170; guessing 0.125).'
     """
-    chance = row.beside.get(CHANCE, math.nan)
+    chance, whose = _chance(row)
+    guess = row.beside.get(CHANCE, math.nan) if guess is None else guess
     start = f"{task}: {METRIC_WORDS.get(row.metric, row.metric)} is {row.value:.3f}"
-    if math.isnan(row.low) or math.isnan(chance):
-        known = "" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]"
-        beside = "chance is not known" if math.isnan(chance) else f"chance is {chance:.3f}"
-        return f"{start}{known} (n = {row.n}){'' if known else ', without an interval'}; {beside}."
-    if row.low == row.high:
-        # Draws that are all alike do not show how sure it is.
-        stands = "not shown to differ from"
-    elif row.low > chance:
+    told = "" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]"
+    # Draws that are all alike do not show how sure it is.
+    no_width = bool(told) and math.isclose(row.low, row.high, abs_tol=1e-12)
+    if not told or no_width or math.isnan(chance):
+        lacks = ", an interval of no width" if no_width else "" if told else ", without an interval"
+        beside = "chance is not known" if math.isnan(chance) else f"chance is {chance:.3f}{whose}"
+        return f"{start}{told} (n = {row.n}){lacks}; {beside}."
+    stands = "not shown to differ from"
+    if row.low > chance:
         stands = "above"
-    elif row.high < chance:
+    elif row.high < chance and row.high < guess:
         stands = "below"
-    else:
-        stands = "not shown to differ from"
-    return f"{start} [{row.low:.3f}, {row.high:.3f}] (n = {row.n}), {stands} chance ({chance:.3f})."
+    elif row.high < chance and not math.isnan(guess):
+        whose += f"; guessing {guess:.3f}"
+    return f"{start}{told} (n = {row.n}), {stands} chance ({chance:.3f}{whose})."
 
 
 def difference_sentence(gain: Gain) -> str:
@@ -111,13 +128,25 @@ def verdict(
     seen: Seen | None,
     drawn: str,
     notes: Sequence[str] = (),
+    guesses: Mapping[str, float | None] | None = None,
 ) -> tuple[str, ...]:
     """All sentences of a result, in the order in which they are to be read."""
     told = [] if seen is None else [seen_sentence(seen)]
-    told += [metric_sentence(task, row) for row in rows if row.group == "pooled"]
+    told += [metric_sentence(task, row, (guesses or {}).get(row.metric)) for row in rows if row.group == "pooled"]
     told += [difference_sentence(gain) for gain in differences if gain.over != CHANCE and not gain.refused]
     told += [claim_sentence(gain) for gain in claims]
     return (*told, *notes, f"Intervals of the table: {drawn}.")
+
+
+def _chance(row: Row) -> tuple[float, str]:
+    """Chance, and of pictures what it is that reaches it."""
+    if row.metric not in ("ssim", "psnr"):
+        return row.beside.get(CHANCE, math.nan), ""
+    known = {name: row.beside[name] for name in _FRAMES if not math.isnan(row.beside.get(name, math.nan))}
+    if not known:
+        return math.nan, ""
+    best = max(known, key=lambda name: known[name])
+    return known[best], f", {_FRAMES[best]}"
 
 
 def _outcome(gain: Gain) -> str:

@@ -73,7 +73,7 @@ def test_a_passing_result_is_only_above_chance_with_its_whole_interval() -> None
 
 
 def test_a_constant_answer_never_passes(tiny_store: Store) -> None:
-    """Chance is the share of the commonest direction where that is more than one in eight."""
+    """Chance is the share of the commonest direction of each recording where that is more than one in eight."""
     target = np.array([3] * 9 + [0, 1, 2, 4, 5, 6, 7])
     sessions = np.repeat(tiny_store.sessions["session_id"].to_numpy()[:2], 8)
     answers = pd.DataFrame({"session_id": sessions, "trial": range(16), "target": target, "prediction": 3})

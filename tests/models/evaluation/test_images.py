@@ -9,6 +9,7 @@ from scipy.ndimage import correlate1d
 
 from poyodata.errors import ModelError
 from poyodata.models.evaluation import chance_within, nearest_frames, psnr, segments_of, ssim, within
+from poyodata.models.evaluation.frames import guess_within
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,6 +88,13 @@ def test_chance_within_is_the_best_constant_answer(rate_hz: float) -> None:
     target = np.random.default_rng(0).integers(20, 120, 200)
     best = max(within(np.full(200, at), target, rate_hz=rate_hz).mean() for at in range(120))
     assert chance_within(target, 120, rate_hz=rate_hz) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("rate_hz", [5.0, 30.0])
+def test_guess_within_is_the_mean_over_all_answers(rate_hz: float) -> None:
+    target = np.random.default_rng(0).integers(0, 120, 200)
+    every = [within(np.full(200, at), target, rate_hz=rate_hz).mean() for at in range(120)]
+    assert guess_within(target, 120, rate_hz=rate_hz) == pytest.approx(np.mean(every))
 
 
 def test_nearest_frame_is_that_of_the_least_squared_error() -> None:

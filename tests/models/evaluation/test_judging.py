@@ -26,6 +26,7 @@ from poyodata.models.evaluation import (
     wilson_interval,
 )
 from poyodata.models.evaluation.baselines import make_baselines
+from poyodata.models.evaluation.metrics import guess_of
 from poyodata.models.evaluation.verdict import metric_sentence
 from tests.models.evaluation.worlds import STARTS, movie, responses
 
@@ -106,9 +107,10 @@ def test_windows_of_one_trial_count_once() -> None:
 
 @pytest.mark.parametrize("constant", range(3))
 def test_a_constant_answer_scores_chance(constant: int) -> None:
-    answers = directions(81)
+    # In one recording every constant has the same balanced accuracy; in several there are better ones.
+    answers = directions(81, sessions=("r",))
     named = np.eye(8)[np.full(81, constant)]
-    result = judge(Comparison(replace(answers, output=named)), donor={"r": "m", "q": "m", "p": "m"})
+    result = judge(Comparison(replace(answers, output=named)), donor={"r": "m"})
     row = result.row("balanced_accuracy")
     assert row.value == pytest.approx(row.beside["chance"]) == 0.125
     row = result.row("accuracy")
@@ -277,8 +279,9 @@ def test_repeats_of_few_pictures_show_no_difference_that_is_none(starts: np.ndar
 
 
 def test_an_interval_of_no_width_says_nothing_of_chance() -> None:
-    sentence = metric_sentence("x", Row("ssim", "pooled", 0.5, 0.5, 0.5, 9, {"chance": 0.6}))
-    assert "not shown to differ from chance" in sentence
+    for chance, high in ((0.6, 0.5), (0.4, 0.5), (0.4, 0.5 + 1e-15)):
+        sentence = metric_sentence("x", Row("r2", "pooled", 0.5, 0.5, high, 9, {"chance": chance}))
+        assert sentence == f"x: R^2 is 0.500 [0.500, 0.500] (n = 9), an interval of no width; chance is {chance:.3f}."
     shown = np.arange(300)
     wrong = Answers.of_classes(
         "movie_frame", np.full(300, "r"), shown, prediction=shown + 200, target=shown, n_classes=900
@@ -381,6 +384,176 @@ def test_reconstructions_are_identified_among_the_movies_frames() -> None:
     assert row.value == 1.0
     assert row.beside["train_mean"] < 0.5
     assert {"chance", "linear", "train_mean", "nearest_response", "nearest_frame_oracle"} == set(row.beside)
+
+
+# -- chance ----------------------------------------------------------------------------------------------------------
+
+
+def constants(kind: str, n: int = 60, n_recordings: int = 10, *, better: float = 0.0) -> Answers:
+    """One answer for each recording, the best there is; in a share of the trials (`better`) the true one."""
+    rng = np.random.default_rng(0)
+    who = np.repeat([f"r{at}" for at in range(n_recordings)], n)
+    own = np.repeat(np.arange(n_recordings), n)
+    number, known = np.tile(np.arange(n), n_recordings), rng.random(n * n_recordings) < better
+    if kind == "value":
+        target = 3.0 * own + rng.standard_normal(len(own))
+        constant = np.repeat(target.reshape(-1, n).mean(axis=1), n)
+        output = np.where(known, target, constant)
+        return Answers("pupil", "value", who, np.full(len(own), -1), number, target[:, None], output[:, None])
+    n_classes = 8 if kind == "class" else 900
+    step = n_classes // n_recordings or 1
+    target = np.where(rng.random(len(own)) < 0.5, own * step % n_classes, rng.integers(0, n_classes, len(own)))
+    named = np.where(known, target, own * step % n_classes)
+    task = "direction" if kind == "class" else "movie_frame"
+    return Answers.of_classes(task, who, number, prediction=named, target=target, n_classes=n_classes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "of_all"),
+    [
+        ("class", "accuracy", 0.2),
+        ("class", "balanced_accuracy", 0.2),
+        ("frame", "accuracy", 0.1),
+        ("frame", "within_1s", 0.2),
+        ("value", "r2", 0.0),
+    ],
+)
+def test_one_answer_for_each_recording_is_chance(kind: str, metric: str, of_all: float) -> None:
+    answers = constants(kind)
+    names = np.unique(answers.session_id).tolist()
+    donor = {name: name for name in names}
+    result = judge(Comparison(answers), donor=donor, metrics=[metric], draws=300)
+    row = result.row(metric)
+    # Far above what one constant for all recordings reaches, and no decoding.
+    assert row.low > of_all
+    assert row.beside["chance"] - 0.02 < row.value <= row.beside["chance"] + 1e-12
+    assert "not shown to differ from chance" in result.sentences[0]
+    # Each recording is beside its own constant, and their mean beside the mean of those.
+    alone = [judge(Comparison(answers.take(answers.session_id == name)), draws=50).row(metric) for name in names]
+    assert [result.row(metric, name).beside["chance"] for name in names] == [one.beside["chance"] for one in alone]
+    mean = result.row(metric, "mean of recordings").beside["chance"]
+    assert mean == pytest.approx(np.mean([one.beside["chance"] for one in alone]))
+    better = judge(Comparison(constants(kind, better=0.95)), donor=donor, metrics=[metric], draws=300)
+    assert "above chance" in better.sentences[0]
+
+
+def test_identified_pictures_have_a_chance_for_each_recording() -> None:
+    # Each recording saw a part of the movie of its own.
+    shown = np.r_[np.zeros(20, int), np.full(20, 40)]
+    truth = movie()[shown]
+    who, frame = np.repeat(["a", "b"], 20), np.arange(40)
+    answers = Answers("movie_pixels", "image", who, np.full(40, -1), frame, truth, truth, shown)
+    shown_of = Movie(movie(), STARTS, rate_hz=2.0)
+    result = judge(Comparison(answers), movie=shown_of, metrics=["within_1s"], draws=50)
+    assert result.row("within_1s").beside["chance"] == 1.0
+    # Of the movie's 60 frames 3 lie near the first one, and 5 near the other.
+    assert guess_of("within_1s", answers, shown_of) == pytest.approx((3 + 5) / 2 / 60)
+    assert "not shown to differ" in result.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "guess", "said"),
+    [
+        pytest.param(0.18, 0.3, 0.125, "above chance (0.170).", id="above"),
+        pytest.param(0.1, 0.3, 0.125, "not shown to differ from chance (0.170).", id="around"),
+        pytest.param(0.1, 0.15, 0.125, "not shown to differ from chance (0.170; guessing 0.125).", id="guess"),
+        pytest.param(0.05, 0.1, 0.125, "below chance (0.170).", id="below"),
+        pytest.param(0.1, 0.2, 0.25, "not shown to differ from chance (0.170).", id="lucky-guess"),
+        pytest.param(0.05, 0.1, None, "below chance (0.170).", id="guess-unknown"),
+    ],
+)
+def test_below_chance_is_below_a_guess_too(low: float, high: float, guess: float | None, said: str) -> None:
+    sentence = metric_sentence("x", Row("accuracy", "pooled", 0.1, low, high, 99, {"chance": 0.17}), guess)
+    assert sentence.endswith(f"(n = 99), {said}")
+
+
+@pytest.mark.parametrize("n_recordings", [1, 10])
+@pytest.mark.parametrize(
+    ("task", "n_classes", "n_shown"),
+    [("direction", 8, 8), ("direction", 8, 5), ("movie_frame", 300, 300)],
+)
+def test_guessers_are_not_below_chance(task: str, n_classes: int, n_shown: int, n_recordings: int) -> None:
+    below, above, worlds = 0, 0, 60
+    session = np.array([f"r{at % n_recordings}" for at in range(300)])
+    for seed in range(worlds):
+        rng = np.random.default_rng(seed)
+        target, named = rng.integers(0, n_shown, 300), rng.integers(0, n_classes, 300)
+        answers = Answers.of_classes(
+            task, session, np.arange(300), prediction=named, target=target, n_classes=n_classes
+        )
+        told = judge(Comparison(answers), donor={name: name for name in session}, draws=100).sentences[:2]
+        below += sum("below chance" in sentence for sentence in told)
+        above += sum("above chance" in sentence for sentence in told)
+    assert below <= 0.08 * 2 * worlds
+    assert above <= 0.05 * 2 * worlds
+
+
+@pytest.mark.parametrize("guessed", ["mean", "drawn"])
+def test_values_that_are_guessed_are_not_below_chance(guessed: str) -> None:
+    # Any constant has an R^2 of less than 0 in every draw.
+    below, worlds = 0, 40
+    for seed in range(worlds):
+        rng = np.random.default_rng(seed)
+        target = rng.standard_normal((200, 1))
+        output = np.full_like(target, rng.normal(0, 0.3)) if guessed == "mean" else rng.permutation(target)
+        answers = Answers(
+            "pupil", "value", np.full(200, "r"), np.full(200, -1), np.arange(200), target, output.astype(float)
+        )
+        result = judge(Comparison(answers), donor={"r": "m"}, draws=100)
+        assert result.row("r2").high < 0
+        below += "below chance" in result.sentences[0]
+    assert below <= 0.08 * worlds
+
+
+def test_worse_than_a_guess_is_below_chance() -> None:
+    answers = directions(120)
+    wrong = np.eye(8)[(answers.target + 1) % 8]
+    result = judge(Comparison(replace(answers, output=wrong)), donor=dict.fromkeys("rqp", "m"), draws=100)
+    assert all("below chance" in sentence for sentence in result.sentences[:2])
+
+
+def test_the_mean_training_picture_is_not_above_chance() -> None:
+    comparison = folds()
+    by_name = {one.name: one for one in comparison.baselines}
+    mean = Comparison(replace(comparison.answers, output=by_name["train_mean"].answers.output), comparison.baselines)
+    result = judge(mean, movie=Movie(movie(), STARTS), metrics=["ssim", "psnr"])
+    for metric in ("ssim", "psnr"):
+        row = result.row(metric)
+        # A random training frame is easily beaten.
+        assert row.low > row.beside["chance"]
+        assert row.value == row.beside["train_mean"]
+    told = [sentence for sentence in result.sentences if sentence.startswith("movie_pixels: ")]
+    assert len(told) == 2
+    for sentence in told:
+        assert "not shown to differ from chance" in sentence
+        assert ", the mean training frame" in sentence
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        pytest.param({"chance": 0.3, "train_mean": 0.4}, "above chance (0.400, the mean training frame).", id="mean"),
+        pytest.param({"chance": 0.4, "train_mean": 0.3}, "above chance (0.400, a random training frame).", id="random"),
+        pytest.param({"chance": 0.4}, "above chance (0.400, a random training frame).", id="random-alone"),
+        pytest.param(
+            {"chance": 0.65, "train_mean": 0.8},
+            "not shown to differ from chance (0.800, the mean training frame; guessing 0.650).",
+            id="as-a-random-frame",
+        ),
+        pytest.param(
+            {"chance": 0.71, "train_mean": 0.8}, "below chance (0.800, the mean training frame).", id="worse-than-both"
+        ),
+        pytest.param(
+            {"chance": float("nan"), "train_mean": 0.8},
+            "not shown to differ from chance (0.800, the mean training frame).",
+            id="mean-alone",
+        ),
+        pytest.param({"chance": float("nan")}, "chance is not known.", id="none"),
+    ],
+)
+def test_chance_in_pictures_is_the_better_of_two_frames(beside: dict[str, float], said: str) -> None:
+    sentence = metric_sentence("x", Row("ssim", "pooled", 0.6, 0.5, 0.7, 9, beside))
+    assert sentence.endswith(said)
 
 
 # -- the result ------------------------------------------------------------------------------------------------------

@@ -13,9 +13,12 @@ from poyodata.models.evaluation import (
     balanced_accuracy,
     bootstrap_interval,
     chance_level,
+    r2,
     score,
     wilson_interval,
 )
+from poyodata.models.evaluation.decoding import balanced_chance
+from poyodata.models.evaluation.regression import chance_r2
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,29 @@ def test_chance_is_the_best_constant_answer() -> None:
     assert chance_level([0, 1], n_classes=2) == 0.5
 
 
+def test_chance_is_the_best_constant_answer_of_each_recording() -> None:
+    rng = np.random.default_rng(0)
+    target, recording = rng.integers(0, 3, 30), rng.integers(0, 3, 30)
+    # Every way to give each recording one answer.
+    named = [np.array(answers)[recording] for answers in itertools.product(range(3), repeat=3)]
+    best = max(float((one == target).mean()) for one in named)
+    assert chance_level(target, recording=recording) == pytest.approx(best)
+    assert best > chance_level(target)
+    assert balanced_chance(target, recording) == pytest.approx(max(balanced_accuracy(one, target) for one in named))
+    assert balanced_chance(target) == pytest.approx(1 / 3)
+    means = np.array([target[recording == at].mean() for at in range(3)])[recording]
+    assert chance_r2(target, recording) == pytest.approx(r2(means, target))
+    assert chance_r2(target, recording) > 0
+    assert chance_r2(target, np.zeros(30)) == 0.0
+
+
+def test_a_score_of_one_answer_for_each_recording_is_chance() -> None:
+    target = np.repeat([0, 1], 40)
+    found = score(target, np.arange(80), target, target, n_classes=2)
+    assert (found.accuracy, found.chance) == (1.0, 1.0)
+    assert not found.exceeds_chance
+
+
 def test_score_says_whether_the_whole_interval_is_above_chance() -> None:
     target = np.arange(80) % 8
     recording, trial = np.full(80, "r"), np.arange(80)
@@ -106,6 +132,7 @@ def test_score_uses_clusters_where_there_are_some() -> None:
         pytest.param(lambda: bootstrap_interval([0], [0], ["a"], seed=0), "1 cluster", id="one-cluster"),
         pytest.param(lambda: bootstrap_interval([0, 1], [0, 1], ["a"], seed=0), "one name a trial", id="names"),
         pytest.param(lambda: chance_level([]), "no trial", id="no-chance"),
+        pytest.param(lambda: chance_level([0, 1], recording=["a"]), "one name a trial", id="recordings"),
     ],
 )
 def test_bad_input(call: Any, said: str) -> None:
