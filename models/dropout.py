@@ -30,15 +30,30 @@ def dropout(x: Tensor, p: float, *, training: bool = True) -> Tensor:
     """
     if not training or p == 0:
         return x
-    levels_left_out = round(p * _LEVELS)
     # Elsewhere the kernel of torch draws fast, and a compiler draws its own.
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or levels_left_out == _LEVELS:
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.dropout(x, p)
+    mask, scale = kept(x, p)
+    return x * mask.to(x.dtype).mul_(scale)
+
+
+def kept(x: Tensor, p: float) -> tuple[Tensor, float]:
+    """Draw which elements of `x` are kept, a bool of its shape, and by how much they are then enlarged.
+
+    Examples
+    --------
+    >>> mask, scale = kept(torch.ones(4, 2), 0.5)
+    >>> mask.dtype, tuple(mask.shape), scale
+    (torch.bool, (4, 2), 2.0)
+    """
+    levels_left_out = round(p * _LEVELS)
+    if levels_left_out == _LEVELS:
+        return torch.zeros_like(x, dtype=torch.bool), 1.0
     # One draw of 64 bits for four elements. bernoulli_ asks the generator for every element, slowly enough to be seen
     # in a training step: `python -m tests.benchmarks.models step`.
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device).random_(-(2**63), None)
-    kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= levels_left_out - _LEVELS // 2
-    return x * kept.to(x.dtype).mul_(_LEVELS / (_LEVELS - levels_left_out))
+    mask = draws.view(torch.int16)[: x.numel()].view(x.shape) >= levels_left_out - _LEVELS // 2
+    return mask, _LEVELS / (_LEVELS - levels_left_out)
 
 
 class Dropout(nn.Module):

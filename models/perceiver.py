@@ -1,4 +1,4 @@
-"""The Perceiver that POYO+ is built from: rotary time, attention between sequences and within one, gated feed-forward.
+"""The Perceiver that POYO+ is built from: rotary time, attention between sequences and within one, and what joins them.
 
 Times are regular here (patches of a window, latent steps), so one row of angles serves a whole batch and every neuron.
 """
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from poyodata.models.attention import Context, KeysValues, attend
 from poyodata.models.dropout import Dropout
+from poyodata.models.feed_forward import FeedForward
 
 
 class Rotation(NamedTuple):
@@ -150,7 +152,7 @@ class CrossAttention(nn.Module):
     def forward(
         self,
         query: Tensor,
-        context: Tensor,
+        context: Context,
         query_times: Rotation,
         context_times: Rotation,
         mask: Tensor | None = None,
@@ -161,8 +163,8 @@ class CrossAttention(nn.Module):
         ----------
         query : Tensor, shape (batch, query, dim)
             What asks.
-        context : Tensor, shape (batch, moment, row, context_dim)
-            What answers: at every moment the same rows (neurons).
+        context : Context
+            What answers: at every moment the same rows (neurons), `context_dim` wide.
         query_times, context_times : Rotation
             Angles of the queries and of the context's moments.
         mask : Tensor, shape (batch, moment, row), bool, optional
@@ -173,10 +175,8 @@ class CrossAttention(nn.Module):
         Tensor, shape (batch, query, dim)
         """
         q = rotate(_heads(self.to_q(self.norm(query)), self.heads), query_times)
-        k, v = self._keys_values(self._normalised(context), context_times)
-        shown = None if mask is None else mask.flatten(1)[:, None, None, :]
-        dropout = self.dropout if self.training else 0.0
-        taken = functional.scaled_dot_product_attention(q, k, v, attn_mask=shown, dropout_p=dropout)
+        projected, keys_values = self._projected(context, context_times)
+        taken = attend(q, projected, keys_values, mask, self.dropout if self.training else 0.0)
         if self.rotate_values:
             taken = rotate(taken, query_times, back=True)
         return self.to_out(taken.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
@@ -184,7 +184,7 @@ class CrossAttention(nn.Module):
     def weights(
         self,
         query: Tensor,
-        context: Tensor,
+        context: Context,
         query_times: Rotation,
         context_times: Rotation,
         mask: Tensor | None = None,
@@ -194,27 +194,38 @@ class CrossAttention(nn.Module):
         They sum to 1. Parameters are those of :meth:`forward`, which keeps no weights; dropout has no part in them.
         """
         q = rotate(_heads(self.to_q(self.norm(query)), self.heads), query_times)
-        k, _ = self._keys_values(self._normalised(context), context_times)
+        k, _ = self.keys_values(context, context_times)
         scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
         if mask is not None:
             scores = scores.masked_fill(~mask.flatten(1)[:, None, None, :], -math.inf)
         return torch.softmax(scores, dim=-1).nan_to_num()  # NaN where no row of a window exists
 
-    def _keys_values(self, context: Tensor, times: Rotation) -> tuple[Tensor, Tensor]:
-        """Keys turned by time, and values: from :meth:`_normalised` to (batch, head, moment * row, dim_head) each."""
-        dim_head = self.to_kv.out_features // (2 * self.heads)
-        if self.rotate_values:
-            k, v = _heads_of(context, self.to_kv.weight, dim_head, times, 2)
-        else:
-            k_weight, v_weight = self.to_kv.weight.chunk(2)
-            (k,) = _heads_of(context, k_weight, dim_head, times, 1)
-            v = torch.unflatten(functional.linear(context, v_weight), -1, (self.heads, -1))
-            v = v.flatten(0, 1).permute(1, 2, 0, 3)
-        return k, v
+    def keys_values(self, context: Context, times: Rotation) -> tuple[Tensor, Tensor]:
+        """Keys turned by time, and values, of all moments: (batch, head, moment * row, dim_head) each."""
+        projected, keys_values = self._projected(context, times)
+        return keys_values(slice(None), *projected.parts)
 
-    def _normalised(self, context: Tensor) -> Tensor:
-        """Context by moment: (batch, moment, row, context_dim) -> (moment, row, batch, context_dim)."""
-        return self.norm_context(context.permute(1, 2, 0, 3))  # type: ignore[no-any-return]
+    def _projected(self, context: Context, times: Rotation) -> tuple[Context, KeysValues]:
+        """The context with all weights that keys and values are made with, and what makes them of some moments."""
+
+        def keys_values(
+            at: slice, norm_weight: Tensor, norm_bias: Tensor, weight: Tensor, *parts: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            x = context.make(at, *parts)
+            x = functional.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, self.norm_context.eps)
+            turns = Rotation(times.cos[at], times.sin[at])
+            dim_head = weight.shape[0] // (2 * self.heads)
+            if self.rotate_values:
+                k, v = _heads_of(x, weight, dim_head, turns, 2)
+            else:
+                k_weight, v_weight = weight.chunk(2)
+                (k,) = _heads_of(x, k_weight, dim_head, turns, 1)
+                v = torch.unflatten(functional.linear(x, v_weight), -1, (self.heads, -1))
+                v = v.flatten(0, 1).permute(1, 2, 0, 3)
+            return k, v
+
+        own = (self.norm_context.weight, self.norm_context.bias, self.to_kv.weight)
+        return context._replace(parts=(*own, *context.parts)), keys_values
 
 
 class SelfAttention(nn.Module):
@@ -248,22 +259,6 @@ class SelfAttention(nn.Module):
         taken = functional.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
         taken = taken.permute(2, 0, 1, 3).reshape(len(times.cos), -1, self.heads, dim_head)
         return _collect(taken, self.to_out, times).view(length, batch, -1)
-
-
-class FeedForward(nn.Module):
-    """LayerNorm, a gated GELU `mult` times as wide, dropout, back to `dim`; without the residual."""
-
-    def __init__(self, dim: int, mult: int = 4, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.widen = nn.Linear(dim, 2 * mult * dim)
-        self.dropout = Dropout(dropout)
-        self.narrow = nn.Linear(mult * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform every position by itself; shapes (..., dim) in and out."""
-        value, gate = self.widen(self.norm(x)).chunk(2, dim=-1)
-        return self.narrow(self.dropout(value * functional.gelu(gate)))  # type: ignore[no-any-return]
 
 
 class Perceiver(nn.Module):
@@ -309,9 +304,9 @@ class Perceiver(nn.Module):
         self.answer_ffn = FeedForward(dim, ffn_mult, ffn_dropout)
 
     def encode(
-        self, latents: Tensor, tokens: Tensor, latent_times: Rotation, token_times: Rotation, mask: Tensor | None
+        self, latents: Tensor, tokens: Context, latent_times: Rotation, token_times: Rotation, mask: Tensor | None
     ) -> Tensor:
-        """Latents (batch, latent, dim) that have read the tokens (batch, patch, neuron, context_dim)."""
+        """Latents (batch, latent, dim) that have read the tokens: neurons at the moments of the patches."""
         z = latents + self.read(latents, tokens, latent_times, token_times, mask)
         return z + self.read_ffn(z)  # type: ignore[no-any-return]
 
@@ -343,5 +338,5 @@ class Perceiver(nn.Module):
 
     def decode(self, query: Tensor, z: Tensor, query_times: Rotation, latent_times: Rotation) -> Tensor:
         """Answers (batch, query, dim) that have read the processed latents (batch, latent, dim)."""
-        q = query + self.answer(query, z[:, :, None], query_times, latent_times)
+        q = query + self.answer(query, Context.of(z[:, :, None]), query_times, latent_times)
         return q + self.answer_ffn(q)  # type: ignore[no-any-return]

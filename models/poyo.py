@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from poyodata.errors import ModelError, nearest
+from poyodata.models.attention import Context
 from poyodata.models.config import PoyoConfig
 from poyodata.models.legacy import N_QUERIES, legacy_number
 from poyodata.models.perceiver import Perceiver, Rotation, rotation
@@ -190,22 +191,20 @@ class PoyoPlus(nn.Module):
             If the windows have another length than the config says, the batch lacks a field, or has no window.
         """
         tokens, mask = self._tokens(batch)
-        return self.perceiver.encode(
-            self._initial(len(tokens)), tokens, self._angles("latent"), self._angles("token"), mask
-        )
+        return self.perceiver.encode(self._initial(batch), tokens, self._angles("latent"), self._angles("token"), mask)
 
     def read(self, batch: Batch) -> Tensor:
         """What the latents take from the tokens, shape (batch, n_latents, dim), before residual and feed-forward."""
         tokens, mask = self._tokens(batch)
         return self.perceiver.read(  # type: ignore[no-any-return]
-            self._initial(len(tokens)), tokens, self._angles("latent"), self._angles("token"), mask
+            self._initial(batch), tokens, self._angles("latent"), self._angles("token"), mask
         )
 
-    def _initial(self, n_windows: int) -> Tensor:
-        return self.latents.repeat(self.config.n_steps, 1).expand(n_windows, -1, -1)
+    def _initial(self, batch: Batch) -> Tensor:
+        return self.latents.repeat(self.config.n_steps, 1).expand(len(batch["values"]), -1, -1)
 
-    def _tokens(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Tokens (batch, moment, neuron, context_dim), and which of them there are, (batch, moment, neuron)."""
+    def _tokens(self, batch: Batch) -> tuple[Context, Tensor | None]:
+        """Tokens of every neuron at every moment, and which of them there are, (batch, moment, neuron)."""
         values, index = _field(batch, "values"), _field(batch, "neuron_index")
         if values.ndim != 3 or values.shape[2] != self.config.window_frames:
             raise ModelError(
@@ -216,14 +215,14 @@ class PoyoPlus(nn.Module):
             raise ModelError("the batch has no window; leave empty batches out")
         units = functional.embedding(index, self.units, padding_idx=0)
         tokens = self.tokens(values, units, batch)
-        mask = batch.get("neuron_mask")
-        shown = None if mask is None else mask[:, None].expand(tokens.shape[:3])
+        mask, shape = batch.get("neuron_mask"), (len(values), tokens.n_moments, tokens.n_rows)
+        shown = None if mask is None else mask[:, None].expand(shape)
         frames = batch.get("time_mask")
         if frames is not None:
             patches, length = self.config.n_patches, self.config.patch_frames
             whole = torch.unflatten(frames[:, : patches * length], 1, (patches, length)).all(dim=2)
-            whole = functional.pad(whole, (tokens.shape[1] - patches, 0), value=True)[:, :, None]
-            shown = whole.expand(tokens.shape[:3]) if shown is None else shown & whole
+            whole = functional.pad(whole, (tokens.n_moments - patches, 0), value=True)[:, :, None]
+            shown = whole.expand(shape) if shown is None else shown & whole
         return tokens, shown
 
     def process(self, z: Tensor) -> Tensor:
@@ -310,13 +309,13 @@ class PoyoPlus(nn.Module):
         asked = self._asked(tasks)
         tokens, mask = self._tokens(batch)
         latent, token = self._angles("latent"), self._angles("token")
-        first = self.perceiver.read.weights(self._initial(len(tokens)), tokens, latent, token, mask)
-        first = torch.unflatten(first, -1, tokens.shape[1:3])
+        first = self.perceiver.read.weights(self._initial(batch), tokens, latent, token, mask)
+        first = torch.unflatten(first, -1, (tokens.n_moments, tokens.n_rows))
         if not asked:
             return AttentionMaps(first, {})
         z = self.trajectory(batch)[-1]
         queries, times = self._queries(_field(batch, "session_index"), asked)
-        last = self.perceiver.answer.weights(queries, z[:, :, None], times, latent)
+        last = self.perceiver.answer.weights(queries, Context.of(z[:, :, None]), times, latent)
         return AttentionMaps(first, self._by_task(last, asked, 2))
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from poyodata.errors import ModelError
+from poyodata.models.attention import Context
 from poyodata.models.config import PoyoConfig
 from poyodata.models.legacy import LEGACY_WINDOW_S, N_TOKEN_TYPES
 
@@ -44,7 +45,7 @@ class Tokens(nn.Module):
     Examples
     --------
     >>> tokens = Tokens(PoyoConfig(window_frames=60, patch_frames=20, tokens="gated", dim=8))
-    >>> tokens(torch.zeros(2, 5, 60), torch.ones(2, 5, 8), {}).shape
+    >>> tokens(torch.zeros(2, 5, 60), torch.ones(2, 5, 8), {}).whole().shape
     torch.Size([2, 3, 5, 8])
     """
 
@@ -69,8 +70,8 @@ class Tokens(nn.Module):
         self.register_buffer("frequencies", (10_000.0 ** (-2 * quarter / (wide // 2 or 1))).float(), persistent=False)
         self.times_s = _times_s(config)
 
-    def forward(self, values: Tensor, units: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Make the tokens.
+    def forward(self, values: Tensor, units: Tensor, batch: Mapping[str, Tensor]) -> Context:
+        """Make ready what the tokens are made of.
 
         Parameters
         ----------
@@ -83,7 +84,9 @@ class Tokens(nn.Module):
 
         Returns
         -------
-        Tensor, shape (batch, moment, neuron, context_dim)
+        Context
+            The neurons at every moment, `context_dim` wide, made of what they are and of their values when they are
+            asked for.
 
         Raises
         ------
@@ -92,25 +95,42 @@ class Tokens(nn.Module):
         """
         config = self.config
         used = values[..., : config.n_patches * config.patch_frames]
-        patches = torch.unflatten(used, -1, (config.n_patches, config.patch_frames))
-        value = self.project(patches.transpose(1, 2))
-        features = [self._feature(name, batch) for name in config.features]
-        if config.tokens == "paper":
-            whose = units[:, None]
-            if self.types is not None:
-                # Start and end of the (first second of the) window are tokens too, with a value of 0.
-                ends, within = whose + self.types[1:3, None], whose + self.types[0]
-                whose = torch.cat((ends, within.expand_as(value)), dim=1)
-                value = torch.cat((torch.zeros_like(value[:, :1]).expand_as(ends), value), dim=1)
-            parts = [whose.expand_as(value), value, *(each[:, None].expand_as(value) for each in features)]
-            return torch.cat(parts, dim=-1)
-        whose = units
-        for each in features:
-            whose = whose + each
-        whose = whose[:, None]
-        if config.tokens == "patched":
-            return torch.cat((whose.expand_as(value), value), dim=-1)
-        return torch.addcmul(whose, whose, value)
+        patches = torch.unflatten(used, -1, (config.n_patches, config.patch_frames)).permute(2, 1, 0, 3)
+        types = None
+        if self.types is not None:
+            # Start and end of the (first second of the) window are tokens too, with a value of 0.
+            patches = functional.pad(patches, (0, 0, 0, 0, 0, 0, 2, 0))
+            types = torch.cat((self.types[1:3], self.types[:1].expand(config.n_patches, -1)))[:, None, None]
+        whose = units.transpose(0, 1)
+        features = [self._feature(name, batch).transpose(0, 1) for name in config.features]
+        beside = None
+        if config.tokens != "paper":
+            for each in features:
+                whose = whose + each
+        elif features:
+            beside = torch.cat(features, dim=-1)
+        parts = (patches.contiguous(), whose, beside, types, self.project.weight, self.project.bias)
+        return Context(self._made, parts, len(patches), values.shape[1])
+
+    def _made(
+        self,
+        at: slice,
+        patches: Tensor,
+        whose: Tensor,
+        beside: Tensor | None,
+        types: Tensor | None,
+        weight: Tensor,
+        bias: Tensor | None,
+    ) -> Tensor:
+        """Tokens of some moments, shape (moment, neuron, batch, context_dim), of (moment, neuron, batch, ...)."""
+        value = functional.linear(patches[at], weight, bias)
+        if self.config.tokens == "gated":
+            return torch.addcmul(whose, whose, value)
+        whose = whose if types is None else whose + types[at]
+        parts = [whose.expand_as(value), value]
+        if beside is not None:
+            parts.append(beside.expand(len(value), -1, -1, -1))
+        return torch.cat(parts, dim=-1)
 
     def _feature(self, name: str, batch: Mapping[str, Tensor]) -> Tensor:
         """What a feature says of every neuron, shape (batch, neuron, unit_dim)."""

@@ -4,6 +4,10 @@ A step is forward, backward and AdamW of the 1.3 M model on the CPU: masked late
 cross-entropy of a direction, 8 windows of 57 frames without padding. Parts: ``step`` (seconds), ``threads`` (on which
 each side is fastest; ``step`` takes those), ``memory`` above what is imported, ``peak`` (share of what a product of
 matrices reaches). The two sides of a row take turns; every row says what dropouts each side has.
+
+Rows of ``step`` are measured in processes of their own. A large array that is let go goes back to the system, and costs
+more to get again than to fill; how often that happens hangs on what the process did before, and the plain step at 200
+neurons took 1.2 or 2.0 s for it. Rows "with memory kept" tell malloc to give nothing back, which leaves the arithmetic.
 """
 
 from __future__ import annotations
@@ -46,10 +50,12 @@ class Recipe:
     ours: float
     plain: float
     bars: dict[int, float | None]
+    kept: bool = False  # whether malloc keeps what is let go
 
     def case(self, neurons: int, steps: int) -> str:
         config = config_of(steps, self.ours)
         return (
+            f"{'with memory kept, ' if self.kept else ''}"
             f"{neurons} neurons, {config.n_latents} latents, {neurons * FRAMES:,} tokens, batch {BATCH}, masked "
             f"objective on, attention dropout {self.ours:g} in ours and {self.plain:g} in the plain one, in both "
             f"{config.ffn_dropout:g} in the feed-forward and {config.residual_dropout:g} of residuals"
@@ -59,8 +65,10 @@ class Recipe:
 RECIPES = (
     Recipe(ours=0.0, plain=PAPER_DROPOUT, bars={60: 0.5, 200: 0.3}),
     Recipe(ours=0.0, plain=0.0, bars={60: 0.65, 200: 0.5}),
+    Recipe(ours=0.0, plain=0.0, bars={60: None, 200: None}, kept=True),
     Recipe(ours=PAPER_DROPOUT, plain=PAPER_DROPOUT, bars={60: None, 200: None}),
 )
+KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**30)}
 
 
 def config_of(steps: int, attention_dropout: float) -> PoyoConfig:
@@ -147,21 +155,31 @@ def fastest_threads(neurons: int) -> dict[Kind, int]:
     return found
 
 
+_STEP = """
+from tests.benchmarks.models import Side
+from tests.benchmarks.row import side_by_side
+neurons, steps, n = (int(each) for each in sys.argv[1:4])
+sides = []
+for kind, dropout, threads in zip(("ours", "plain"), sys.argv[4:6], sys.argv[6:8]):
+    sides.append(Side(kind, neurons, float(dropout), steps))
+    sides[-1].threads = int(threads)
+ours, plain = side_by_side(*(side.step for side in sides), n=n)
+say(ours=ours, plain=plain)
+"""
+
+
 def step() -> None:
     """Seconds of a step, of the clock and of the processor."""
-    before = torch.get_num_threads()
     for neurons, steps, recipe in itertools.product(NEURONS, STEPS, RECIPES):
-        ours, plain = Side("ours", neurons, recipe.ours, steps), Side("plain", neurons, recipe.plain, steps)
-        found = fastest_threads(neurons)
-        ours.threads, plain.threads = found["ours"], found["plain"]
-        mine, theirs = side_by_side(ours.step, plain.step, n=N)
-        for unit, value, reference_value in zip(("s/step", "CPU-s/step"), mine, theirs, strict=True):
+        threads = fastest_threads(neurons)
+        settings = (neurons, steps, N, recipe.ours, recipe.plain, threads["ours"], threads["plain"])
+        found = in_own_process(_STEP, *map(str, settings), environment=KEEP if recipe.kept else None)
+        for unit, value, reference_value in zip(("s/step", "CPU-s/step"), found["ours"], found["plain"], strict=True):
             row(
-                "models", f"{recipe.case(neurons, steps)}, on {ours.threads} thread(s)", value, unit,
-                reference=f"plain, on {plain.threads} thread(s)", reference_value=reference_value, n=N,
+                "models", f"{recipe.case(neurons, steps)}, on {threads['ours']} thread(s)", value, unit,
+                reference=f"plain, on {threads['plain']} thread(s)", reference_value=reference_value, n=N,
                 bar=recipe.bars[neurons],
             )  # fmt: skip
-    torch.set_num_threads(before)
 
 
 _MEMORY = """

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ bare_mb = peak_mb()
 """
 
 
-def in_own_process(code: str, *arguments: str | Path, open_files: int = 256) -> dict[str, Any]:
+def in_own_process(
+    code: str, *arguments: str | Path, open_files: int = 256, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Run code that calls ``say(name=value, ...)`` once; ``peak_mb()``, ``bare_mb`` and ``open_files()`` are there.
 
     Parameters
@@ -43,6 +46,8 @@ def in_own_process(code: str, *arguments: str | Path, open_files: int = 256) -> 
         ``sys.argv[1:]`` of it.
     open_files : int
         How many it may have open at once, as by ``ulimit -n``.
+    environment : mapping of str to str, optional
+        Variables beside those of this process.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def in_own_process(code: str, *arguments: str | Path, open_files: int = 256) -> 
     prelude = _PRELUDE.replace("OPEN_FILES", str(open_files))
     done = subprocess.run(
         [sys.executable, "-c", prelude + code, *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {}),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

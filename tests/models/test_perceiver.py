@@ -7,11 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
+from poyodata.models.attention import Context
 from poyodata.models.perceiver import (
     CrossAttention,
-    FeedForward,
     Perceiver,
     Rotation,
     SelfAttention,
@@ -83,7 +82,7 @@ def test_cross_attention_equals_the_explicit_form(rotate_values: bool) -> None:
     layer = CrossAttention(dim=12, context_dim=10, heads=2, dim_head=8, rotate_values=rotate_values)
     query, context = torch.randn(2, 3, 12), torch.randn(2, 4, 5, 10)
     t_q, t_k = torch.tensor([0.1, 0.4, 0.9]), torch.tensor([0.2, 0.5, 0.8, 1.1])
-    found = layer(query, context, rotation(t_q, 8, 0.3, 4.0), rotation(t_k, 8, 0.3, 4.0))
+    found = layer(query, Context.of(context), rotation(t_q, 8, 0.3, 4.0), rotation(t_k, 8, 0.3, 4.0))
     for b in range(2):
         taken = torch.cat([_attend_by_hand(layer, query[b], context[b], t_q, t_k, head) for head in (0, 1)], dim=-1)
         torch.testing.assert_close(found[b], layer.to_out(taken), atol=1e-5, rtol=1e-5)
@@ -101,17 +100,11 @@ def test_self_attention_is_cross_attention_with_itself() -> None:
     x = torch.randn(2, 6, 12)
     times = rotation(torch.arange(6) * 0.125, 8, 0.3, 4.0)
     torch.testing.assert_close(
-        own(x.transpose(0, 1), times).transpose(0, 1), cross(x, x[:, :, None], times, times), atol=1e-5, rtol=1e-5
+        own(x.transpose(0, 1), times).transpose(0, 1),
+        cross(x, Context.of(x[:, :, None]), times, times),
+        atol=1e-5,
+        rtol=1e-5,
     )
-
-
-def test_feed_forward_formula() -> None:
-    torch.manual_seed(3)
-    layer = FeedForward(6, mult=4)
-    x = torch.randn(5, 6)
-    wide = functional.layer_norm(x, (6,)) @ layer.widen.weight.T + layer.widen.bias
-    expected = (wide[:, :24] * functional.gelu(wide[:, 24:])) @ layer.narrow.weight.T + layer.narrow.bias
-    torch.testing.assert_close(layer(x), expected)
 
 
 def test_angles_keep_their_phase_at_the_shortest_period() -> None:
@@ -128,14 +121,14 @@ def test_weights_are_those_of_the_explicit_form(rotate_values: bool) -> None:
     times = rotation(torch.tensor([0.1, 0.4, 0.9]), 8, 0.3, 4.0), rotation(torch.arange(4) * 0.3, 8, 0.3, 4.0)
     mask = torch.ones(2, 4, 5, dtype=torch.bool)
     mask[0, 1:, 2] = False
-    found = layer.weights(query, context, *times, mask)
+    found = layer.weights(query, Context.of(context), *times, mask)
     assert found.shape == (2, 2, 3, 20)
     assert not found.unflatten(-1, (4, 5))[0, :, :, 1:, 2].any()
-    _, v = layer._keys_values(layer._normalised(context), times[1])
+    _, v = layer.keys_values(Context.of(context), times[1])
     taken = found @ v
     taken = rotate(taken, times[0], back=True) if rotate_values else taken
     expected = layer.to_out(taken.transpose(1, 2).flatten(2))
-    torch.testing.assert_close(layer(query, context, *times, mask), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(layer(query, Context.of(context), *times, mask), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["cross", "self"])
@@ -153,7 +146,7 @@ def test_attention_dropout_is_right_on_average_and_off_in_evaluation(kind: str) 
             return (
                 own(x.transpose(0, 1), times).transpose(0, 1)
                 if kind == "self"
-                else cross(x, x[:, :, None], times, times)
+                else cross(x, Context.of(x[:, :, None]), times, times)
             )
 
         own.eval()

@@ -32,7 +32,7 @@ def units_of(config: PoyoConfig) -> Tensor:
 def test_formulas(kind: str, values: Tensor) -> None:
     config = config_of(tokens=kind)
     tokens, units = Tokens(config), units_of(config)
-    found = tokens(values, units, {})
+    found = tokens(values, units, {}).whole()
     assert found.shape == (B, 2, N, config.context_dim)
     assert config.context_dim == {"paper": 16, "gated": 8, "patched": 8}[kind]
     assert tokens.times_s.tolist() == pytest.approx([0.15, 0.45])
@@ -48,7 +48,7 @@ def test_formulas(kind: str, values: Tensor) -> None:
     # The seventh frame is in no whole patch.
     changed = values.clone()
     changed[..., 6] += 1
-    assert torch.equal(tokens(changed, units, {}), found)
+    assert torch.equal(tokens(changed, units, {}).whole(), found)
 
 
 def features_of(n: int = N) -> dict[str, Tensor]:
@@ -68,7 +68,7 @@ def test_features_stand_beside_the_paper_s_tokens_and_are_added_to_the_others(
 ) -> None:
     config = config_of(tokens=kind, features=(feature,))
     tokens, units, batch = Tokens(config), units_of(config), features_of()
-    found = tokens(values, units, batch)
+    found = tokens(values, units, batch).whole()
     assert found.shape[-1] == {"paper": 24, "gated": 8, "patched": 8}[kind]
     for n in range(N):
         known = _expected(tokens, feature, batch, n, config.unit_dim)
@@ -102,7 +102,7 @@ def _expected(tokens: Tokens, feature: str, batch: dict[str, Tensor], n: int, wi
 def test_depth_classes(depth_um: float, row: int, values: Tensor) -> None:
     config = config_of(tokens="paper", features=("depth",))
     tokens = Tokens(config)
-    found = tokens(values, units_of(config), {"neuron_depth_um": torch.full((B, N), depth_um)})
+    found = tokens(values, units_of(config), {"neuron_depth_um": torch.full((B, N), depth_um)}).whole()
     assert torch.equal(found[0, 0, 0, 2 * DIM :], tokens.features["depth"][row])
 
 
@@ -116,7 +116,7 @@ def test_legacy_has_start_and_end_tokens_before_the_values(values: Tensor) -> No
     config = config_of(layout="legacy")
     tokens, units = Tokens(config), units_of(config)
     assert tokens.types is not None
-    found = tokens(values, units, {})
+    found = tokens(values, units, {}).whole()
     assert found.shape == (B, 4, N, 2 * DIM)
     assert tokens.times_s.tolist() == pytest.approx([0.0, 1.0, 0.1, 0.4])
     for moment, kind in enumerate([1, 2, 0, 0]):
