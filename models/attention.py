@@ -14,14 +14,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from poyodata.errors import ModelError
 
 Parts = tuple[Tensor | None, ...]
 KeysValues = Callable[..., tuple[Tensor, Tensor]]
 
 PIECE_BYTES = 8 * 2**20
-"""Keys and values that are there at a time: as much as a cache holds, beside their gradients."""
+"""Keys and values that are there at a time. From 4 to 32 MiB a step takes as long, within 5 %."""
 
 
 class Context(NamedTuple):
@@ -89,23 +90,27 @@ def attend(q: Tensor, context: Context, keys_values: KeysValues, mask: Tensor | 
 
 
 def _can_be_cut(q: Tensor, dropout: float) -> bool:
-    """Whether the kernel for CPUs is there, which also tells how much a piece weighs in the whole."""
-    # On a GPU memory is not given back to the system in between, and recomputing is not free; compilers and autocast
-    # would have to be told of what happens in the backward pass.
+    """Whether the kernel for CPUs would be taken, which also tells how much a piece weighs in the whole."""
+    # On a GPU memory is not given back to the system in between, and recomputing is not free. Compilers, autocast and
+    # function transforms would have to be told of what happens in the backward pass.
+    if torch.compiler.is_compiling():  # before all others, which a compiler cannot look into
+        return False
     return (
         q.device.type == "cpu"
         and dropout == 0
         and q.dtype in (torch.float32, torch.float64)
+        and torch.backends.cuda.flash_sdp_enabled()  # type: ignore[no-untyped-call]  # on all devices
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
     )
 
 
 def _piece_length(q: Tensor, context: Context) -> int:
-    """Moments of a piece: all pieces about as long, none with more than `PIECE_BYTES` of keys and values."""
+    """Moments of a piece: the longest is one moment, or has at most `PIECE_BYTES` of keys and values."""
     batch, heads, _, channels = q.shape
     a_moment = 2 * context.n_rows * batch * heads * channels * q.element_size()
-    n_pieces = math.ceil(context.n_moments * a_moment / PIECE_BYTES)
+    longest = max(1, PIECE_BYTES // max(1, a_moment))
+    n_pieces = math.ceil(context.n_moments / longest)
     return max(1, math.ceil(context.n_moments / max(1, n_pieces)))
 
 
@@ -123,9 +128,10 @@ class _InPieces(torch.autograd.Function):
     ) -> Tensor:
         # The logarithm of the sum of exp(scores), by which pieces are weighed, is known to this operator alone.
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        q = _dense(q)
         taken, weight = torch.zeros_like(q), q.new_full(q.shape[:3], -math.inf)
         for at in pieces:
-            k, v = keys_values(at, *parts)
+            k, v = (_dense(each) for each in keys_values(at, *parts))
             more, its_weight = kernel(q, k, v, attn_mask=_shown(mask, at, q.dtype))
             if mask is not None:  # the operator says 0 of windows that have nothing in this piece
                 its_weight = its_weight.masked_fill(~mask[:, at].flatten(1).any(dim=1)[:, None, None], -math.inf)
@@ -138,8 +144,13 @@ class _InPieces(torch.autograd.Function):
         return taken
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            # `once_differentiable` would say so in `Tensor.backward` alone, and be pruned from `autograd.grad`.
+            raise ModelError(
+                "a gradient of a gradient was asked for, which torch's attention kernel for CPUs does not have; put "
+                "the forward pass under torch.nn.attention.sdpa_kernel(SDPBackend.MATH)"
+            )
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
         q, mask, taken, weight, *kept = ctx.saved_tensors  # type: ignore[attr-defined]
         wanted = ctx.needs_input_grad[4:]  # type: ignore[attr-defined]
@@ -147,8 +158,8 @@ class _InPieces(torch.autograd.Function):
         asked = [part for part, want in zip(parts, wanted, strict=True) if want]
         of_q, sums = torch.zeros_like(q), [torch.zeros_like(part) for part in asked]
         for at in ctx.pieces:  # type: ignore[attr-defined]
-            with torch.enable_grad():
-                k, v = ctx.keys_values(at, *parts)  # type: ignore[attr-defined]
+            with torch.enable_grad(), torch.autocast("cpu", enabled=False):  # as they were made before
+                k, v = (_dense(each) for each in ctx.keys_values(at, *parts))  # type: ignore[attr-defined]
             more, of_k, of_v = kernel(
                 gradient, q, k.detach(), v.detach(), taken, weight, 0.0, False, attn_mask=_shown(mask, at, q.dtype)
             )
@@ -160,9 +171,14 @@ class _InPieces(torch.autograd.Function):
         return of_q, None, None, None, *(next(found) if want else None for want in wanted)
 
 
+def _dense(x: Tensor) -> Tensor:
+    """With channels beside each other, as the operators take for granted."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
 def _shown(mask: Tensor | None, at: slice, dtype: torch.dtype) -> Tensor | None:
     """What is added to the scores of a piece, shape (batch, 1, 1, moment * row): 0, or -inf for what is not there."""
     if mask is None:
         return None
     hidden = ~mask[:, at].flatten(1)[:, None, None, :]
-    return torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -math.inf)
+    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, -math.inf)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,27 +36,37 @@ def dropout(x: Tensor, p: float, *, training: bool = True) -> Tensor:
     # Elsewhere the kernel of torch draws fast, and a compiler draws its own.
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.dropout(x, p)
-    mask, scale = kept(x, p)
-    return x * mask.to(x.dtype).mul_(scale)
+    return x * kept(x.shape, p, x.device).to(x.dtype).mul_(enlarged(p))
 
 
-def kept(x: Tensor, p: float) -> tuple[Tensor, float]:
-    """Draw which elements of `x` are kept, a bool of its shape, and by how much they are then enlarged.
+def kept(shape: Sequence[int], p: float, device: torch.device) -> Tensor:
+    """Draw which elements of an array of a shape are kept, as a bool of that shape.
 
     Examples
     --------
-    >>> mask, scale = kept(torch.ones(4, 2), 0.5)
-    >>> mask.dtype, tuple(mask.shape), scale
-    (torch.bool, (4, 2), 2.0)
+    >>> mask = kept((4, 2), 0.5, torch.device("cpu"))
+    >>> mask.dtype, tuple(mask.shape)
+    (torch.bool, (4, 2))
     """
-    levels_left_out = round(p * _LEVELS)
+    levels_left_out, n = round(p * _LEVELS), math.prod(shape)
     if levels_left_out == _LEVELS:
-        return torch.zeros_like(x, dtype=torch.bool), 1.0
+        return torch.zeros(shape, dtype=torch.bool, device=device)
     # One draw of 64 bits for four elements. bernoulli_ asks the generator for every element, slowly enough to be seen
     # in a training step: `python -m tests.benchmarks.models step`.
-    draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device).random_(-(2**63), None)
-    mask = draws.view(torch.int16)[: x.numel()].view(x.shape) >= levels_left_out - _LEVELS // 2
-    return mask, _LEVELS / (_LEVELS - levels_left_out)
+    draws = torch.empty((n + 3) // 4, dtype=torch.int64, device=device).random_(-(2**63), None)
+    return draws.view(torch.int16)[:n].view(shape) >= levels_left_out - _LEVELS // 2
+
+
+def enlarged(p: float) -> float:
+    """By how much the elements that :func:`kept` keeps are enlarged.
+
+    Examples
+    --------
+    >>> enlarged(0.5)
+    2.0
+    """
+    levels_left_out = round(p * _LEVELS)
+    return 1.0 if levels_left_out == _LEVELS else _LEVELS / (_LEVELS - levels_left_out)
 
 
 class Dropout(nn.Module):

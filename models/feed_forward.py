@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from poyodata.models.dropout import Dropout, kept
+from poyodata.models.dropout import Dropout, enlarged, kept
 
 
 class FeedForward(nn.Module):
@@ -36,39 +35,45 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform every position by itself; shapes (..., dim) in and out."""
         wide = self.widen(self.norm(x))
+        p = self.dropout.p if self.training else 0.0
         # A compiler fuses the plain form by itself, and draws masks where its kernel runs.
         if wide.device.type != "cpu" or torch.compiler.is_compiling():
             value, gate = wide.chunk(2, dim=-1)
             hidden = self.dropout(value * functional.gelu(gate))
         else:
-            hidden = _Gated.apply(wide, self.dropout.p if self.training else 0.0)  # type: ignore[no-untyped-call]
+            mask = None if p == 0 else kept((*wide.shape[:-1], wide.shape[-1] // 2), p, wide.device)
+            hidden = _Gated.apply(wide, mask, enlarged(p))  # type: ignore[no-untyped-call]
         return self.narrow(hidden)  # type: ignore[no-any-return]
 
 
 class _Gated(torch.autograd.Function):
-    """``dropout(value * gelu(gate))`` of the two halves of the channels.
+    """``value * gelu(gate)`` of the two halves of the channels, masked and enlarged.
 
-    For the gradient it keeps these and a byte for each mask; torch by itself keeps three more arrays of floats.
+    For the gradient it keeps these and a byte for each mask; torch by itself keeps floats for the mask, and what the
+    GELU made.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, wide: Tensor, p: float) -> Tensor:
+    def forward(wide: Tensor, mask: Tensor | None, scale: float) -> Tensor:
         value, gate = wide.chunk(2, dim=-1)
         hidden = functional.gelu(gate).mul_(value)
-        mask, scale = (None, 1.0) if p == 0 else kept(hidden, p)
-        ctx.save_for_backward(wide, mask)  # type: ignore[arg-type]
-        ctx.scale = scale  # type: ignore[attr-defined]
         return hidden if mask is None else hidden.mul_(mask.to(hidden.dtype).mul_(scale))
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+    def setup_context(
+        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor | None, float], _: Tensor
+    ) -> None:
+        wide, mask, ctx.scale = inputs  # type: ignore[attr-defined]
+        ctx.save_for_backward(wide, mask)  # type: ignore[arg-type]
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        # Of operations that can be differentiated themselves: a gradient's gradient runs through here.
         wide, mask = ctx.saved_tensors  # type: ignore[attr-defined]
         value, gate = wide.chunk(2, dim=-1)
         if mask is not None:
-            gradient = mask.to(gradient.dtype).mul_(ctx.scale).mul_(gradient)  # type: ignore[attr-defined]
-        found = torch.empty_like(wide)
-        of_value, of_gate = found.chunk(2, dim=-1)
-        torch.mul(gradient, functional.gelu(gate), out=of_value)
-        of_gate.copy_(torch.ops.aten.gelu_backward(gradient * value, gate))
-        return found, None
+            gradient = gradient * mask.to(gradient.dtype).mul_(ctx.scale)  # type: ignore[attr-defined]
+        of_gate = torch.ops.aten.gelu_backward(gradient * value, gate)
+        return torch.cat((gradient * functional.gelu(gate), of_gate), dim=-1), None, None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from poyodata.errors import ModelError
 from poyodata.models import attention
 from poyodata.models.attention import Context, attend
 from poyodata.models.config import PoyoConfig
@@ -106,6 +109,7 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         pytest.param(A_MOMENT * MOMENTS, [7], id="all fit"),
         pytest.param(A_MOMENT * MOMENTS - 1, [4, 3], id="all but fit"),
         pytest.param(A_MOMENT * 3, [3, 3, 1], id="three at a time"),
+        pytest.param(A_MOMENT * 2 - 1, [1] * 7, id="two but fit"),
         pytest.param(1, [1] * 7, id="not one fits"),
     ],
 )
@@ -175,14 +179,111 @@ def test_every_weight_of_the_model_gets_its_gradient(
         torch.testing.assert_close(found[1][name], whole, atol=1e-5, rtol=1e-3, msg=lambda said, n=name: f"{n}: {said}")
 
 
-def test_nothing_is_kept_without_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gradients", [True, False], ids=["training", "answering"])
+def test_keys_and_values_are_let_go_at_once(gradients: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "PIECE_BYTES", 1)
-    with torch.no_grad():
-        assert not asked(layer_of(), *inputs(), None).requires_grad
+    there: list[weakref.ref[Tensor]] = []
+    projected = CrossAttention._projected
+
+    def spy(*args: object) -> object:
+        context, keys_values = projected(*args)  # type: ignore[arg-type]
+
+        def watched(at: slice, *parts: Tensor) -> tuple[Tensor, Tensor]:
+            assert sum(each() is not None for each in there) <= 2  # the piece before, until its names are taken
+            k, v = keys_values(at, *parts)
+            there.extend((weakref.ref(k), weakref.ref(v)))
+            return k, v
+
+        return context, watched
+
+    monkeypatch.setattr(CrossAttention, "_projected", spy)
+    with torch.set_grad_enabled(gradients):
+        taken = asked(layer_of(), *inputs(), None)
+    assert len(there) == 2 * MOMENTS and not any(each() is not None for each in there)
+    assert taken.requires_grad is gradients
+    if gradients:
+        taken.sum().backward()
+        assert len(there) == 4 * MOMENTS and not any(each() is not None for each in there)
 
 
-def test_attend_takes_any_keys_and_values() -> None:
+def test_windows_of_many_neurons_are_cut_as_shipped() -> None:
+    """What the encoder keeps for the gradient: tokens alone are 47 MB here, keys and values 93."""
+    config = PoyoConfig.named("poyo-1.3m", window_frames=57, rate_hz=30.0)
+    model, n = PoyoPlus(config, [f"n{i}" for i in range(200)], ["a"]), 8
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        model.encode({"values": torch.zeros(n, 200, 57), "neuron_index": torch.arange(1, 201).repeat(n, 1)})
+    assert sum(kept.values()) < 25e6
+
+
+def test_a_gradient_s_gradient_is_refused_or_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, (query, context) = layer_of(torch.float64), inputs(torch.float64)
+
+    def second(limit: int) -> Tensor:
+        monkeypatch.setattr(attention, "PIECE_BYTES", limit)
+        (first,) = torch.autograd.grad(asked(layer, query, context, None).square().sum(), context, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), context)[0]
+
+    with pytest.raises(ModelError, match=r"gradient of a gradient.*SDPBackend\.MATH"):
+        second(1)
+    with sdpa_kernel(SDPBackend.MATH):
+        torch.testing.assert_close(second(1), second(2**30))
+
+
+def test_function_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "PIECE_BYTES", 1)
+    layer, (query, context) = layer_of(), inputs()
+    found = torch.func.grad(lambda c: asked(layer, query, c, None).square().sum())(context.detach())
+    (expected,) = torch.autograd.grad(asked(layer, query, context, None).square().sum(), context)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_may_be_asked_for_under_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "PIECE_BYTES", 1)
+    layer, (query, context) = layer_of(), inputs()
+    (expected,) = torch.autograd.grad(asked(layer, query, context, None).sum(), context)
+    taken = asked(layer, query, context, None).sum()
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = torch.autograd.grad(taken, context)
+    torch.testing.assert_close(found, expected, atol=2e-2, rtol=2e-2)  # of the other layers under autocast
+
+
+def test_compilers_are_given_the_plain_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "PIECE_BYTES", 1)
+    layer, (query, context) = layer_of(), inputs()
+    times = [rotation(torch.arange(n) * 0.3, CHANNELS, 0.3, 4.0) for n in (query.shape[1], MOMENTS)]
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(
+        compiled(query, Context.of(context), *times), asked(layer, query, context, None), atol=2e-6, rtol=1e-4
+    )
+
+
+def test_masks_are_where_the_numbers_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "PIECE_BYTES", 1)
+    layer, (query, context) = layer_of(), inputs()
+    times = [rotation(torch.arange(n) * 0.3, CHANNELS, 0.3, 4.0) for n in (query.shape[1], MOMENTS)]
+    expected = layer(query, Context.of(context), *times, late_windows())
+    mask = late_windows()
+    torch.set_default_device("meta")
+    try:
+        found = layer(query, Context.of(context), *times, mask)
+    finally:
+        torch.set_default_device(None)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("limit", [1, 2**30], ids=["pieces", "whole"])
+@pytest.mark.parametrize("strided", [False, True], ids=["beside each other", "strided"])
+def test_attend_takes_any_keys_and_values(limit: int, strided: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "PIECE_BYTES", limit)
     q, x = torch.randn(2, 1, 3, 8), torch.randn(2, 4, 5, 8)
+    if strided:
+        q, x = (each.transpose(-1, -2).contiguous().transpose(-1, -2) for each in (q, x))
     found = attend(q, Context.of(x), lambda at, x: (x[:, at].flatten(1, 2)[:, None],) * 2, None)
     flat = x.flatten(1, 2)
     expected = torch.softmax(q[:, 0] @ flat.transpose(1, 2) / 8**0.5, dim=-1) @ flat

@@ -39,10 +39,22 @@ def test_permuted_rows() -> None:
     torch.testing.assert_close(layer(x.transpose(0, 1)), layer(x).transpose(0, 1))
 
 
-def test_gradients_are_those_of_differences() -> None:
+def test_gradients_are_those_of_differences_and_so_are_theirs() -> None:
     torch.manual_seed(6)
-    layer = FeedForward(4).double()
-    assert torch.autograd.gradcheck(layer, torch.randn(3, 4, dtype=torch.float64, requires_grad=True))
+    layer, x = FeedForward(4).double(), torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(layer, x)
+    assert torch.autograd.gradgradcheck(layer, x)
+
+
+def test_function_transforms() -> None:
+    torch.manual_seed(7)
+    layer, x = FeedForward(4), torch.randn(3, 4)
+    rows = torch.func.vmap(layer)(x)
+    torch.testing.assert_close(rows, layer(x))
+    jacobian = torch.func.jacrev(layer)(x[0])
+    expected = torch.autograd.functional.jacobian(lambda one: by_formula(layer, one), x[0])
+    torch.testing.assert_close(jacobian, expected)
+    torch.testing.assert_close(torch.autograd.functional.jacobian(layer, x[0], vectorize=True), expected)
 
 
 def test_autocast_keeps_its_dtype() -> None:
