@@ -14,7 +14,7 @@ from poyodata.errors import ModelError
 from poyodata.models import attention
 from poyodata.models.attention import Context, attend
 from poyodata.models.config import PoyoConfig
-from poyodata.models.perceiver import CrossAttention, rotation
+from poyodata.models.perceiver import CrossAttention, Rotation, rotation
 from poyodata.models.poyo import PoyoPlus
 
 B, MOMENTS, ROWS, DIM, HEADS, CHANNELS = 3, 7, 4, 10, 2, 8
@@ -49,10 +49,13 @@ def layer_of(dtype: torch.dtype = torch.float32, **changes: float) -> CrossAtten
     return CrossAttention(12, DIM, HEADS, CHANNELS, **{"dropout": 0.0, **changes}, rotate_values=True).to(dtype)
 
 
-def asked(layer: CrossAttention, query: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+def times_of(query: Tensor) -> list[Rotation]:
     times = [rotation(torch.arange(n) * 0.3, CHANNELS, 0.3, 4.0) for n in (query.shape[1], MOMENTS)]
-    times = [type(each)(each.cos.to(query), each.sin.to(query)) for each in times]
-    return layer(query, Context.of(context), *times, mask)
+    return [Rotation(each.cos.to(query), each.sin.to(query)) for each in times]
+
+
+def asked(layer: CrossAttention, query: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+    return layer(query, Context.of(context), *times_of(query), mask)
 
 
 def inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -84,22 +87,30 @@ def test_gradients_are_those_of_differences(mask: Mask, monkeypatch: pytest.Monk
     assert torch.autograd.gradcheck(lambda q, c: asked(layer, q, c, mask()), (query, context), fast_mode=True)
 
 
-def spied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Bytes of the keys and values of every call."""
-    calls: list[int] = []
+KeepWatch = Callable[[Tensor, Tensor], None]
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, seen: KeepWatch) -> None:
+    """Show all keys and values as they are made."""
     projected = CrossAttention._projected
 
     def spy(*args: object) -> object:
         context, keys_values = projected(*args)  # type: ignore[arg-type]
 
-        def counted(at: slice, *parts: Tensor) -> tuple[Tensor, Tensor]:
+        def watched(at: slice, *parts: Tensor) -> tuple[Tensor, Tensor]:
             k, v = keys_values(at, *parts)
-            calls.append(k.nbytes + v.nbytes)
+            seen(k, v)
             return k, v
 
-        return context, counted
+        return context, watched
 
     monkeypatch.setattr(CrossAttention, "_projected", spy)
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of the keys and values of every call."""
+    calls: list[int] = []
+    watch(monkeypatch, lambda k, v: calls.append(k.nbytes + v.nbytes))
     return calls
 
 
@@ -183,20 +194,12 @@ def test_every_weight_of_the_model_gets_its_gradient(
 def test_keys_and_values_are_let_go_at_once(gradients: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "PIECE_BYTES", 1)
     there: list[weakref.ref[Tensor]] = []
-    projected = CrossAttention._projected
 
-    def spy(*args: object) -> object:
-        context, keys_values = projected(*args)  # type: ignore[arg-type]
+    def seen(k: Tensor, v: Tensor) -> None:
+        assert sum(each() is not None for each in there) <= 2  # the piece before, until its names are taken
+        there.extend((weakref.ref(k), weakref.ref(v)))
 
-        def watched(at: slice, *parts: Tensor) -> tuple[Tensor, Tensor]:
-            assert sum(each() is not None for each in there) <= 2  # the piece before, until its names are taken
-            k, v = keys_values(at, *parts)
-            there.extend((weakref.ref(k), weakref.ref(v)))
-            return k, v
-
-        return context, watched
-
-    monkeypatch.setattr(CrossAttention, "_projected", spy)
+    watch(monkeypatch, seen)
     with torch.set_grad_enabled(gradients):
         taken = asked(layer_of(), *inputs(), None)
     assert len(there) == 2 * MOMENTS and not any(each() is not None for each in there)
@@ -256,7 +259,7 @@ def test_gradients_may_be_asked_for_under_autocast(monkeypatch: pytest.MonkeyPat
 def test_compilers_are_given_the_plain_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "PIECE_BYTES", 1)
     layer, (query, context) = layer_of(), inputs()
-    times = [rotation(torch.arange(n) * 0.3, CHANNELS, 0.3, 4.0) for n in (query.shape[1], MOMENTS)]
+    times = times_of(query)
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(
         compiled(query, Context.of(context), *times), asked(layer, query, context, None), atol=2e-6, rtol=1e-4
@@ -266,7 +269,7 @@ def test_compilers_are_given_the_plain_form(monkeypatch: pytest.MonkeyPatch) -> 
 def test_masks_are_where_the_numbers_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "PIECE_BYTES", 1)
     layer, (query, context) = layer_of(), inputs()
-    times = [rotation(torch.arange(n) * 0.3, CHANNELS, 0.3, 4.0) for n in (query.shape[1], MOMENTS)]
+    times = times_of(query)
     expected = layer(query, Context.of(context), *times, late_windows())
     mask = late_windows()
     torch.set_default_device("meta")
